@@ -1,0 +1,1 @@
+"""Execution history for Python: record, keep and read what ran."""
