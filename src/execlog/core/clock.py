@@ -1,0 +1,84 @@
+"""Time: passed in as a `Clock`, kept as integer microseconds UTC, printed as ISO 8601."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from execlog.core.errors import InvalidError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SPAN = re.compile(r"(\d{1,9})(s|m|h|d|w)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+MIN_AT = -62_135_596_800_000_000
+MAX_AT = 253_402_300_799_999_999
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> int:
+        """UTC µs."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> int:
+        """UTC µs."""
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return time.monotonic()
+
+
+def micros(moment: datetime) -> int:
+    """UTC µs of a datetime; a naive one is read as UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return (aware - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The aware UTC datetime of `at` µs."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def iso(at: int | None, *, offset: str = "Z") -> str | None:
+    """ISO 8601 of `at` µs, with `Z` (or without an offset for the clients that expect it so); None for None."""
+    if at is None:
+        return None
+    plain = moment(at).replace(tzinfo=None)
+    return plain.isoformat(timespec="microseconds" if plain.microsecond else "seconds") + offset
+
+
+def parse_when(text: str, *, now: int | None) -> int:
+    """UTC µs of an ISO 8601 time (naive is UTC), of Unix seconds, or of a span back from `now` ("90s", "15m", "24h", "7d", "2w").
+
+    Raises InvalidError for anything else, and for a time outside the years 1 to 9999.
+    """
+    text = text.strip()
+    span = _SPAN.fullmatch(text)
+    if span and now is not None:
+        return max(now - int(span[1]) * _SECONDS[span[2]] * 1_000_000, MIN_AT)
+    try:
+        at = int(float(text) * 1_000_000) if re.fullmatch(r"-?\d{1,12}(\.\d{1,9})?", text) else micros(_iso(text))
+    except (ValueError, OverflowError) as error:
+        message = f"not a time: {text[:60]!r}; write ISO 8601 (2026-01-31T06:00:00Z), Unix seconds, or a span such as 24h or 7d"
+        raise InvalidError(message) from error
+    if not MIN_AT <= at <= MAX_AT:
+        message = f"time out of range: {text[:60]!r}; years 1 to 9999"
+        raise InvalidError(message)
+    return at
+
+
+def _iso(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace(" ", "+") if "T" in text and " " in text else text)

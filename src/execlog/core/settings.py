@@ -1,0 +1,140 @@
+"""One Struct of settings, read from a TOML file and the environment (`EXECLOG_HOME`, `EXECLOG_STORE`, `EXECLOG_JOURNAL_CAP`, …)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from execlog.core.codec import convert
+from execlog.core.errors import InvalidError, SettingsError
+
+PREFIX = "EXECLOG_"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What can be set. Sizes are bytes, times seconds; the environment beats the file, the file beats the default.
+
+    home                    folder of journals, the embedded store and the configuration file `execlog.toml`
+    store                   URL of the store; empty: `sqlite:///{home}/execlog.db`
+    journal_segment         size of one journal segment
+    journal_cap             most a process's journal may grow to while the store is down; then it sheds and counts
+    journal_min_free        free disk space below which the journal sheds as if the cap were reached
+    drain                   who empties the journal: "thread" (of this process), "process" (one of its own), "server" (only `execlog serve`)
+    drain_batch             most executions in one transaction
+    drain_interval          longest a record waits for its batch
+    close_timeout           longest the interpreter's exit waits for the drain; what is left stays in the journal
+    capture_context         record host, python, revision and versions with each execution
+    redact                  further names whose values are secrets
+    retention_days          `execlog prune` and `execlog serve` remove older executions; 0 keeps everything
+    host, port              where `execlog serve` listens
+    allowed_hosts           Host headers answered besides loopback names; "*" for any
+    body_limit              largest request body, counted after decompression
+    tokens                  bearer tokens: token → "role" or "role:actor", role one of viewer, operator, admin; required off loopback
+    sse_clients             most live-update clients at once
+    shutdown_timeout        longest `execlog serve` takes to stop
+    redis_ttl               time to live of keys in Redis
+    redis_history_limit     most executions per job index in Redis
+    redis_prefix            prefix of the keys of kinds other than jobs in Redis
+    job_lease               how long a scheduler's claim on a due job holds without renewal
+    """
+
+    home: Path = field(default_factory=lambda: default_home())
+    store: str = ""
+    journal_segment: int = 16 * 2**20
+    journal_cap: int = 2**30
+    journal_min_free: int = 256 * 2**20
+    drain: str = "thread"
+    drain_batch: int = 1_000
+    drain_interval: float = 0.1
+    close_timeout: float = 5.0
+    capture_context: bool = True
+    redact: tuple[str, ...] = ()
+    retention_days: int = 0
+    host: str = "127.0.0.1"
+    port: int = 8321
+    allowed_hosts: tuple[str, ...] = ()
+    body_limit: int = 2**20
+    tokens: dict[str, str] = field(default_factory=dict)
+    sse_clients: int = 2_000
+    shutdown_timeout: float = 3.0
+    redis_ttl: float = 30 * 86_400.0
+    redis_history_limit: int = 100
+    redis_prefix: str = "execlog:"
+    job_lease: float = 10.0
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL, with the default filled in."""
+        return self.store or f"sqlite:///{self.home / 'execlog.db'}"
+
+
+def default_home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The user's data folder for execlog: XDG_DATA_HOME, or what the platform has in its place."""
+    if environment.get("XDG_DATA_HOME"):
+        return Path(environment["XDG_DATA_HOME"]) / "execlog"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "execlog"
+    if sys.platform == "win32":
+        return Path(environment.get("LOCALAPPDATA") or Path.home()) / "execlog"
+    return Path.home() / ".local" / "share" / "execlog"
+
+
+def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """The settings in force: `given` beats the environment, which beats `{home}/execlog.toml`. Raises SettingsError."""
+    environment = os.environ if environment is None else environment
+    said = _from_environment(environment) | {name: value for name, value in given.items() if value is not None}
+    home = Path(said.get("home") or default_home(environment)).expanduser()
+    file = home / "execlog.toml"
+    try:
+        written: dict[str, Any] = tomllib.loads(file.read_text()) if file.is_file() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        message = f"{file}: {error}"
+        raise SettingsError(message) from error
+    known = Settings.__struct_fields__
+    unknown = sorted(set(written) - set(known) - SECTIONS)
+    if unknown:
+        message = f"{file}: unknown settings {', '.join(unknown)}; known are {', '.join(known)}"
+        raise SettingsError(message)
+    merged = {name: value for name, value in written.items() if name in known} | said | {"home": home.absolute()}
+    try:
+        return convert(merged, Settings)
+    except InvalidError as error:
+        message = f"settings: {error}"
+        raise SettingsError(message) from error
+
+
+SECTIONS = frozenset({"connections", "sources", "jobs", "workflows", "pipelines", "queries", "alerts"})
+"""Tables of the file that belong to others: read with `section`."""
+
+
+def section(home: Path, name: str) -> dict[str, Any]:
+    """A table of the configuration file that another part of the house reads, {} where there is none."""
+    file = home / "execlog.toml"
+    if not file.is_file():
+        return {}
+    try:
+        return tomllib.loads(file.read_text()).get(name, {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{file}: {error}"
+        raise SettingsError(message) from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        text = environment.get(PREFIX + name.upper())
+        if text is None or text == "":
+            continue
+        if name in {"redact", "allowed_hosts"}:
+            said[name] = [part.strip() for part in text.split(",") if part.strip()]
+        elif name == "tokens":
+            said[name] = dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+        else:
+            said[name] = text
+    return said

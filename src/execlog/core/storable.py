@@ -1,0 +1,119 @@
+"""Making what callers hand in storable: every store takes the result, and the caller is never failed for it.
+
+NaN and infinities become None, NUL characters and lone surrogates U+FFFD, over-long texts and lists are cut with a mark,
+too deep nesting becomes text, integers beyond 64 bits become text. Each kind of mending is counted, so that the caller can be told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+MAX_TEXT = 262_144
+MAX_NAME = 1_000
+MAX_ENTRIES = 10_000
+MAX_DEPTH = 32
+_INT_LIMIT = 2**63
+T = TypeVar("T")
+
+
+def mend_text(text: str, mended: Counter[str], limit: int = MAX_TEXT) -> str:
+    """The text without NULs and lone surrogates, at most `limit` characters."""
+    if "\0" in text:
+        mended["nul"] += 1
+        text = text.replace("\0", "\ufffd")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            mended["surrogate"] += 1
+            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if len(text) > limit:
+        mended["truncated"] += 1
+        text = f"{text[: limit - 40]}… [{len(text)} characters in all]"[:limit]
+    return text
+
+
+def mend(value: Any, mended: Counter[str], depth: int = 0) -> Any:
+    """A storable copy of a plain value: None, bool, int, float, str, list, dict, and what a codec turns into these."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return mend_text(str(value), mended)
+    if isinstance(value, float):
+        return _finite(value, mended)
+    if isinstance(value, int):
+        return value if -_INT_LIMIT <= value < _INT_LIMIT else _as_text(str(value), "integer", mended)
+    if depth >= MAX_DEPTH:
+        return _as_text(repr(value)[:MAX_NAME], "depth", mended)
+    if isinstance(value, Struct):
+        return mend_struct(value, mended, depth)
+    if isinstance(value, dict):
+        return _mend_dict(cast("dict[Any, Any]", value), mended, depth)
+    if isinstance(value, list | tuple):
+        return [mend(entry, mended, depth + 1) for entry in _cut(cast("list[Any]", value), mended)]
+    if isinstance(value, set | frozenset):
+        return [mend(entry, mended, depth + 1) for entry in sorted(cast("set[Any]", value), key=str)]
+    return _mend_object(value, mended)
+
+
+def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
+    """A storable copy of a Struct of the model, of the same type."""
+    changes: dict[str, Any] = {}
+    for name in struct.__struct_fields__:
+        old = getattr(struct, name)
+        new = _mend_field(old, mended, depth + 1)
+        if new is not old:
+            changes[name] = new
+    return msgspec.structs.replace(struct, **changes) if changes else struct
+
+
+def _mend_field(value: Any, mended: Counter[str], depth: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_mend_field(entry, mended, depth) for entry in _cut(cast("tuple[Any, ...]", value), mended))
+    if isinstance(value, str) and type(value) is not str:  # an enumeration stays what it is
+        return value
+    return mend(value, mended, depth)
+
+
+def _mend_dict(value: dict[Any, Any], mended: Counter[str], depth: int) -> dict[str, Any]:
+    entries = _cut(list(value.items()), mended)
+    return {mend_text(str(key), mended, MAX_NAME): mend(entry, mended, depth + 1) for key, entry in entries}
+
+
+def _mend_object(value: Any, mended: Counter[str]) -> Any:
+    try:
+        plain = msgspec.to_builtins(value)
+    except (TypeError, ValueError, RecursionError):
+        return _as_text(_safe_repr(value), "object", mended)
+    return plain if isinstance(plain, str | int | float | None) else _as_text(_safe_repr(value), "object", mended)
+
+
+def _safe_repr(value: Any) -> str:
+    try:
+        return repr(value)[:MAX_NAME]
+    except Exception as error:  # noqa: BLE001 - a caller's broken __repr__ must not fail the recording
+        return f"<{type(value).__name__}: repr failed with {type(error).__name__}>"
+
+
+def _finite(value: float, mended: Counter[str]) -> float | None:
+    if math.isfinite(value):
+        return value
+    mended["not_finite"] += 1
+    return None
+
+
+def _as_text(text: str, reason: str, mended: Counter[str]) -> str:
+    mended[reason] += 1
+    return mend_text(text, mended)
+
+
+def _cut(entries: Any, mended: Counter[str]) -> Any:
+    if len(entries) <= MAX_ENTRIES:
+        return entries
+    mended["truncated"] += 1
+    return entries[:MAX_ENTRIES]
