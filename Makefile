@@ -1,0 +1,52 @@
+# `make` alone shows what there is. .venv holds everything; `make clean` removes it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# Two workers, a file of tests each: tests start servers, and those of one file share theirs.
+TEST_ARGS ?= -n 2 --dist loadfile
+INPUTS := pyproject.toml constraints.txt .ci/setup-venv
+
+.PHONY: help demo test check format bench crash lock clean
+
+help: ## Show what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: $(VENV)/.core ## Run real jobs over real prices; ARGS="--once" ends by itself
+	@$(BIN)/execlog demo $(ARGS)
+
+test: $(VENV)/.test ## Set up everything, then run every test; ARGS="-k name" narrows it
+	@.ci/setup-system
+	@$(BIN)/python -m pytest -rs $(TEST_ARGS) $(ARGS)
+
+check: $(VENV)/.test ## Lint, format, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test ## Mend what lint and format can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test ## Run the benchmarks; ARGS="import_time" runs one
+	@.ci/bench $(ARGS)
+
+crash: $(VENV)/.test ## The long form of the crash and fault tests
+	@.ci/setup-system
+	@EXECLOG_CRASH=long $(BIN)/python -m pytest -rs -m crash $(ARGS)
+
+lock: ## Write constraints.txt anew, with the newest versions within the bounds
+	@.ci/lock
+
+clean: ## Remove the environment and everything that was built
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/.core: $(INPUTS)
+	@.ci/setup-venv core
+
+$(VENV)/.test: $(INPUTS)
+	@.ci/setup-venv test
+	@touch $(VENV)/.core
