@@ -11,6 +11,7 @@ import pytest
 
 import servers
 import skips
+import snippets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +36,15 @@ def pytest_configure(config: pytest.Config) -> None:
     # Workers report to the controller, which alone sees every skip.
     if os.environ.get("CI") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(skips.Watch(skips.EXPECTED.read_text()), "expected-skips")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ran = [report.nodeid for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")]
+    unrun = [one for page in snippets.pages() for one in snippets.find(page) if one.unrun is not None]
+    if unrun and any("test_snippets.py" in name for name in ran):
+        terminalreporter.section("snippets of the documentation that are not run")
+        for one in unrun:
+            terminalreporter.write_line(f"{one.where} {one.language}: {one.unrun}")
 
 
 def _serve(make: Callable[[], AnyServer]) -> Iterator[AnyServer]:
