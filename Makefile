@@ -23,7 +23,7 @@ test: $(VENV)/.test ## Set up everything, then run every test; ARGS="-k name" na
 check: $(VENV)/.test ## Lint, format, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: $(VENV)/.test ## Mend what lint and format can mend
