@@ -1,7 +1,8 @@
 """The ports of a store: what every store does (`Store`), and what it may say it cannot do (`Capabilities`).
 
-Stores are synchronous and may be used from several threads at once. Every method raises StoreError when the store cannot
-answer within its time-out (`retry` says whether trying again can help), and UnsupportedError for what it cannot do.
+Stores are synchronous and may be used from several threads at once. Every method raises StoreError when the store
+cannot answer within its time-out (`retry` says whether trying again can help), and UnsupportedError for what it
+cannot do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from execlog.core.rollup import Bucket
 
 GroupBy = Literal["subject", "actor", "engine", "kind", "minute", "hour", "day"]
 Part = Literal["items", "detail", "logs"]
-"""What a found execution carries besides its columns: its items; input, output, params, metadata, usage, context and error frames; its log lines."""
+"""What a found execution carries besides its columns.
+
+items    its items, in order of position
+detail   input, output, params, metadata, context and the error's frames
+logs     its log lines
+"""
 
 SUMMARY: frozenset[Part] = frozenset()
 DETAIL: frozenset[Part] = frozenset({"detail"})
@@ -48,7 +54,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True):
-    """An execution that was created, changed or deleted, in the order of `number` (strictly increasing within a store)."""
+    """An execution that was created, changed or deleted; `number` counts up by one from change to change in a store."""
 
     number: int
     kind: str
@@ -63,16 +69,23 @@ class Change(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True):
-    """What a batch did: how many executions are new, how many changed, how many events were for deleted ones (ignored)."""
+    """What a batch did.
+
+    inserted      executions that are new
+    updated       executions that were there and changed
+    ignored       events about deleted executions
+    quarantined   events this store cannot keep in any form; they are set aside, so that the rest of the batch is kept
+    """
 
     inserted: int = 0
     updated: int = 0
     ignored: int = 0
+    quarantined: int = 0
     last_change: int = 0
 
 
 class Group(Struct, frozen=True):
-    """One line of statistics: its key (None over everything; the cell's start in UTC µs when grouped by time) and its sums."""
+    """One line of statistics: its key (None over everything, a cell's start in UTC µs over time) and its sums."""
 
     key: str | int | None
     bucket: Bucket
@@ -102,9 +115,9 @@ class PairLatest(NamedTuple):
 class Store(Protocol):
     """Where executions are kept.
 
-    `apply` is atomic (all of the batch or nothing) and idempotent (applying a batch again changes nothing), and the order of
-    batches does not matter: it folds (`core.fold`). Buckets and the text index change in the same transaction. Readers are
-    never blocked by it and see a batch whole or not at all.
+    `apply` is atomic (all of the batch or nothing) and idempotent (applying a batch again changes nothing), and the
+    order of batches does not matter: it folds (`core.fold`). Buckets and the text index change in the same transaction.
+    Readers are never blocked by it and see a batch whole or not at all.
     """
 
     @property
@@ -121,7 +134,7 @@ class Store(Protocol):
         """What became of the batch, once it is as durable as this store gets."""
         ...
 
-    def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:  # noqa: A002
+    def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:
         """The whole execution (items in order of position, log lines in order of time), or None.
 
         Without kind or namespace: the newest of that id.
@@ -130,7 +143,7 @@ class Store(Protocol):
 
     def find(
         self,
-        filter: Filter,  # noqa: A002
+        filter: Filter,
         *,
         limit: int = 50,
         cursor: str | None = None,
@@ -143,39 +156,47 @@ class Store(Protocol):
         """
         ...
 
-    def count(self, filter: Filter) -> int:  # noqa: A002
+    def count(self, filter: Filter) -> int:
         """How many executions the filter asks for, exactly."""
         ...
 
-    def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:  # noqa: A002
+    def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:
         """Sums over the terminal executions with created_at in the filter's window, exact to the microsecond.
 
-        One group with key None, or one per subject, actor, engine, kind (ascending), or per cell of time (ascending, empty cells
-        left out). Questions about kind, namespace, subject, actor, engine and time come from buckets; others are scanned.
+        One group with key None, or one per subject, actor, engine, kind (ascending; executions without one left out),
+        or per cell of time (ascending, empty cells left out). Questions about kind, namespace, subject, actor, engine
+        and time come from buckets; others are scanned.
         """
         ...
 
-    def latest(self, filter: Filter, *, limit: int = 1000) -> list[Execution]:  # noqa: A002
-        """The newest execution of each (kind, namespace, subject), newest first; kind, namespace and statuses narrow."""
-        ...
+    def latest(self, filter: Filter, *, limit: int = 1000) -> list[Execution]:
+        """The newest execution the filter lets through of each (kind, namespace, subject), newest first.
 
-    def failures(self, filter: Filter, *, limit: int = 50) -> list[FailureGroup]:  # noqa: A002
-        """Executions that failed, partly failed, timed out or crashed, grouped by error fingerprint, the latest group first.
-
-        A partial execution without an error of its own counts under its first failed item's error.
+        Executions without a subject are left out.
         """
         ...
 
-    def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:  # noqa: A002
+    def failures(self, filter: Filter, *, limit: int = 50) -> list[FailureGroup]:
+        """Executions that failed, partly failed, timed out or crashed by error fingerprint, the latest group first.
+
+        One without an error of its own counts under its first failed item's error (`store.preparing.failure_of`).
+        """
+        ...
+
+    def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
         """How many executions were removed, with their items, logs, texts and share in statistics.
 
-        A removed execution stays removed: later events about one that was open are ignored, about one that had ended unless they
-        are newer than the removal. `keep_marks=False` (retention of old ended ones) keeps no such mark.
+        A removed execution stays removed: later events about one that was open are ignored, about one that had ended
+        unless they are newer than the removal. `keep_marks=False` (retention of old ended ones) keeps no such mark.
+        Each execution goes atomically; a store may remove many in several transactions.
         """
         ...
 
     def changes(self, after: int, *, limit: int = 1000) -> list[Change]:
-        """What changed after change number `after` (0: from the oldest kept; -1: only the newest, to learn where the store is)."""
+        """What changed after change number `after`: 0 is from the oldest kept, -1 the newest alone.
+
+        A first number beyond `after` + 1 says that older changes are no longer kept.
+        """
         ...
 
     def attend(self, origin: str, *, seconds: float) -> None:
@@ -187,7 +208,7 @@ class Store(Protocol):
         ...
 
     def check(self) -> dict[str, str]:
-        """Facts for `execlog doctor`: version, size, schema, integrity; raises StoreError where the store is not usable."""
+        """Facts for `execlog doctor`: version, size, schema, integrity. Raises StoreError where it is not usable."""
         ...
 
     def close(self) -> None:

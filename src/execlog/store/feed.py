@@ -31,7 +31,7 @@ class Feed:
             listener(number)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """A function that ends the listening. The listener is called from the drain's thread and must return at once."""
+        """A function that ends the listening. The drain's thread calls the listener, which must return at once."""
         with self._lock:
             token = self._next
             self._next += 1

@@ -1,0 +1,37 @@
+"""Opening a store by its URL: one table of schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from execlog.core.errors import UnsupportedError
+from execlog.core.settings import Settings
+from execlog.store.base import Store
+
+Opener = Callable[[str, Settings], Store]
+
+
+def open_store(url: str, settings: Settings | None = None) -> Store:
+    """The store at this URL, ready for use: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db`.
+
+    Raises UnsupportedError for a scheme no store answers to, MissingExtraError where its driver is not installed,
+    StoreError where it cannot be opened.
+    """
+    scheme = urlsplit(url).scheme
+    opener = OPENERS.get(scheme)
+    if opener is None:
+        known = ", ".join(f"{name}://" for name in OPENERS)
+        raise UnsupportedError(f"no store answers to {scheme or url[:40]!r}; known are {known}", capability="store")
+    return opener(url, settings or Settings())
+
+
+def _memory(url: str, settings: Settings) -> Store:
+    from execlog.store.memory import MemoryStore
+
+    del url, settings
+    return MemoryStore()
+
+
+OPENERS: dict[str, Opener] = {"memory": _memory}
+"""Scheme → what opens it. A store brings its driver with it only when it is opened."""
