@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = 15
@@ -118,6 +120,12 @@ def test_every_extra_is_in_all_and_every_dependency_is_bounded():
     assert every == extras.keys() - {"all"}
     bounds = [entry for name, entries in extras.items() if name != "all" for entry in entries] + project["dependencies"]
     assert [entry for entry in bounds if ">=" not in entry or ",<" not in entry] == []
+
+
+def test_what_is_locked_runs_on_the_oldest_python():
+    installed = {one.name: one.metadata.get("Requires-Python") or "" for one in importlib.metadata.distributions()}
+    assert "msgspec" in installed
+    assert {name: want for name, want in installed.items() if "3.11.0" not in SpecifierSet(want)} == {}
 
 
 def test_every_dependency_has_its_reason_in_the_docs():
