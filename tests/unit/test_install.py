@@ -16,6 +16,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = 15
 MEBIBYTES = 25.0
 
@@ -38,6 +39,27 @@ MEASURE = textwrap.dedent("""
 """)
 
 
+# Imports every module; beside its name stands its file, or why it could not be imported.
+IMPORT_ALL = textwrap.dedent("""
+    import importlib, json, pkgutil, execlog
+    outcome = {"execlog": execlog.__file__}
+    def look(package):
+        for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            if found.name == "execlog.testing" or found.name.endswith(".__main__"):
+                continue
+            try:
+                module = importlib.import_module(found.name)
+            except ImportError as error:
+                outcome[found.name] = f"ImportError: {error}"
+            else:
+                outcome[found.name] = module.__file__
+                if found.ispkg:
+                    look(module)
+    look(execlog)
+    print(json.dumps(outcome))
+""")
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The wheel of this checkout."""
@@ -50,10 +72,23 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def core(wheel, tmp_path_factory):
     """The interpreter of a new environment that holds the wheel and what it needs, and nothing else."""
-    folder = tmp_path_factory.mktemp("core")
+    return install(wheel, tmp_path_factory.mktemp("core"), ROOT / "constraints.txt")
+
+
+@pytest.fixture(scope="module")
+def lowest(wheel, tmp_path_factory):
+    """As `core`, with every dependency at its lower bound."""
+    folder = tmp_path_factory.mktemp("lowest")
+    dependencies = PROJECT["project"]["dependencies"]
+    pins = folder / "lowest.txt"
+    pins.write_text("".join(entry.partition(",")[0].replace(">=", "==") + "\n" for entry in dependencies))
+    return install(wheel, folder, pins)
+
+
+def install(wheel: Path, folder: Path, constraints: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
-    pip("--python", str(python), "install", "-c", str(ROOT / "constraints.txt"), str(wheel))
+    pip("--python", str(python), "install", "-c", str(constraints), str(wheel))
     return python
 
 
@@ -88,8 +123,13 @@ def test_the_core_stays_within_15_packages_and_25_mib(core):
     assert total <= MEBIBYTES, f"{total:.1f} MiB, at most {MEBIBYTES}\n{table}"
 
 
-def test_the_installed_core_imports(core):
-    assert run(core, "import execlog; print(execlog.__file__)").startswith(str(core.parents[1]))
+@pytest.mark.parametrize("bounds", ["core", "lowest"])
+def test_every_module_imports_without_the_extras_or_names_the_missing_one(bounds, request):
+    python = request.getfixturevalue(bounds)
+    outcome = json.loads(run(python, IMPORT_ALL))
+    assert outcome["execlog"].startswith(str(python.parents[1]))
+    failed = {name: result for name, result in outcome.items() if result.startswith("ImportError")}
+    assert {name: result for name, result in failed.items() if "execlog[" not in result} == {}
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
@@ -114,7 +154,7 @@ def test_the_whole_api_loads_neither_the_server_nor_an_extra():
 
 
 def test_every_extra_is_in_all_and_every_dependency_is_bounded():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = PROJECT["project"]
     extras = project["optional-dependencies"]
     every = {name for entry in extras["all"] for name in entry.partition("[")[2].rstrip("]").split(",")}
     assert every == extras.keys() - {"all"}
@@ -130,8 +170,7 @@ def test_what_is_locked_runs_on_the_oldest_python():
 
 def test_every_dependency_has_its_reason_in_the_docs():
     described = (ROOT / "docs" / "dependencies.md").read_text()
-    configured = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    project, groups = configured["project"], configured["dependency-groups"]
+    project, groups = PROJECT["project"], PROJECT["dependency-groups"]
     extras = [entry for name, entries in project["optional-dependencies"].items() if name != "all" for entry in entries]
     names = [entry.partition(">=")[0].partition("[")[0] for entry in project["dependencies"] + extras + groups["dev"]]
     assert [name for name in names if f"`{name}`" not in described] == []
