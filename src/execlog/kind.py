@@ -52,7 +52,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     Its errors of `core.errors` become problem documents: InvalidError 422, NotFoundError 404, ConflictError 409,
     UnsupportedError 501, StoreError 503. `errors` lists the statuses that are part of its contract, for the document.
-    `path` is written as "/scheduler/jobs/{job_id}/history". A handler that streams returns an iterator of bytes in a Reply.
+    `path` is written as "/scheduler/jobs/{job_id}/history". A handler that streams returns an iterator of bytes in a
+    Reply.
     """
 
     method: Method

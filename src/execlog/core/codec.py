@@ -1,7 +1,8 @@
 """Bytes and JSON of the model; the one place that knows the version of an encoded event.
 
 An event is a MessagePack array behind one version byte. Fields are only appended, so version 1 reads every older array
-(missing fields take their defaults) and skips what a newer minor added. A change that cannot be expressed so gets a new version.
+(missing fields take their defaults) and skips what a newer minor added. A change that cannot be expressed so gets a
+new version.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """The error tree of execlog.
 
-    ExeclogError                 anything execlog raises on purpose
-    ├── InvalidError             the caller's input is wrong: `field` names it, the message says what to do (HTTP 422)
-    │   └── CursorError          a page cursor that is not ours, or of another question (HTTP 400)
-    ├── NotFoundError            there is no such execution, job or item (HTTP 404)
-    ├── ConflictError            the thing changed under the caller, or is in another state (HTTP 409)
-    ├── UnsupportedError         this store or installation cannot do that: `capability` names it (HTTP 501)
-    ├── MissingExtraError        an optional dependency is not installed: `extra` names it
-    ├── SettingsError            a setting cannot be used
-    ├── CodecError               bytes that are not a record of ours, or of a newer version
-    ├── JournalError             the journal cannot take or give a record
-    └── StoreError               the store could not answer; `retry` says whether trying again can help (HTTP 503)
+ExeclogError                 anything execlog raises on purpose
+├── InvalidError             the caller's input is wrong: `field` names it, the message says what to do (HTTP 422)
+│   └── CursorError          a page cursor that is not ours, or of another question (HTTP 400)
+├── NotFoundError            there is no such execution, job or item (HTTP 404)
+├── ConflictError            the thing changed under the caller, or is in another state (HTTP 409)
+├── UnsupportedError         this store or installation cannot do that: `capability` names it (HTTP 501)
+├── MissingExtraError        an optional dependency is not installed: `extra` names it
+├── SettingsError            a setting cannot be used
+├── CodecError               bytes that are not a record of ours, or of a newer version
+├── JournalError             the journal cannot take or give a record
+└── StoreError               the store could not answer; `retry` says whether trying again can help (HTTP 503)
 """
 
 from __future__ import annotations

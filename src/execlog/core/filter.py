@@ -30,7 +30,8 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint     of the error
     min/max_*       inclusive bounds; duration in seconds, cost in 10⁻⁹ USD, tokens in plus out
     tags            all of these tags have these values
-    sort            newest (default) | oldest by (created_at, id); slowest by duration, costliest by cost, each then newest
+    sort            newest (default) | oldest by (created_at, id); slowest by duration, costliest by
+                    cost, each then newest
     """
 
     kind: str | None = None

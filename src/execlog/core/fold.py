@@ -1,8 +1,11 @@
 """The only place where an event has meaning.
 
-`fold` is a join: folding the same events in any order, in any grouping and any number of times gives the same execution.
-Each field is a last-writer-wins register (Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated
-Data Types", 2011, §3.2.1) on the event's `at`; the outcome is one register on (rank of status, at). Ties are decided by the
+`fold` is a join: folding the same events in any order, in any grouping and any number of times gives the same
+execution.
+Each field is a last-writer-wins register (Shapiro et al., "A comprehensive study of Convergent and Commutative
+Replicated
+Data Types", 2011, §3.2.1) on the event's `at`; the outcome is one register on (rank of status, at). Ties are decided
+by the
 greater encoding, so that they too have one answer.
 """
 
@@ -16,7 +19,8 @@ from execlog.core.model import RANK, TERMINAL, Counts, Event, Execution, Item, L
 
 FIELDS = (
     "name", "subject", "actor", "engine", "queued_at", "started_at", "rows", "total", "declared_succeeded",
-    "declared_failed", "usage", "input", "params", "metadata", "tags", "parent_id", "root_id", "retry_of", "origin", "context",
+    "declared_failed", "usage", "input", "params", "metadata", "tags", "parent_id", "root_id", "retry_of", "origin",
+    "context",
 )  # fmt: skip
 """What is decided one by one."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterator
 
 from execlog.core.errors import InvalidError
 
@@ -15,28 +15,49 @@ _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\.\.|
 
 
 class IdMaker:
-    """Calling it gives a new UUIDv7 as text; ids of one maker sort in the order they were made.
+    """Calling it gives a new UUIDv7 as text; ids of one maker sort in the order they were made, whichever thread asked.
 
-    48 bits of milliseconds, a 26-bit counter that runs on within the process (in rand_a and the top of rand_b), and 48
-    random bits of this maker. A fork must make a maker of its own.
+    48 bits of milliseconds; rand_a counts blocks of 4,096 ids within the millisecond, the top of rand_b the ids
+    within a block;
+    the remaining 50 bits are this maker's own, random. The clock going back does not bring the ids back. A fork must
+    make a
+    maker of its own.
     """
 
     def __init__(self, now_ns: Callable[[], int] = time.time_ns, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._now_ns = now_ns
-        self._tail = entropy(6).hex()
-        self._count = count(int.from_bytes(entropy(2)) << 6)
+        self._tail = "-" + entropy(6).hex()
+        variant = 0x8 | entropy(1)[0] & 0x3
+        self._suffixes = [f"{variant:x}{number:03x}{self._tail}" for number in range(4096)]
+        self._lock = threading.Lock()
         self._ms = 0
-        self._head = ""
+        self._blocks = 0
+        # One assignment replaces all of it, so that no thread sees the head of one block with the suffixes of another.
+        self._block: tuple[int, str, Iterator[str]] = (0, "", iter(()))
 
     def __call__(self) -> str:
         """A new id."""
-        ms = self._now_ns() // 1_000_000
-        if ms > self._ms:
-            self._ms = ms
-            digits = f"{ms:012x}"
-            self._head = f"{digits[:8]}-{digits[8:]}-7"
-        number = next(self._count) & 0x3FFFFFF
-        return f"{self._head}{number >> 14:03x}-{0x8000 | number & 0x3FFF:04x}-{self._tail}"
+        until, head, suffixes = self._block
+        if self._now_ns() < until:
+            suffix = next(suffixes, None)
+            if suffix is not None:
+                return head + suffix
+        return self._next_block()
+
+    def _next_block(self) -> str:
+        with self._lock:
+            ms = self._now_ns() // 1_000_000
+            if ms > self._ms:
+                self._ms, self._blocks = ms, 0
+            elif self._blocks < 0xFFF:
+                self._blocks += 1
+            else:
+                self._ms, self._blocks = self._ms + 1, 0
+            digits = f"{self._ms:012x}"
+            head, suffixes = f"{digits[:8]}-{digits[8:]}-7{self._blocks:03x}-", iter(self._suffixes)
+            first = head + next(suffixes)
+            self._block = ((self._ms + 1) * 1_000_000, head, suffixes)
+            return first
 
 
 def check_id(text: str, *, field: str = "id") -> str:

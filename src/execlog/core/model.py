@@ -1,7 +1,8 @@
 """What execlog knows: executions, their items, and the events that say something about them.
 
 Times are integers: microseconds since 1970-01-01 UTC (`*_at`). Durations are seconds, measured on a monotonic clock.
-Money is an integer count of 10⁻⁹ US dollars (`cost_nano`). An execution is identified by its `Key`: (kind, namespace, id).
+Money is an integer count of 10⁻⁹ US dollars (`cost_nano`). An execution is identified by its `Key`: (kind, namespace,
+id).
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Key(NamedTuple):
 class Error(Struct, frozen=True, omit_defaults=True):
     """Why something did not succeed.
 
-    `frames` are the user's own stack frames first, innermost first, as "file:line function"; `fingerprint` groups errors
+    `frames` are the user's own stack frames first, innermost first, as "file:line function"; `fingerprint` groups
+    errors
     that differ only in numbers, ids and quoted values.
     """
 
@@ -120,7 +122,8 @@ class Event(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
 
     Safe to apply twice and in any order: each field is decided by the latest `at` that said it, except the outcome
     (`status` with `ended_at`, `duration`, `error`, `output`), which is said whole and decided by (rank of status, at).
-    `at` is strictly increasing within a process. New fields are only ever appended: that is how older bytes stay readable.
+    `at` is strictly increasing within a process. New fields are only ever appended: that is how older bytes stay
+    readable.
     """
 
     id: str
@@ -168,7 +171,8 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name       how people call it
     actor      who or what triggered it: a user id, "schedule", "manual", …
     engine     what it ran on, e.g. the database type
-    created_at when it was first known to be wanted: the earlier of queued_at and started_at; every list is ordered by it
+    created_at when it was first known to be wanted: the earlier of queued_at and started_at; every list is ordered by
+    it
     params     what it was called with; `input` and `output` what went in and came out; `metadata` free for the caller
     context    what it ran in (host, pid, python, revision, versions): what "what changed" compares
     origin     the process that runs it: "boot id:journal id"

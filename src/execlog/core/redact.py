@@ -1,7 +1,9 @@
 """Taking secrets out before anything becomes durable.
 
-Three kinds of places are covered: values under a telling name (`password`, `api_key`, `Authorization`, …) anywhere in a nested
-value; `name=value`, `name: value` and `Bearer …` inside texts such as queries, commands and errors; and the user info of a URL
+Three kinds of places are covered: values under a telling name (`password`, `api_key`, `Authorization`, …) anywhere in
+a nested
+value; `name=value`, `name: value` and `Bearer …` inside texts such as queries, commands and errors; and the user info
+of a URL
 or DSN. Patterns are linear-time: RE2 where the extra is installed, otherwise bounded patterns without nested repeats.
 """
 
@@ -15,12 +17,19 @@ from msgspec import Struct, structs
 
 MASK = "[redacted]"
 NAMES = (
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "api_key", "apikey", "api-key", "access_key", "private_key",
-    "authorization", "credential", "cookie", "session_id", "client_secret", "bearer", "signature", "dsn", "connection_string",
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "api_key", "apikey", "api-key", "access_key",
+    "private_key",
+    "authorization", "credential", "cookie", "client_secret", "bearer",
 )  # fmt: skip
-_COUNTS = frozenset({"tokens", "token_usage", "tokenusage", "max_tokens", "total_tokens", "input_tokens", "output_tokens"})
+_COUNTS = frozenset(
+    {"tokens", "token_usage", "tokenusage", "max_tokens", "total_tokens", "input_tokens", "output_tokens"}
+)
 _BOUND = re.compile(r"\{([01]),\d+\}")
 _VALUE = r"""("[^"\n]{0,500}"|'[^'\n]{0,500}'|[^\s,;&"'<>)}\]]{1,500})"""
+
+
+_PLAIN = (int, float, bool, type(None))
+_REMEMBERED, _REMEMBERED_LENGTH = 5_000, 200
 
 
 class Pattern(Protocol):
@@ -36,21 +45,47 @@ class Redactor:
     def __init__(self, extra: Iterable[str] = ()) -> None:
         self._names = tuple(dict.fromkeys(name.lower() for name in (*NAMES, *extra)))
         self._squeezed = tuple(name.replace("_", "").replace("-", "") for name in self._names)
-        words = "|".join(re.escape(name) for name in self._names if name not in {"bearer", "dsn"})
+        words = "|".join(re.escape(name) for name in self._names if name != "bearer")
         self._assignment = _compile(rf"(?i)((?:{words})[\w.-]{{0,20}}[\"']?\s{{0,3}}(?:=>|[=:])\s{{0,3}})" + _VALUE)
         self._scheme = _compile(r"(?i)\b((?:bearer|basic)\s{1,3})[\w.~+/=-]+")
         self._userinfo = _compile(r"(://)[^\s/]{1,500}(@)")
-        self._triggers = tuple(dict.fromkeys(_trigger(name) for name in (*self._names, "basic", "://")))
+        self._look = re.compile("|".join(map(re.escape, dict.fromkeys(map(_trigger, (*self._names, "://")))))).search
+        self._clean: set[str | None] = {None}
 
-    @property
-    def triggers(self) -> tuple[bytes, ...]:
-        """Lower-case byte strings; bytes that contain none of them hold no secret this redactor would find."""
-        return tuple(word.encode() for word in self._triggers)
+    def is_clean(self, value: Any) -> bool:
+        """Whether a quick look is enough to know that there is no secret: a text, number, or flat dict without any telling word.
+
+        Names, keys and short texts come again and again, so the clean ones are remembered.
+        """
+        kind = type(value)
+        if kind is str:
+            return value in self._clean or self._look_at(value)
+        if kind is dict:
+            clean = self._clean
+            for key, entry in value.items():
+                if key not in clean and not self._look_at(key):
+                    return False
+                kind = type(entry)
+                if kind is str:
+                    if entry not in clean and not self._look_at(entry):
+                        return False
+                elif kind not in _PLAIN:
+                    return False
+            return True
+        return kind in _PLAIN
+
+    def _look_at(self, text: Any) -> bool:
+        if type(text) is not str or self._look(text.lower()) is not None:
+            return False
+        if len(text) <= _REMEMBERED_LENGTH:
+            if len(self._clean) >= _REMEMBERED:
+                self._clean.clear()
+            self._clean.update((None, text))
+        return True
 
     def text(self, text: str) -> str:
         """The text with every secret in it replaced by `[redacted]`."""
-        low = text.lower()
-        if not any(word in low for word in self._triggers):
+        if self._look(text.lower()) is None:
             return text
         text = self._scheme.sub(rf"\1{MASK}", text)
         text = self._assignment.sub(rf"\1{MASK}", text)

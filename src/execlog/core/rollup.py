@@ -1,8 +1,11 @@
 """Statistics that are added up as executions end: buckets, and a mergeable sketch of their durations.
 
-A bucket is one cell of one series (everything, a kind, a subject, a namespace, an actor on an engine, an engine) over one
-minute, hour or day of `created_at`. Only terminal executions count. Everything summed is an integer, so that buckets are the
-same whether built in one batch or in any split. Taking an execution out again is not done by subtraction (a maximum has no
+A bucket is one cell of one series (everything, a kind, a subject, a namespace, an actor on an engine, an engine) over
+one
+minute, hour or day of `created_at`. Only terminal executions count. Everything summed is an integer, so that buckets
+are the
+same whether built in one batch or in any split. Taking an execution out again is not done by subtraction (a maximum
+has no
 inverse): a store recomputes the cells it touches.
 
 The sketch is DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
@@ -221,7 +224,9 @@ def gather(executions: Iterable[Execution]) -> dict[Cell, Bucket]:
             if cell not in open_cells:
                 open_cells[cell] = Bucket(), Sketch()
             tally(*open_cells[cell], execution)
-    return {cell: msgspec.structs.replace(bucket, sketch=sketch.encode()) for cell, (bucket, sketch) in open_cells.items()}
+    return {
+        cell: msgspec.structs.replace(bucket, sketch=sketch.encode()) for cell, (bucket, sketch) in open_cells.items()
+    }
 
 
 def merge(buckets: Iterable[Bucket]) -> Bucket:

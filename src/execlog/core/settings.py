@@ -35,7 +35,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     host, port              where `execlog serve` listens
     allowed_hosts           Host headers answered besides loopback names; "*" for any
     body_limit              largest request body, counted after decompression
-    tokens                  bearer tokens: token → "role" or "role:actor", role one of viewer, operator, admin; required off loopback
+    tokens                  bearer tokens: token → "role" or "role:actor", role one of viewer,
+                            operator, admin; required off loopback
     sse_clients             most live-update clients at once
     shutdown_timeout        longest `execlog serve` takes to stop
     redis_ttl               time to live of keys in Redis

@@ -1,7 +1,9 @@
 """Making what callers hand in storable: every store takes the result, and the caller is never failed for it.
 
-NaN and infinities become None, NUL characters and lone surrogates U+FFFD, over-long texts and lists are cut with a mark,
-too deep nesting becomes text, integers beyond 64 bits become text. Each kind of mending is counted, so that the caller can be told.
+NaN and infinities become None, NUL characters and lone surrogates U+FFFD, over-long texts and lists are cut with a
+mark,
+too deep nesting becomes text, integers beyond 64 bits become text. Each kind of mending is counted, so that the
+caller can be told.
 """
 
 from __future__ import annotations

@@ -1,0 +1,304 @@
+"""The Ledger: recorder, store and live feed, opened from one URL; the object everything above is handed."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from execlog.core.clock import Clock, SystemClock
+from execlog.core.errors import StoreError
+from execlog.core.filter import Filter
+from execlog.core.model import OPEN, Event
+from execlog.core.settings import Settings, load
+from execlog.recorder.compose import event_of
+from execlog.recorder.context import surroundings
+from execlog.recorder.home import Home, Losses
+from execlog.recorder.journal import Journal
+from execlog.recorder.pump import Pump
+from execlog.recorder.recorder import Recorder, RecorderStats
+from execlog.recorder.run import Run, current_run
+from execlog.recorder.track import Result, aeach, each
+from execlog.store.base import Store
+from execlog.store.feed import Feed
+from execlog.store.opening import open_store
+
+T = TypeVar("T")
+R = TypeVar("R")
+log = logging.getLogger("execlog")
+_open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_carried_over: list[Store] = []  # stores of a parent process: closing them here would disturb it, collecting them too
+
+
+class Ledger:
+    """A history: what is recorded into it, and what can be asked of it.
+
+    Thread-safe. The journal and the store are opened when they are first needed, and again in a forked child. Use it
+    as a
+    context manager or `close` it; at the interpreter's exit that happens by itself.
+    """
+
+    def __init__(self, settings: Settings, *, drains_home: bool = False, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.feed = Feed()
+        self.root = settings.home / "journal" / _slug(settings.store_url)
+        self.recorder = Recorder(settings, self.root, self._begun)
+        self._drains_home = drains_home
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._closed = False
+        self._pump = self._new_pump()
+        _open_ledgers.add(self)
+        if drains_home:
+            self._pump.home.serve()
+            self._pump.start()
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None = None,
+        *,
+        home: str | Path | None = None,
+        settings: Settings | None = None,
+        drains_home: bool = False,
+        clock: Clock | None = None,
+    ) -> Self:
+        """The ledger at this store URL (default: `EXECLOG_STORE`, else SQLite in the home).
+
+        `drains_home` makes this process empty the journals of every process of the home and mark what dead ones left
+        open,
+        as `execlog serve` does. Raises SettingsError.
+        """
+        if settings is None:
+            settings = load(store=url, home=None if home is None else str(home))
+        return cls(settings, drains_home=drains_home, clock=clock)
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at first use. Raises StoreError, UnsupportedError or MissingExtraError when it cannot be."""
+        with self._lock:
+            if self._store is None:
+                if self._closed:
+                    message = "this ledger is closed"
+                    raise StoreError(message, retry=False)
+                self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._store = open_store(self.settings.store_url, self.settings)
+            return self._store
+
+    def new_id(self) -> str:
+        """A new execution id (UUIDv7)."""
+        return self.recorder.new_id()
+
+    def append(self, event: Event) -> bool:
+        """Whether the event was taken in; True means that it survives a kill from now on. Never raises."""
+        return self.recorder.append(event)
+
+    def append_durable(self, event: Event) -> bool:
+        """Whether the event was taken in; True means that it survives a power cut from now on. Never raises."""
+        return self.recorder.append_durable(event)
+
+    def record(self, name: str, **fields: Any) -> str:
+        """The id of what was recorded: something that already happened. See `Recorder.record`."""
+        return self.recorder.record(name, **fields)
+
+    def record_durable(self, name: str, **fields: Any) -> str:
+        """As `record`, and it survives a power cut."""
+        recorded = self.recorder.record(name, **fields)
+        self.recorder.sync()
+        return recorded
+
+    def run(self, name: str, *, kind: str = "task", id: str | None = None, **fields: Any) -> Run:
+        """An execution that begins when it is entered: `with ledger.run("nightly") as run:`.
+
+        Fields are those of `Event`: subject, namespace, actor, engine, params, input, tags, metadata, total,
+        retry_of, root_id …
+        Inside another run, that one becomes its parent.
+        """
+        parent = current_run()
+        given: dict[str, Any] = {
+            "id": id or self.new_id(), "kind": kind, "name": name, "subject": name, "at": self.recorder.stamp(),
+            "parent_id": parent.id if parent is not None else None,
+            "context": surroundings() if self.settings.capture_context else None,
+        }  # fmt: skip
+        try:
+            event = event_of(given | {field: value for field, value in fields.items() if value is not None})
+        except Exception as error:  # noqa: BLE001 - a field that cannot be recorded must not stop what is run
+            self.recorder.refuse("invalid", error)
+            event = event_of(given | {"id": self.new_id()})
+        return Run(self.recorder, event)
+
+    def each(
+        self, function: Callable[[T], R], values: Iterable[T], *, limit: int = 1, key: Callable[[T], str] = str
+    ) -> list[Result[T, R]]:
+        """What became of `function(value)` for every value, in their order: an item each, at most `limit` at once in threads."""
+        return each(function, values, self.run, limit=limit, key=key)
+
+    async def aeach(
+        self,
+        function: Callable[[T], Awaitable[R]],
+        values: Iterable[T],
+        *,
+        limit: int = 10,
+        key: Callable[[T], str] = str,
+    ) -> list[Result[T, R]]:
+        """As `each`, for a coroutine function."""
+        return await aeach(function, values, self.run, limit=limit, key=key)
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Whether the store got everything accepted before the call, within `timeout` seconds."""
+        return self._pump.flush(timeout)
+
+    def drain_dead(self) -> int:
+        """How many records of dead processes went into the store now; what they left open becomes `crashed`."""
+        if self._pump.home.served_by_another():
+            return 0
+        own = self.recorder.folder
+        return Home(self.root, self.clock.now).visit(self.store, self.settings.drain_batch, own=own, everyone=False)
+
+    def stats(self) -> RecorderStats:
+        """What became of the records of this process."""
+        recorder, journal = self.recorder, self.recorder.journal
+        accepted = journal.accepted if journal is not None else 0
+        stored = min(self._pump.stored(), accepted)
+        return RecorderStats(
+            accepted=accepted,
+            stored=stored,
+            pending=accepted - stored,
+            dropped=journal.dropped if journal is not None else {},
+            damaged=self._pump.damaged(),
+            journal_bytes=journal.size() if journal is not None else 0,
+            mended=dict(recorder.mended),
+            refused=dict(recorder.refused),
+            last_error=self._pump.last_error,
+        )
+
+    def losses(self) -> Losses:
+        """What journals of processes that are gone did not bring into the store."""
+        return self._pump.home.losses()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush for at most `timeout` seconds (default: the setting close_timeout), then stop. What is left stays in the journal."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        journal, origin = self.recorder.journal, self.recorder.origin
+        wait = self.settings.close_timeout if timeout is None else timeout
+        self._pump.flush(wait)
+        self.recorder.detach()
+        flushed = self._pump.flush(wait)  # what came in meanwhile
+        self._pump.stop(wait)
+        if journal is not None:
+            journal.close(remove=flushed and not self._left_open(origin))
+        if self._store is not None:
+            self._store.close()
+        _open_ledgers.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _left_open(self, origin: str) -> bool:
+        """Whether executions of this process are still open; then the journal stays, and its adopter calls them crashed."""
+        if self._store is None and not self._drains_here():
+            return True
+        try:
+            with self._lock:
+                store = self._store or open_store(self.settings.store_url, self.settings)
+                self._store = store
+            return bool(store.find(Filter(origin=origin, statuses=tuple(OPEN)), limit=1).entries)
+        except StoreError:
+            return True
+
+    def _drains_here(self) -> bool:
+        return self.settings.drain == "thread" and not self._pump.home.served_by_another()
+
+    def _new_pump(self) -> Pump:
+        return Pump(self.settings, Home(self.root, self.clock.now), lambda: self.store, self._publish)
+
+    def _begun(self, journal: Journal) -> None:
+        if self.settings.drain == "process":
+            start_drainer(self.settings)
+        if not self._closed:
+            self._pump.start(journal)
+
+    def _publish(self, store: Store) -> None:
+        newest = store.changes(-1, limit=1) if store.capabilities.changes else []
+        if newest:
+            self.feed.publish(newest[-1].number)
+
+    def _forked(self) -> None:
+        self._lock = threading.RLock()
+        if self._store is not None:
+            _carried_over.append(self._store)
+            self._store = None
+        self._drains_home = False
+        self.recorder.forget()
+        self._pump = self._new_pump()
+
+
+def start_drainer(settings: Settings) -> None:
+    """Start a process that empties the journals of this home until no living process writes there any more."""
+    environment = os.environ | {
+        "EXECLOG_HOME": str(settings.home),
+        "EXECLOG_STORE": settings.store_url,
+        "EXECLOG_DRAIN": "thread",
+    }
+    subprocess.Popen(
+        [sys.executable, "-m", "execlog.ledger"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def drain_home(idle_seconds: float = 2.0) -> None:
+    """Empty the journals of the home in force until none has been there for `idle_seconds`; at most one process does that."""
+    ledger = Ledger.open(drains_home=True)
+    home = ledger._pump.home  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this is the same house
+    quiet_since = time.monotonic()
+    while home.serving and time.monotonic() - quiet_since < idle_seconds:
+        if home.journals():
+            quiet_since = time.monotonic()
+        time.sleep(0.2)
+    ledger.close()
+
+
+def _slug(url: str) -> str:
+    """A folder name for the journals of one store; its password may change, its place not."""
+    if url.startswith("memory:"):
+        return f"memory-{os.getpid()}-{time.monotonic_ns()}"
+    parts = urlsplit(url)
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    return hashlib.blake2s(bare.encode(), digest_size=4).hexdigest()
+
+
+def _close_all() -> None:
+    for ledger in list(_open_ledgers):
+        ledger.close()
+
+
+def _after_fork() -> None:
+    for ledger in list(_open_ledgers):
+        ledger._forked()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this is the same house
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_after_fork)
+
+if __name__ == "__main__":
+    drain_home()

@@ -1,0 +1,116 @@
+"""Events out of what callers naturally have: datetimes, exceptions, plain dicts, decimal dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, cast
+
+from execlog.core.clock import micros
+from execlog.core.codec import convert
+from execlog.core.errors import InvalidError
+from execlog.core.ids import check_id
+from execlog.core.model import OPEN, Error, Event, Item, Status, Usage
+from execlog.recorder.fault import error_of
+
+_NANO = Decimal(10**9)
+
+
+def event_of(fields: dict[str, Any]) -> Event:
+    """The event these fields make, each taken as callers have it; times are filled in where they are missing.
+
+    Raises InvalidError or TypeError for a field that does not exist or cannot be read.
+    """
+    plain = dict(fields)
+    for name, read in _READERS.items():
+        if plain.get(name) is not None:
+            plain[name] = read(plain[name])
+    check_id(plain["id"])
+    status = plain["status"] = Status(plain["status"]) if plain.get("status") is not None else None
+    at = plain["at"]
+    if status is not None and status not in OPEN:
+        ended = plain["ended_at"] = plain.get("ended_at") or at
+        if plain.get("started_at") is None:
+            plain["started_at"] = ended - round((plain.get("duration") or 0.0) * 1e6)
+    return Event(**plain)
+
+
+def nano_of(dollars: float | str | Decimal) -> int:
+    """An amount of US dollars as an exact count of 10⁻⁹ dollars; a float is read as it prints."""
+    return int((Decimal(str(dollars)) * _NANO).to_integral_value(rounding=ROUND_HALF_EVEN))
+
+
+def usage_of(value: Usage | Mapping[str, Any]) -> Usage:
+    """A Usage out of one, or of its fields as a mapping; `cost` in dollars is read too."""
+    if isinstance(value, Usage):
+        return value
+    fields = dict(value)
+    cost = fields.pop("cost", None)
+    return convert(fields | ({} if cost is None else {"cost_nano": nano_of(cost)}), Usage)
+
+
+def item_of(value: Item | Mapping[str, Any] | str, position: int = 0, at: int = 0) -> Item:
+    """An Item out of one, of its fields as a mapping, or of its key alone (then it succeeded)."""
+    if isinstance(value, Item):
+        return value
+    if isinstance(value, str):
+        return Item(key=value, status=Status.SUCCEEDED, position=position, at=at)
+    fields: dict[str, Any] = {"position": position, "at": at, "status": "succeeded"} | dict(value)
+    fault = fields.pop("error", None)
+    for name in ("started_at", "ended_at"):
+        if fields.get(name) is not None:
+            fields[name] = _time(fields[name])
+    item = convert(fields, Item)
+    if fault is None:
+        return item
+    from msgspec.structs import replace
+
+    return replace(item, error=_error(fault))
+
+
+def _time(value: datetime | int) -> int:
+    if isinstance(value, datetime):
+        return micros(value)
+    if isinstance(value, int) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return value
+    message = f"a time must be a datetime or an integer of UTC µs, not {value!r:.60}"
+    raise InvalidError(message)
+
+
+def _error(value: Error | BaseException | str | Mapping[str, Any]) -> Error:
+    return convert(dict(value), Error) if isinstance(value, Mapping) else error_of(value)
+
+
+def _items(values: Iterable[Any]) -> tuple[Item, ...]:
+    return tuple(item_of(value, position) for position, value in enumerate(values))
+
+
+def _usage(value: Mapping[str, Any]) -> dict[str, Usage]:
+    return {str(model): usage_of(use) for model, use in value.items()}
+
+
+def _tags(value: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): str(entry) for key, entry in value.items()}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        message = f"expected a mapping, not {value!r:.60}"
+        raise InvalidError(message)
+    return dict(cast("Mapping[str, Any]", value))
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "queued_at": _time,
+    "started_at": _time,
+    "ended_at": _time,
+    "duration": float,
+    "rows": int,
+    "error": _error,
+    "items": _items,
+    "usage": _usage,
+    "tags": _tags,
+    "params": _mapping,
+    "metadata": _mapping,
+}

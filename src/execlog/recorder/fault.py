@@ -1,0 +1,72 @@
+"""What an exception says: type, message, and the user's own frames first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from types import TracebackType
+
+from execlog.core.model import Error, Status
+
+MAX_FRAMES = 20
+MAX_MESSAGE = 10_000
+_FOREIGN = tuple(
+    os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
+) + (os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep, "<frozen ")  # fmt: skip  # noqa: PTH120
+
+
+def error_of(fault: BaseException | Error | str) -> Error:
+    """The error in an exception (innermost user frame first, then the libraries' frames), or in a plain message."""
+    if isinstance(fault, Error):
+        return fault
+    if isinstance(fault, str):
+        return Error("Error", fault[:MAX_MESSAGE])
+    return Error(_type_name(fault), _message(fault)[:MAX_MESSAGE], tuple(_frames(fault.__traceback__))[:MAX_FRAMES])
+
+
+def status_of(fault: BaseException) -> Status:
+    """What an exception makes of the thing it ended: timed out, cancelled, or failed."""
+    if isinstance(fault, TimeoutError):
+        return Status.TIMED_OUT
+    if isinstance(fault, KeyboardInterrupt | asyncio.CancelledError | CancelledError | GeneratorExit):
+        return Status.CANCELLED
+    return Status.FAILED
+
+
+def _type_name(fault: BaseException) -> str:
+    kind = type(fault)
+    return (
+        kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _message(fault: BaseException) -> str:
+    try:
+        text = str(fault)
+    except Exception as broken:  # noqa: BLE001 - a caller's broken __str__ must not hide the error itself
+        return f"(its message failed with {type(broken).__name__})"
+    notes = getattr(fault, "__notes__", ())
+    if isinstance(fault, BaseExceptionGroup):
+        text += "".join(f"\n- {_type_name(part)}: {_message(part)}" for part in fault.exceptions[:10])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType, reportUnknownMemberType]
+    cause = fault.__cause__
+    because = f"\ncaused by {_type_name(cause)}: {_message(cause)[:500]}" if cause is not None else ""
+    return "\n".join((text, *map(str, notes))) + because
+
+
+def _frames(trace: TracebackType | None) -> Iterator[str]:
+    frames = [(frame, number) for frame, number in traceback.walk_tb(trace)]
+    shown = [
+        (f"{frame.f_code.co_filename}:{number} {frame.f_code.co_qualname}", is_foreign(frame.f_code.co_filename))
+        for frame, number in reversed(frames)
+    ]
+    yield from (text for text, foreign in shown if not foreign)
+    yield from (text for text, foreign in shown if foreign)
+
+
+def is_foreign(filename: str) -> bool:
+    """Whether a source file is the standard library's, an installed package's or execlog's, not the user's own."""
+    return os.path.realpath(filename).startswith(_FOREIGN) or filename.startswith("<frozen ")

@@ -1,0 +1,89 @@
+"""Locks between processes that the kernel releases the moment their holder dies, and that a fork does not inherit.
+
+POSIX record locks are that, with a trap: they do not exclude threads of one process, and closing any descriptor of
+the file
+drops them. So each file is opened once per process, and a table of the held ones stands in for the kernel inside it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import threading
+from pathlib import Path
+
+_FLOCK = struct.Struct("hhqqi4x")
+_held: dict[str, FileLock] = {}
+_guard = threading.Lock()
+
+
+class FileLock:
+    """An exclusive lock on a file, from `acquire` to `release` or the process's death."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = os.path.realpath(path)
+        self._fd = -1
+
+    def acquire(self) -> bool:
+        """Whether the lock is ours now; never waits. False too when this process holds it through another object."""
+        with _guard:
+            if self.path in _held:
+                return _held[self.path] is self
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                return False
+            self._fd = fd
+            _held[self.path] = self
+            return True
+
+    def touch(self) -> None:
+        """Set the file's modification time to now: the last time its holder was seen."""
+        if self._fd >= 0:
+            os.utime(self._fd)
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens when it is not held."""
+        with _guard:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+                if _held.get(self.path) is self:
+                    del _held[self.path]
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._fd >= 0
+
+
+def holder(path: Path) -> int | None:
+    """The process id that holds the lock on this file, None when nobody does or there is no such file."""
+    with _guard:
+        if os.path.realpath(path) in _held:
+            return os.getpid()
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+        finally:
+            os.close(fd)
+    return None if kind == fcntl.F_UNLCK else pid
+
+
+def _forget_after_fork() -> None:
+    global _guard  # noqa: PLW0603 - a lock another thread held at the fork would stay locked in the child
+    _guard = threading.Lock()
+    for lock in _held.values():
+        os.close(lock._fd)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the parent's locks are not the child's
+        lock._fd = -1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,313 @@
+"""`Run`: one execution while it happens, and its items."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import msgspec
+
+from execlog.core.fold import count, outcome
+from execlog.core.model import OPEN, Counts, Error, Event, Item, Key, LogLine, Status, Usage
+from execlog.recorder.compose import nano_of
+from execlog.recorder.fault import error_of, status_of
+from execlog.recorder.recorder import Recorder
+
+T = TypeVar("T")
+Fault = BaseException | Error | str
+_current: ContextVar[Run | None] = ContextVar("execlog_run", default=None)
+
+
+def current_run() -> Run | None:
+    """The innermost run this code is in, None outside of any."""
+    return _current.get()
+
+
+class Run:
+    """One execution while it happens: a context manager, in `with` and in `async with`.
+
+    Leaving it records the outcome: an exception makes it failed (a TimeoutError timed_out, a cancellation cancelled)
+    and goes
+    on to the caller; otherwise its items decide (none failed: succeeded, some: partial, all: failed). Everything said
+    is in
+    the journal when the method returns. Methods may be called from several threads.
+    """
+
+    def __init__(self, recorder: Recorder, event: Event) -> None:
+        self._recorder, self._event = recorder, event
+        self.metadata: dict[str, Any] = dict(event.metadata or {})
+        self.output: Any = None
+        self._counts = Counts()
+        self._items: dict[str, Item] = {}
+        self._usage: dict[str, Usage] = {}
+        self._rows: int | None = None
+        self._lines = 0
+        self._verdict: tuple[Status, Error | None] | None = None
+        self._began = 0.0
+        self._token: Token[Run | None] | None = None
+        self._open_item: ItemRun[Any] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """The execution's id."""
+        return self._event.id
+
+    @property
+    def key(self) -> Key:
+        """The execution's identity."""
+        return self._event.key
+
+    @property
+    def counts(self) -> Counts:
+        """How its items stand."""
+        return self._counts
+
+    @property
+    def status(self) -> Status:
+        """What it would end as if it ended now."""
+        return self._verdict[0] if self._verdict else outcome(self._counts)
+
+    def begin(self) -> Self:
+        """Record that it runs; `with` does that."""
+        self._began = time.monotonic()
+        at = self._recorder.stamp()
+        self._event = msgspec.structs.replace(
+            self._event,
+            at=at,
+            status=Status.RUNNING,
+            started_at=self._event.started_at or at,
+            origin=self._recorder.origin,
+        )
+        self._recorder.append(self._event)
+        return self
+
+    def end(self, fault: BaseException | None = None) -> None:
+        """Record the outcome; `with` does that. Calling it again changes nothing."""
+        if self._event.ended_at is not None:
+            return
+        if fault is not None:
+            if self._open_item is not None:
+                self._open_item.fail(fault)
+            self._verdict = self._verdict or (status_of(fault), error_of(fault))
+        elif self._open_item is not None:
+            self._open_item.succeed()
+        status, error = self._verdict or (outcome(self._counts), None)
+        at = self._recorder.stamp()
+        started = self._event.started_at or at
+        duration = time.monotonic() - self._began
+        self._event = msgspec.structs.replace(
+            self._event,
+            at=at,
+            status=status,
+            error=error,
+            ended_at=max(started + round(duration * 1e6), started),
+            duration=duration,
+            rows=self._rows,
+            usage=self._usage or None,
+            output=self.output,
+            metadata=self.metadata or None,
+        )
+        self._recorder.append(self._event)
+
+    def __enter__(self) -> Self:
+        self._token = _current.set(self)
+        return self.begin()
+
+    def __exit__(
+        self, _type: type[BaseException] | None, fault: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
+        self.end(fault)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, fault, trace)
+
+    def items(self, values: Iterable[T], key: Callable[[T], str] = str) -> Iterator[ItemRun[T]]:
+        """An `ItemRun` for each value: `for item in run.items(stocks): with item: fetch(item.value)`.
+
+        An exception inside `with item` fails that item and the loop goes on. An item that was never entered succeeded
+        when the
+        loop moved on.
+        """
+        for value in values:
+            item = ItemRun(self, key(value), value, None, swallow=True)
+            self._open_item = item
+            yield item
+            item.succeed()
+            self._open_item = None
+
+    def items_of(self, values: Iterable[T], key: Callable[[T], str] = str) -> Iterator[ItemRun[T]]:
+        """An `ItemRun` for each value, for those who enter them elsewhere, e.g. in other threads; exceptions are swallowed."""
+        first = len(self._items)
+        for position, value in enumerate(values, first):
+            yield ItemRun(self, key(value), value, position, swallow=True)
+
+    def item(self, key: str, *, swallow: bool = False, attempt: int = 1) -> ItemRun[str]:
+        """One item by its key, as a context manager; its exception goes on to the caller unless `swallow`."""
+        return ItemRun(self, key, key, None, swallow=swallow, attempt=attempt)
+
+    def fail_item(self, key: str, error: Fault, **fields: Any) -> None:
+        """Record that an item failed; `fields` are those of `Item` (rows, duration, data …)."""
+        status = status_of(error) if isinstance(error, BaseException) else Status.FAILED
+        self.say_item(Item(**{"key": key, "status": status, "error": error_of(error)} | fields))
+
+    def succeed_item(self, key: str, **fields: Any) -> None:
+        """Record that an item succeeded; `fields` are those of `Item`."""
+        self.say_item(Item(**{"key": key, "status": Status.SUCCEEDED} | fields))
+
+    def say_item(self, item: Item, position: int | None = None) -> None:
+        """Record how an item stands, whole; it keeps the position it was first said with."""
+        with self._lock:
+            old = self._items.get(item.key)
+            if position is None:
+                position = old.position if old is not None else len(self._items)
+            item = msgspec.structs.replace(item, at=self._recorder.stamp(), position=position)
+            self._counts = count(self._counts, old, item)
+            # Only what the counts need is kept: a run of a million items must not hold a million outputs.
+            self._items[item.key] = Item(key=item.key, status=item.status, position=position)
+        self._say(items=(item,), at=item.at)
+
+    def usage(
+        self,
+        model: str,
+        *,
+        input: int = 0,
+        output: int = 0,
+        cached: int = 0,
+        reasoning: int = 0,
+        cost: float | str | None = None,
+        prices: str | None = None,
+    ) -> None:
+        """Add what a model call used: tokens, and its cost in US dollars where that is known (exact to 10⁻⁹)."""
+        before = self._usage.get(model, Usage(calls=0))
+        nano = before.cost_nano if cost is None else (before.cost_nano or 0) + nano_of(cost)
+        self._usage[model] = Usage(
+            before.input + input,
+            before.output + output,
+            before.cached + cached,
+            before.reasoning + reasoning,
+            before.calls + 1,
+            nano,
+            prices or before.prices,
+        )
+        self._say(usage=dict(self._usage))
+
+    def rows(self, number: int = 1) -> None:
+        """Add to the number of rows it processed; recorded with the outcome."""
+        self._rows = (self._rows or 0) + number
+
+    def log(self, message: str, level: str = "info", *, item: str | None = None) -> None:
+        """Record a line of text with it."""
+        self._lines += 1
+        at = self._recorder.stamp()
+        self._say(logs=(LogLine(at, self._lines, level, str(message), item),), at=at)
+
+    def note(self, **metadata: Any) -> None:
+        """Add to its metadata, at once visible to readers."""
+        self.metadata.update(metadata)
+        self._say(metadata=dict(self.metadata))
+
+    def fail(self, error: Fault) -> None:
+        """Decide that it failed, whatever its items say."""
+        self._verdict = (status_of(error) if isinstance(error, BaseException) else Status.FAILED, error_of(error))
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Decide that it was cancelled."""
+        self._verdict = (Status.CANCELLED, Error("Cancelled", reason))
+
+    def decide(self, status: Status, error: Fault | None = None) -> None:
+        """Decide its outcome, whatever its items say."""
+        self._verdict = (status, None if error is None else error_of(error))
+
+    def _say(self, *, at: int | None = None, **fields: Any) -> None:
+        key = self._event
+        at = self._recorder.stamp() if at is None else at
+        self._recorder.append(Event(id=key.id, kind=key.kind, namespace=key.namespace, at=at, **fields))
+
+
+class ItemRun(Generic[T]):
+    """One item while it happens: a context manager that records its outcome and its duration."""
+
+    def __init__(self, run: Run, key: str, value: T, position: int | None, *, swallow: bool, attempt: int = 1) -> None:
+        self.run, self.key, self.value = run, key, value
+        self.data: dict[str, Any] = {}
+        self.output: Any = None
+        self.status = Status.QUEUED
+        self.fault: Exception | None = None
+        self._position, self._swallow = position, swallow
+        self._rows: int | None = None
+        self._began = 0.0
+        self._started_at: int | None = None
+        self._attempt = attempt
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        self.status = Status.RUNNING
+        self._started_at = time.time_ns() // 1000
+        self._say(Status.RUNNING, None)
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, fault: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if fault is None:
+            self.succeed()
+            return False
+        self.fail(fault)
+        self.fault = fault if isinstance(fault, Exception) else None
+        return self._swallow and self.fault is not None
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return self.__exit__(kind, fault, trace)
+
+    def rows(self, number: int = 1) -> None:
+        """Add to the number of rows this item processed, and to its run's."""
+        self._rows = (self._rows or 0) + number
+        self.run.rows(number)
+
+    def succeed(self) -> None:
+        """Record that it succeeded; nothing happens when its outcome is known already."""
+        if self.status in OPEN:
+            self._say(Status.SUCCEEDED, None)
+
+    def fail(self, error: Fault) -> None:
+        """Record that it failed, or timed out, or was cancelled; nothing happens when its outcome is known already."""
+        if self.status in OPEN:
+            self._say(status_of(error) if isinstance(error, BaseException) else Status.FAILED, error_of(error))
+
+    def _say(self, status: Status, error: Error | None) -> None:
+        self.status = status
+        ended = status not in OPEN
+        entered = self._started_at is not None
+        duration = time.monotonic() - self._began if ended and entered else None
+        self.run.say_item(
+            Item(
+                key=self.key,
+                status=status,
+                attempt=self._attempt,
+                started_at=self._started_at,
+                ended_at=(self._started_at or 0) + round((duration or 0) * 1e6) if ended and entered else None,
+                duration=duration,
+                rows=self._rows,
+                error=error,
+                output=self.output,
+                data=self.data or None,
+            ),
+            self._position,
+        )

@@ -1,0 +1,161 @@
+"""Recording functions and loops: `track`, `each` and `aeach`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from msgspec import Struct
+
+from execlog.recorder.run import Run, current_run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+MakeRun = Callable[..., Run]
+_SHOWN = 200
+
+
+class Result(Struct, Generic[T, R], frozen=True):
+    """What became of one value: what the function returned, or the exception it raised."""
+
+    value: T
+    returned: R | None = None
+    error: Exception | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it returned."""
+        return self.error is None
+
+
+def tracked(
+    function: Callable[P, R], make_run: MakeRun, name: str | None, *, params: bool, fields: dict[str, Any]
+) -> Callable[P, R]:
+    """The function, recorded as an execution each time it is called; plain, async and generator functions alike."""
+    called = name or f"{function.__module__}.{function.__qualname__}"
+    signature = inspect.signature(function) if params else None
+
+    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
+        return make_run(called, **{"subject": called, "params": _params(signature, args, kwargs)} | fields)
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def stream(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
+            async with begin(args, kwargs):
+                async for value in function(*args, **kwargs):
+                    yield value
+
+        return cast("Callable[P, R]", stream)
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def later(*args: P.args, **kwargs: P.kwargs) -> Any:
+            async with begin(args, kwargs):
+                return await function(*args, **kwargs)
+
+        return cast("Callable[P, R]", later)
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generate(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
+            with begin(args, kwargs):
+                return (yield from function(*args, **kwargs))  # pyright: ignore[reportReturnType]
+
+        return cast("Callable[P, R]", generate)
+
+    @functools.wraps(function)
+    def now(*args: P.args, **kwargs: P.kwargs) -> R:
+        with begin(args, kwargs):
+            return function(*args, **kwargs)
+
+    return now
+
+
+def each(
+    function: Callable[[T], R], values: Iterable[T], make_run: MakeRun, *, limit: int, key: Callable[[T], str]
+) -> list[Result[T, R]]:
+    """What became of every value, in their order; at most `limit` at once in threads. A failure fails its item only."""
+    with _inside(make_run, function) as run:
+        items = list(run.items_of(values, key))
+
+        def one(item: Any) -> Result[T, R]:
+            with item:
+                return Result(item.value, function(item.value))
+            return Result(item.value, None, item.fault)
+
+        if limit <= 1:
+            return [one(item) for item in items]
+        with ThreadPoolExecutor(limit, "execlog-each") as pool:
+            futures = [pool.submit(copy_context().run, one, item) for item in items]
+            return [future.result() for future in futures]
+
+
+async def aeach(
+    function: Callable[[T], Awaitable[R]],
+    values: Iterable[T],
+    make_run: MakeRun,
+    *,
+    limit: int,
+    key: Callable[[T], str],
+) -> list[Result[T, R]]:
+    """As `each`, for a coroutine function; at most `limit` at once."""
+    gate = asyncio.Semaphore(limit)
+    with _inside(make_run, function) as run:
+
+        async def one(item: Any) -> Result[T, R]:
+            async with gate:
+                with item:
+                    return Result(item.value, await function(item.value))
+                return Result(item.value, None, item.fault)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in run.items_of(values, key)]
+        return [task.result() for task in tasks]
+
+
+@contextmanager
+def _inside(make_run: MakeRun, function: Callable[..., Any]) -> Iterator[Run]:
+    """The run this code is in, or else one of its own for the function."""
+    run = current_run()
+    if run is not None:
+        yield run
+        return
+    name = f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
+    with make_run(name, subject=name) as own:
+        yield own
+
+
+def _params(
+    signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
+    if signature is None:
+        return None
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError:
+        return None  # the call itself will say it better
+    bound.apply_defaults()
+    return {name: _shown(value) for name, value in bound.arguments.items() if name not in {"self", "cls"}} or None
+
+
+def _shown(value: Any) -> Any:
+    """A parameter as it is recorded: numbers and short texts as they are, anything larger as what it is and how long."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
+    if isinstance(value, list | tuple | set | frozenset | dict) and len(cast("Any", value)) > 20:  # noqa: PLR2004
+        return f"<{type(value).__name__} of {len(cast('Any', value))}>"
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a caller's broken __repr__ must not fail the call that is recorded
+        return f"<{type(value).__name__}: {type(error).__name__}>"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -1,0 +1,195 @@
+"""What callers do with a ledger, and what can be read back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import execlog
+from execlog.core.filter import Filter
+from execlog.core.model import Execution, Status
+from execlog.ledger import Ledger
+from execlog.store.base import WHOLE
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger.open("memory://", home=tmp_path) as opened:
+        yield opened
+
+
+def only(ledger: Ledger) -> Execution:
+    assert ledger.flush()
+    (execution,) = ledger.store.find(Filter(), parts=WHOLE).entries
+    return execution
+
+
+def test_a_run_that_ends_well_has_succeeded(ledger):
+    with ledger.run("nightly", kind="pipeline", params={"day": 3, "password": "hunter2"}) as run:
+        run.rows(5)
+        run.log("halfway")
+        run.usage("model-a", input=5, output=3, cost=0.001)
+    execution = only(ledger)
+    assert (execution.id, execution.kind, execution.status, execution.rows) == (run.id, "pipeline", "succeeded", 5)
+    assert execution.params == {"day": 3, "password": "[redacted]"}
+    assert [line.message for line in execution.logs] == ["halfway"]
+    assert (execution.tokens, execution.cost_nano) == ((5, 3), 1_000_000)
+    assert execution.seconds is not None
+
+
+def test_an_exception_is_recorded_and_goes_on(ledger):
+    with pytest.raises(ValueError, match="no data"), ledger.run("nightly"):
+        raise ValueError("no data")
+    execution = only(ledger)
+    assert execution.status is Status.FAILED
+    assert execution.error is not None
+    assert (execution.error.type, execution.error.message) == ("ValueError", "no data")
+    assert "test_ledger.py" in execution.error.frames[0]
+
+
+def test_an_item_that_fails_leaves_the_loop_going(ledger):
+    seen = []
+    with ledger.run("prices", kind="job") as run:
+        for item in run.items(["AAPL", "GOOG", "MSFT"]):
+            with item:
+                seen.append(item.value)
+                if item.value == "GOOG":
+                    raise LookupError("no rows")
+    execution = only(ledger)
+    assert seen == ["AAPL", "GOOG", "MSFT"]
+    assert execution.status is Status.PARTIAL
+    assert [(item.key, item.status) for item in execution.items] == [
+        ("AAPL", "succeeded"),
+        ("GOOG", "failed"),
+        ("MSFT", "succeeded"),
+    ]
+    assert (execution.counts.total, execution.counts.succeeded, execution.counts.failed) == (3, 2, 1)
+
+
+def test_items_that_are_never_entered_follow_their_loop(ledger):
+    with pytest.raises(LookupError), ledger.run("prices") as run:
+        for item in run.items(["AAPL", "GOOG"]):
+            if item.value == "GOOG":
+                raise LookupError("no rows")
+    execution = only(ledger)
+    assert [(item.key, item.status) for item in execution.items] == [("AAPL", "succeeded"), ("GOOG", "failed")]
+    assert execution.status is Status.FAILED
+
+
+def test_time_outs_and_cancellations_are_told_apart(ledger):
+    async def cancelled() -> None:
+        async with ledger.run("slow", id="cancelled"):
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        task = asyncio.create_task(cancelled())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    with pytest.raises(TimeoutError), ledger.run("slow", id="timed-out"):
+        raise TimeoutError("after 30s")
+    assert ledger.flush()
+    found = {entry.id: entry.status for entry in ledger.store.find(Filter()).entries}
+    assert found == {"cancelled": Status.CANCELLED, "timed-out": Status.TIMED_OUT}
+
+
+def test_runs_nest_and_retries_link(ledger):
+    with ledger.run("outer") as outer, ledger.run("inner", retry_of="first", root_id="first"):
+        pass
+    assert ledger.flush()
+    (inner,) = ledger.store.find(Filter(parent_id=outer.id)).entries
+    assert (inner.name, inner.retry_of, inner.root_id) == ("inner", "first", "first")
+
+
+def test_each_runs_items_side_by_side(ledger):
+    results = ledger.each(lambda number: 10 // number, [1, 2, 0, 5], limit=3)
+    assert [result.returned for result in results] == [10, 5, None, 2]
+    assert isinstance(results[2].error, ZeroDivisionError)
+    execution = only(ledger)
+    assert [item.key for item in execution.items] == ["1", "2", "0", "5"]
+    assert execution.status is Status.PARTIAL
+
+
+def test_aeach_runs_coroutines_side_by_side(ledger):
+    async def invert(number: int) -> float:
+        await asyncio.sleep(0)
+        return 1 / number
+
+    results = asyncio.run(ledger.aeach(invert, [1, 0]))
+    assert [result.ok for result in results] == [True, False]
+    assert only(ledger).counts.failed == 1
+
+
+def test_track_records_functions_of_every_kind(ledger):
+    execlog.configure(ledger)
+
+    @execlog.track
+    def plain(a: int, token: str = "x") -> int:
+        return a * 2
+
+    @execlog.track(kind="job", name="later")
+    async def later(a: int) -> int:
+        return a * 3
+
+    @execlog.track
+    def stream(count: int):
+        yield from range(count)
+
+    assert plain(4) == 8
+    assert asyncio.run(later(2)) == 6
+    assert list(stream(2)) == [0, 1]
+    assert ledger.flush()
+    found = {entry.name.rpartition(".")[2]: entry for entry in ledger.store.find(Filter(), parts=WHOLE).entries}
+    assert found["plain"].params == {"a": 4, "token": "[redacted]"}
+    assert found["later"].kind == "job"
+    assert found["stream"].status is Status.SUCCEEDED
+
+
+def test_record_takes_what_callers_have(ledger):
+    ledger.record(
+        "query",
+        kind="query",
+        id="q-1",
+        status="failed",
+        duration=0.5,
+        error=RuntimeError("refused"),
+        items=["a", {"key": "b", "status": "failed", "error": "bad"}],
+        usage={"m": {"input": 1, "cost": "0.000000001"}},
+    )
+    execution = only(ledger)
+    assert (execution.status, execution.duration, execution.cost_nano) == ("failed", 0.5, 1)
+    assert execution.started_at == execution.ended_at - 500_000
+    assert [(item.key, item.status) for item in execution.items] == [("a", "succeeded"), ("b", "failed")]
+
+
+def test_bad_fields_are_counted_never_raised(ledger, caplog):
+    ledger.record("query", nonsense=1)
+    ledger.record("query", id="../escape", rows="many")
+    with ledger.run("nightly", id="a/b"):
+        pass
+    stats = ledger.stats()
+    assert stats.refused == {"invalid": 3}
+    assert "could not record" in caplog.text
+    assert only(ledger).name == "nightly"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"x": float("nan")}, {"x": "a\0b"}, {"x": "\ud800"}, {"x": 2**70}, {"x": object()}, {"x": {"y": "z" * 3_000_000}}],
+    ids=["nan", "nul", "surrogate", "integer", "object", "long"],
+)
+def test_what_cannot_be_stored_is_mended(ledger, metadata):
+    ledger.record("odd", metadata=metadata)
+    assert "x" in only(ledger).metadata
+    assert ledger.stats().refused == {}
+
+
+def test_a_closed_ledger_leaves_nothing_behind(tmp_path):
+    ledger = Ledger.open("memory://", home=tmp_path)
+    ledger.record("once")
+    ledger.close()
+    ledger.close()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
