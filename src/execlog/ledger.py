@@ -57,7 +57,7 @@ class Ledger:
         self._drains_home = drains_home
         self._lock = threading.RLock()
         self._store: Store | None = None
-        self._closed = False
+        self._closing = self._closed = False
         self._pump = self._new_pump()
         _open_ledgers.add(self)
         if drains_home:
@@ -190,9 +190,9 @@ class Ledger:
     def close(self, timeout: float | None = None) -> None:
         """Flush for at most `timeout` seconds (default: the setting close_timeout), then stop. What is left stays in the journal."""
         with self._lock:
-            if self._closed:
+            if self._closing:
                 return
-            self._closed = True
+            self._closing = True
         journal, origin = self.recorder.journal, self.recorder.origin
         wait = self.settings.close_timeout if timeout is None else timeout
         self._pump.flush(wait)
@@ -201,8 +201,10 @@ class Ledger:
         self._pump.stop(wait)
         if journal is not None:
             journal.close(remove=flushed and not self._left_open(origin))
-        if self._store is not None:
-            self._store.close()
+        with self._lock:
+            self._closed = True
+            if self._store is not None:
+                self._store.close()
         _open_ledgers.discard(self)
 
     def __enter__(self) -> Self:
@@ -213,18 +215,10 @@ class Ledger:
 
     def _left_open(self, origin: str) -> bool:
         """Whether executions of this process are still open; then the journal stays, and its adopter calls them crashed."""
-        if self._store is None and not self._drains_here():
-            return True
         try:
-            with self._lock:
-                store = self._store or open_store(self.settings.store_url, self.settings)
-                self._store = store
-            return bool(store.find(Filter(origin=origin, statuses=tuple(OPEN)), limit=1).entries)
+            return bool(self.store.find(Filter(origin=origin, statuses=tuple(OPEN)), limit=1).entries)
         except StoreError:
             return True
-
-    def _drains_here(self) -> bool:
-        return self.settings.drain == "thread" and not self._pump.home.served_by_another()
 
     def _new_pump(self) -> Pump:
         return Pump(self.settings, Home(self.root, self.clock.now), lambda: self.store, self._publish)
@@ -232,7 +226,7 @@ class Ledger:
     def _begun(self, journal: Journal) -> None:
         if self.settings.drain == "process":
             start_drainer(self.settings)
-        if not self._closed:
+        if not self._closing:
             self._pump.start(journal)
 
     def _publish(self, store: Store) -> None:
