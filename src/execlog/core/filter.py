@@ -24,6 +24,7 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which executions are asked for; every field narrows, None does not.
 
     statuses        any of these
+    id_prefix       the id begins with this, exactly as written
     since, until    created_at in [since, until), UTC µs
     item            has an item of this key; with `item_status`, an item of this key and that status
     text            the error's type or message, or the searchable text, contains this (case-insensitive, ≥ 3 characters use an index)
@@ -55,6 +56,7 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens: int | None = None
     tags: dict[str, str] | None = None
     ids: tuple[str, ...] = ()
+    id_prefix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     parent_id: str | None = None
     root_id: str | None = None
     retry_of: str | None = None

@@ -38,6 +38,8 @@ def matches(filter: Filter, execution: Execution, searched: Mapping[str, tuple[s
         return False
     if filter.ids and execution.id not in filter.ids:
         return False
+    if filter.id_prefix is not None and not execution.id.startswith(filter.id_prefix):
+        return False
     return (
         _in_window(filter, execution)
         and _in_bounds(filter, execution)
