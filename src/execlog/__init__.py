@@ -111,7 +111,7 @@ def track(function: Any = None, /, *, name: str | None = None, params: bool = Tr
 def each(
     function: Callable[[T], R], values: Iterable[T], *, limit: int = 1, key: Callable[[T], str] = str
 ) -> list[Result[T, R]]:
-    """What became of `function(value)` for every value, in their order, an item each; at most `limit` at once in threads.
+    """What became of `function(value)` for every value, in order: an item each, at most `limit` at once in threads.
 
     Inside a run the items are that run's, else one is made. An exception fails its item only: see `Result.error`.
     """

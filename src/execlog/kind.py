@@ -1,5 +1,6 @@
-"""What a family of executions brings: its words, and its routes. One table of `Route`s makes the server, its validation,
-its OpenAPI document and its authorisation.
+"""What a family of executions brings: its words, and its routes.
+
+One table of `Route`s makes the server, its validation, its OpenAPI document and its authorisation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from msgspec import Struct
 from execlog.core.model import Status
 
 Role = Literal["public", "viewer", "operator", "admin"]
-"""Who may call: anyone; who may read; who may run and change; who may delete and configure. Each includes the ones before it."""
+"""Who may call: anyone; who may read; run and change; delete and configure. Each includes the ones before it."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -39,7 +40,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Reply(Struct, frozen=True):
-    """An answer with a status or headers of its own; a handler's plain return value is a 200 (or the route's status)."""
+    """An answer with a status or headers of its own; a handler's plain return value takes the route's status."""
 
     body: Any = None
     status: int = 200

@@ -86,7 +86,7 @@ class Ledger:
 
     @property
     def store(self) -> Store:
-        """The store, opened at first use. Raises StoreError, UnsupportedError or MissingExtraError when it cannot be."""
+        """The store, opened at first use. Raises StoreError, UnsupportedError or MissingExtraError."""
         with self._lock:
             if self._store is None:
                 if self._closed:
@@ -141,7 +141,7 @@ class Ledger:
     def each(
         self, function: Callable[[T], R], values: Iterable[T], *, limit: int = 1, key: Callable[[T], str] = str
     ) -> list[Result[T, R]]:
-        """What became of `function(value)` for every value, in their order: an item each, at most `limit` at once in threads."""
+        """What became of `function(value)` for every value, in order: an item each, at most `limit` at once."""
         return each(function, values, self.run, limit=limit, key=key)
 
     async def aeach(
@@ -188,7 +188,10 @@ class Ledger:
         return self._pump.home.losses()
 
     def close(self, timeout: float | None = None) -> None:
-        """Flush for at most `timeout` seconds (default: the setting close_timeout), then stop. What is left stays in the journal."""
+        """Flush for at most `timeout` seconds (default: the setting close_timeout), then stop.
+
+        What is left stays in the journal, and is adopted by the next process here.
+        """
         with self._lock:
             if self._closing:
                 return
@@ -214,7 +217,7 @@ class Ledger:
         self.close()
 
     def _left_open(self, origin: str) -> bool:
-        """Whether executions of this process are still open; then the journal stays, and its adopter calls them crashed."""
+        """Whether executions of this process are still open: then the journal stays, its adopter calls them crashed."""
         try:
             return bool(self.store.find(Filter(origin=origin, statuses=tuple(OPEN)), limit=1).entries)
         except StoreError:
@@ -261,7 +264,7 @@ def start_drainer(settings: Settings) -> None:
 
 
 def drain_home(idle_seconds: float = 2.0) -> None:
-    """Empty the journals of the home in force until none has been there for `idle_seconds`; at most one process does that."""
+    """Empty the journals of the home in force until none has been there for `idle_seconds`."""
     ledger = Ledger.open(drains_home=True)
     home = ledger._pump.home  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this is the same house
     quiet_since = time.monotonic()

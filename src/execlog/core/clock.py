@@ -61,7 +61,7 @@ def iso(at: int | None, *, offset: str = "Z") -> str | None:
 
 
 def parse_when(text: str, *, now: int | None) -> int:
-    """UTC µs of an ISO 8601 time (naive is UTC), of Unix seconds, or of a span back from `now` ("90s", "15m", "24h", "7d", "2w").
+    """UTC µs of an ISO 8601 time (naive is UTC), Unix seconds, or a span back from `now` ("90s", "15m", "24h", "7d").
 
     Raises InvalidError for anything else, and for a time outside the years 1 to 9999.
     """
@@ -72,7 +72,7 @@ def parse_when(text: str, *, now: int | None) -> int:
     try:
         at = int(float(text) * 1_000_000) if re.fullmatch(r"-?\d{1,12}(\.\d{1,9})?", text) else micros(_iso(text))
     except (ValueError, OverflowError) as error:
-        message = f"not a time: {text[:60]!r}; write ISO 8601 (2026-01-31T06:00:00Z), Unix seconds, or a span such as 24h or 7d"
+        message = f"not a time: {text[:60]!r}; write ISO 8601 (2026-01-31T06:00:00Z), Unix seconds, or a span (7d)"
         raise InvalidError(message) from error
     if not MIN_AT <= at <= MAX_AT:
         message = f"time out of range: {text[:60]!r}; years 1 to 9999"

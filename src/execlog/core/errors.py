@@ -41,7 +41,7 @@ class ConflictError(ExeclogError):
 
 
 class UnsupportedError(ExeclogError):
-    """This store or installation cannot do that; `capability` names what is missing."""
+    """The store or installation cannot do that; `capability` names what is missing."""
 
     def __init__(self, message: str, *, capability: str) -> None:
         super().__init__(message)

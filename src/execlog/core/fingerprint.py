@@ -21,7 +21,7 @@ def normalise(message: str) -> str:
 
 
 def fingerprint(error: Error) -> str:
-    """Twelve hex digits, the same for errors of one type, shape of message and innermost user frame (without line number)."""
+    """Twelve hex digits, the same for errors of one type, shape of message and innermost user frame (less its line)."""
     place = error.frames[0].rsplit(":", 1)[0] + error.frames[0].rpartition(" ")[2] if error.frames else ""
     text = f"{error.type}\n{normalise(error.message)}\n{place}"
     return hashlib.blake2s(text.encode("utf-8", "replace"), digest_size=6).hexdigest()

@@ -123,7 +123,7 @@ def count(counts: Counts, old: Item | None, new: Item | None) -> Counts:
 
 
 def created(queued_at: int | None, started_at: int | None, said_at: int) -> int:
-    """The moment an execution is ordered by: when it was wanted, else when it began, else when it was first spoken of."""
+    """The moment an execution is ordered by: the earlier of wanted and begun, else when it was first spoken of."""
     times = [at for at in (queued_at, started_at) if at is not None]
     return min(times) if times else said_at
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from execlog.core.errors import InvalidError
 
 MAX_LENGTH = 100
+_LAST_BLOCK = 0xFFF
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\.\.|^\.$")
 
 
@@ -49,7 +50,7 @@ class IdMaker:
             ms = self._now_ns() // 1_000_000
             if ms > self._ms:
                 self._ms, self._blocks = ms, 0
-            elif self._blocks < 0xFFF:
+            elif self._blocks < _LAST_BLOCK:
                 self._blocks += 1
             else:
                 self._ms, self._blocks = self._ms + 1, 0

@@ -217,7 +217,7 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def key(self) -> Key:
-        """This execution's identity."""
+        """The execution's identity."""
         return Key(self.kind, self.namespace, self.id)
 
     @property

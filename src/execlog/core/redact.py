@@ -29,14 +29,20 @@ _VALUE = r"""("[^"\n]{0,500}"|'[^'\n]{0,500}'|[^\s,;&"'<>)}\]]{1,500})"""
 
 
 _PLAIN = (int, float, bool, type(None))
+_DEEPEST = 64
 _REMEMBERED, _REMEMBERED_LENGTH = 5_000, 200
 
 
 class Pattern(Protocol):
     """What both engines offer."""
 
-    def search(self, text: str, /) -> Any: ...
-    def sub(self, repl: str, text: str, /) -> str: ...
+    def search(self, text: str, /) -> Any:
+        """A match anywhere in the text, or None."""
+        ...
+
+    def sub(self, repl: str, text: str, /) -> str:
+        """The text with every match replaced."""
+        ...
 
 
 class Redactor:
@@ -53,23 +59,21 @@ class Redactor:
         self._clean: set[str | None] = {None}
 
     def is_clean(self, value: Any) -> bool:
-        """Whether a quick look is enough to know that there is no secret: a text, number, or flat dict without any telling word.
+        """Whether a quick look is enough to know that there is no secret: in a text, a number or a flat dict.
 
         Names, keys and short texts come again and again, so the clean ones are remembered.
         """
-        kind = type(value)
+        kind: type[Any] = type(value)
         if kind is str:
             return value in self._clean or self._look_at(value)
         if kind is dict:
             clean = self._clean
-            for key, entry in value.items():
+            for key, entry in cast("dict[Any, Any]", value).items():
                 if key not in clean and not self._look_at(key):
                     return False
-                kind = type(entry)
-                if kind is str:
-                    if entry not in clean and not self._look_at(entry):
-                        return False
-                elif kind not in _PLAIN:
+                if type(entry) in _PLAIN:
+                    continue
+                if type(entry) is not str or (entry not in clean and not self._look_at(entry)):
                     return False
             return True
         return kind in _PLAIN
@@ -91,17 +95,19 @@ class Redactor:
         text = self._assignment.sub(rf"\1{MASK}", text)
         return self._userinfo.sub(rf"\1{MASK}\2", text)
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: Any, depth: int = 0) -> Any:
         """A copy of a nested plain value without secrets; the value itself where there are none."""
         if isinstance(value, str):
             return value if type(value) is not str else self.text(value)
+        if depth > _DEEPEST:
+            return "[nested too deeply]"
         if isinstance(value, dict):
-            return {key: self._entry(key, entry) for key, entry in cast("dict[Any, Any]", value).items()}
+            return {key: self._entry(key, entry, depth) for key, entry in cast("dict[Any, Any]", value).items()}
         if isinstance(value, list | tuple):
-            entries = [self.value(entry) for entry in cast("list[Any]", value)]
+            entries = [self.value(entry, depth + 1) for entry in cast("list[Any]", value)]
             return entries if isinstance(value, list) else tuple(entries)
         if isinstance(value, Struct):
-            fields = {name: self.value(getattr(value, name)) for name in value.__struct_fields__}
+            fields = {name: self.value(getattr(value, name), depth + 1) for name in value.__struct_fields__}
             return structs.replace(value, **fields)
         return value
 
@@ -113,10 +119,10 @@ class Redactor:
         squeezed = low.replace("_", "").replace("-", "")
         return any(word in squeezed for word in self._squeezed) and not squeezed.endswith("tokens")
 
-    def _entry(self, key: Any, entry: Any) -> Any:
+    def _entry(self, key: Any, entry: Any, depth: int) -> Any:
         if isinstance(key, str) and entry is not None and not isinstance(entry, bool) and self.is_secret(key):
             return MASK
-        return self.value(entry)
+        return self.value(entry, depth + 1)
 
 
 def _trigger(name: str) -> str:
@@ -132,5 +138,6 @@ def _compile(pattern: str) -> Pattern:
         import re2  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         return re.compile(pattern)
+    compile_linear = cast("Any", re2).compile
     # RE2 needs no bounds to stay linear, and pays for counted repeats with memory.
-    return cast("Pattern", re2.compile(_BOUND.sub(lambda bound: "*" if bound[1] == "0" else "+", pattern)))
+    return cast("Pattern", compile_linear(_BOUND.sub(lambda bound: "*" if bound[1] == "0" else "+", pattern)))

@@ -90,7 +90,7 @@ class Sketch:
         return _DENSE + low.to_bytes(2, "little") + lanes.tobytes()
 
     def quantiles(self, *shares: float) -> list[float | None]:
-        """The durations in seconds below which these shares (0 to 1) of all lie, within 1 %; None for an empty sketch."""
+        """The durations in seconds below which these shares (0 to 1) lie, within 1 %; None for an empty sketch."""
         self._settle()
         total = sum(self.bins.values())
         if not total:
@@ -243,7 +243,7 @@ def merge(buckets: Iterable[Bucket]) -> Bucket:
 
 
 def quantiles(bucket: Bucket, *shares: float) -> list[float | None]:
-    """Durations in seconds below which these shares of the bucket's executions lie, within 1 %; None where none is known."""
+    """Durations in seconds below which these shares of a bucket lie, within 1 %; None where none is known."""
     sketch = Sketch()
     if bucket.sketch:
         sketch.merge(bucket.sketch)

@@ -1,4 +1,4 @@
-"""One Struct of settings, read from a TOML file and the environment (`EXECLOG_HOME`, `EXECLOG_STORE`, `EXECLOG_JOURNAL_CAP`, …)."""
+"""One Struct of settings, read from a TOML file and the environment (`EXECLOG_HOME`, `EXECLOG_STORE`, …)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     journal_segment         size of one journal segment
     journal_cap             most a process's journal may grow to while the store is down; then it sheds and counts
     journal_min_free        free disk space below which the journal sheds as if the cap were reached
-    drain                   who empties the journal: "thread" (of this process), "process" (one of its own), "server" (only `execlog serve`)
+    drain                   who empties the journal: "thread", "process" (its own), "server" (only `execlog serve`)
     drain_batch             most executions in one transaction
     drain_interval          longest a record waits for its batch
     close_timeout           longest the interpreter's exit waits for the drain; what is left stays in the journal
@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     job_lease               how long a scheduler's claim on a due job holds without renewal
     """
 
-    home: Path = field(default_factory=lambda: default_home())
+    home: Path = field(default_factory=lambda: default_home())  # noqa: PLW0108 - it is defined below
     store: str = ""
     journal_segment: int = 16 * 2**20
     journal_cap: int = 2**30
@@ -61,7 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 8321
     allowed_hosts: tuple[str, ...] = ()
     body_limit: int = 2**20
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = {}
     sse_clients: int = 2_000
     shutdown_timeout: float = 3.0
     redis_ttl: float = 30 * 86_400.0

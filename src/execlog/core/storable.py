@@ -42,24 +42,32 @@ def mend_text(text: str, mended: Counter[str], limit: int = MAX_TEXT) -> str:
 
 def mend(value: Any, mended: Counter[str], depth: int = 0) -> Any:
     """A storable copy of a plain value: None, bool, int, float, str, list, dict, and what a codec turns into these."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return mend_text(str(value), mended)
-    if isinstance(value, float):
-        return _finite(value, mended)
-    if isinstance(value, int):
-        return value if -_INT_LIMIT <= value < _INT_LIMIT else _as_text(str(value), "integer", mended)
+    match value:
+        case None | bool():
+            mended_value = value
+        case str():
+            mended_value = mend_text(str(value), mended)
+        case float():
+            mended_value = _finite(value, mended)
+        case int():
+            fits = -_INT_LIMIT <= value < _INT_LIMIT
+            mended_value = value if fits else _as_text(str(value), "integer", mended)
+        case _:
+            mended_value = _mend_nested(value, mended, depth)
+    return mended_value
+
+
+def _mend_nested(value: Any, mended: Counter[str], depth: int) -> Any:
     if depth >= MAX_DEPTH:
-        return _as_text(repr(value)[:MAX_NAME], "depth", mended)
+        return _as_text(_safe_repr(value), "depth", mended)
     if isinstance(value, Struct):
         return mend_struct(value, mended, depth)
     if isinstance(value, dict):
         return _mend_dict(cast("dict[Any, Any]", value), mended, depth)
+    if isinstance(value, set | frozenset):
+        value = sorted(cast("set[Any]", value), key=_safe_repr)
     if isinstance(value, list | tuple):
         return [mend(entry, mended, depth + 1) for entry in _cut(cast("list[Any]", value), mended)]
-    if isinstance(value, set | frozenset):
-        return [mend(entry, mended, depth + 1) for entry in sorted(cast("set[Any]", value), key=str)]
     return _mend_object(value, mended)
 
 

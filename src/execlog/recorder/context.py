@@ -21,7 +21,7 @@ def boot_id() -> str:
 
 @lru_cache(maxsize=1)
 def host() -> str:
-    """This host's name."""
+    """The name of the host."""
     return socket.gethostname()
 
 

@@ -101,7 +101,7 @@ class JournalDrain:
         return self._reader is not None and bool(self._numbers) and self._reader.number == self._numbers[-1]
 
     def _unreadable(self, numbers: list[int], error: Exception, *, dead: bool) -> tuple[None, bool]:
-        """A segment whose header cannot be read: still being made, or damaged; a damaged one is kept aside and counted."""
+        """Nothing to read: the segment is still being made, or its header is damaged, and then it is kept aside."""
         if dead or len(numbers) > 1:
             path = segment.path_of(self.folder, numbers[0])
             log.error("execlog: segment %s is kept aside: %s", path, error)

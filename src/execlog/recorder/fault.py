@@ -8,15 +8,18 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from pathlib import Path
 from types import TracebackType
 
 from execlog.core.model import Error, Status
 
 MAX_FRAMES = 20
 MAX_MESSAGE = 10_000
-_FOREIGN = tuple(
-    os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
-) + (os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep, "<frozen ")  # fmt: skip  # noqa: PTH120
+_FOREIGN = (
+    *(os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    str(Path(__file__).resolve().parent.parent) + os.sep,
+    "<frozen ",
+)
 
 
 def error_of(fault: BaseException | Error | str) -> Error:

@@ -23,7 +23,7 @@ _YOUNG_SECONDS = 5.0
 
 
 class Losses(Struct, frozen=True):
-    """What journals that are gone did not bring into the store: records shed by worth, damaged bytes, records lost to damage."""
+    """What journals that are gone did not bring into the store: records shed (by worth) or lost, damaged bytes."""
 
     shed: tuple[int, int, int] = (0, 0, 0)
     damaged: int = 0
@@ -64,7 +64,7 @@ class Home:
         return not (folder / "process.json").exists() and self._now() / 1e6 - _mtime(folder) < _YOUNG_SECONDS
 
     def visit(self, store: Store, limit: int, *, own: Path | None, everyone: bool) -> int:
-        """How many records went into the store: from dead processes' journals, and with `everyone` from living ones' too.
+        """How many records went into the store: of dead processes, and with `everyone` of living ones too.
 
         The executions a dead process left open become `crashed`, and its journal is removed. Raises StoreError.
         """

@@ -1,4 +1,4 @@
-"""The journal: where a record is safe the moment `append` returns, because a killed process leaves its mapped pages behind.
+"""The journal: a record is safe the moment `append` returns, for a killed process leaves its mapped pages behind.
 
 One folder per process and recorder, under `{home}/journal/`:
 
@@ -79,7 +79,7 @@ class Limits(Struct, frozen=True):
 
 
 class Journal:
-    """This process's journal, for writing. Thread-safe; `append` holds its lock over no I/O except to begin a new segment."""
+    """A process's own journal. Thread-safe; `append` holds its lock over no I/O except to begin a new segment."""
 
     def __init__(self, folder: Path, owner: Owner, limits: Limits) -> None:
         self.folder, self.owner, self.limits = folder, owner, limits
@@ -197,9 +197,9 @@ class Journal:
             self._alive.release()
 
     def _wait_for_lock(self) -> bool:
-        """True with the lock held; False when this very thread holds it already, below a signal handler or a finalizer."""
+        """True with the lock held; False when this very thread holds it already, below a signal handler."""
         while not self._lock.acquire(timeout=0.05):
-            frame = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the only way to see whom we interrupt
+            frame = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - who did we interrupt?
             while frame is not None:
                 if frame.f_code in _HOLDERS and frame.f_locals.get("self") is self:
                     return False

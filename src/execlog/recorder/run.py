@@ -13,7 +13,7 @@ import msgspec
 
 from execlog.core.fold import count, outcome
 from execlog.core.model import OPEN, Counts, Error, Event, Item, Key, LogLine, Status, Usage
-from execlog.recorder.compose import nano_of
+from execlog.recorder.compose import item_of, nano_of
 from execlog.recorder.fault import error_of, status_of
 from execlog.recorder.recorder import Recorder
 
@@ -148,7 +148,7 @@ class Run:
             self._open_item = None
 
     def items_of(self, values: Iterable[T], key: Callable[[T], str] = str) -> Iterator[ItemRun[T]]:
-        """An `ItemRun` for each value, for those who enter them elsewhere, e.g. in other threads; exceptions are swallowed."""
+        """An `ItemRun` for each value, to be entered elsewhere, e.g. in other threads; exceptions are swallowed."""
         first = len(self._items)
         for position, value in enumerate(values, first):
             yield ItemRun(self, key(value), value, position, swallow=True)
@@ -160,11 +160,11 @@ class Run:
     def fail_item(self, key: str, error: Fault, **fields: Any) -> None:
         """Record that an item failed; `fields` are those of `Item` (rows, duration, data …)."""
         status = status_of(error) if isinstance(error, BaseException) else Status.FAILED
-        self.say_item(Item(**{"key": key, "status": status, "error": error_of(error)} | fields))
+        self.say_item(item_of({"key": key, "status": status.value} | fields | {"error": error_of(error)}))
 
     def succeed_item(self, key: str, **fields: Any) -> None:
         """Record that an item succeeded; `fields` are those of `Item`."""
-        self.say_item(Item(**{"key": key, "status": Status.SUCCEEDED} | fields))
+        self.say_item(item_of({"key": key, "status": Status.SUCCEEDED.value} | fields))
 
     def say_item(self, item: Item, position: int | None = None) -> None:
         """Record how an item stands, whole; it keeps the position it was first said with."""

@@ -1,7 +1,7 @@
 """The journal's file format: segments of frames.
 
-A segment is a file of fixed size, allocated in full when it is made (so that a full disk is an error then, not a SIGBUS later)
-and mapped into memory. It starts with a header naming its format and number, then frame after frame:
+A segment is a file of fixed size, allocated in full when it is made (so that a full disk is an error then, not a
+SIGBUS later) and mapped into memory. It starts with a header naming its format and number, then frame after frame:
 
     magic and version (u32) · length (u32) · CRC-32 (u32) · sequence (u64) · payload
 
@@ -37,7 +37,7 @@ FIRST = HEADER.size
 
 
 class Frame(NamedTuple):
-    """A record as it stands in a segment: the version of its payload, its sequence number, where the next one begins."""
+    """A record as it stands in a segment: its payload and that one's version, its number, where the next begins."""
 
     version: int
     sequence: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -19,7 +19,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 MakeRun = Callable[..., Run]
-_SHOWN = 200
+Function = Callable[..., Any]
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], Run]
+_SHOWN, _SHOWN_ENTRIES = 200, 20
 
 
 class Result(Struct, Generic[T, R], frozen=True):
@@ -45,38 +47,51 @@ def tracked(
     def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
         return make_run(called, **{"subject": called, "params": _params(signature, args, kwargs)} | fields)
 
-    if inspect.isasyncgenfunction(function):
+    for fits, wrap in _WRAPPERS:
+        if fits(function):
+            return cast("Callable[P, R]", functools.wraps(function)(wrap(function, begin)))
+    return cast("Callable[P, R]", functools.wraps(function)(_plain(function, begin)))
 
-        @functools.wraps(function)
-        async def stream(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
-            async with begin(args, kwargs):
-                async for value in function(*args, **kwargs):
-                    yield value
 
-        return cast("Callable[P, R]", stream)
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def later(*args: P.args, **kwargs: P.kwargs) -> Any:
-            async with begin(args, kwargs):
-                return await function(*args, **kwargs)
-
-        return cast("Callable[P, R]", later)
-    if inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def generate(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
-            with begin(args, kwargs):
-                return (yield from function(*args, **kwargs))  # pyright: ignore[reportReturnType]
-
-        return cast("Callable[P, R]", generate)
-
-    @functools.wraps(function)
-    def now(*args: P.args, **kwargs: P.kwargs) -> R:
+def _plain(function: Function, begin: Begin) -> Function:
+    def now(*args: Any, **kwargs: Any) -> Any:
         with begin(args, kwargs):
             return function(*args, **kwargs)
 
     return now
+
+
+def _coroutine(function: Function, begin: Begin) -> Function:
+    async def later(*args: Any, **kwargs: Any) -> Any:
+        async with begin(args, kwargs):
+            return await function(*args, **kwargs)
+
+    return later
+
+
+def _generator(function: Function, begin: Begin) -> Function:
+    def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        with begin(args, kwargs):
+            returned: Any = yield from function(*args, **kwargs)
+            return returned
+
+    return generate
+
+
+def _async_generator(function: Function, begin: Begin) -> Function:
+    async def stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
+        async with begin(args, kwargs):
+            async for value in function(*args, **kwargs):
+                yield value
+
+    return stream
+
+
+_WRAPPERS: tuple[tuple[Callable[[Any], bool], Callable[[Function, Begin], Function]], ...] = (
+    (inspect.isasyncgenfunction, _async_generator),
+    (inspect.iscoroutinefunction, _coroutine),
+    (inspect.isgeneratorfunction, _generator),
+)
 
 
 def each(
@@ -122,7 +137,7 @@ async def aeach(
 
 
 @contextmanager
-def _inside(make_run: MakeRun, function: Callable[..., Any]) -> Iterator[Run]:
+def _inside(make_run: MakeRun, function: Function) -> Generator[Run]:
     """The run this code is in, or else one of its own for the function."""
     run = current_run()
     if run is not None:
@@ -147,15 +162,16 @@ def _params(
 
 
 def _shown(value: Any) -> Any:
-    """A parameter as it is recorded: numbers and short texts as they are, anything larger as what it is and how long."""
+    """A parameter as it is recorded: numbers and short texts as they are, anything larger as what it is."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
         return value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
-    if isinstance(value, list | tuple | set | frozenset | dict) and len(cast("Any", value)) > 20:  # noqa: PLR2004
-        return f"<{type(value).__name__} of {len(cast('Any', value))}>"
+    length = len(cast("Any", value)) if isinstance(value, list | tuple | set | frozenset | dict) else 0
+    if length > _SHOWN_ENTRIES:
+        return f"<{type(cast('object', value)).__name__} of {length}>"
     try:
-        text = repr(value)
+        text = repr(cast("object", value))
     except Exception as error:  # noqa: BLE001 - a caller's broken __repr__ must not fail the call that is recorded
-        return f"<{type(value).__name__}: {type(error).__name__}>"
+        return f"<{type(cast('object', value)).__name__}: {type(error).__name__}>"
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
