@@ -68,10 +68,14 @@ def test_an_item_that_fails_leaves_the_loop_going(ledger):
 
 
 def test_items_that_are_never_entered_follow_their_loop(ledger):
-    with pytest.raises(LookupError), ledger.run("prices") as run:
-        for item in run.items(["AAPL", "GOOG"]):
-            if item.value == "GOOG":
-                raise LookupError("no rows")
+    def fetch_all() -> None:
+        with ledger.run("prices") as run:
+            for item in run.items(["AAPL", "GOOG"]):
+                if item.value == "GOOG":
+                    raise LookupError("no rows")
+
+    with pytest.raises(LookupError):
+        fetch_all()
     execution = only(ledger)
     assert [(item.key, item.status) for item in execution.items] == [("AAPL", "succeeded"), ("GOOG", "failed")]
     assert execution.status is Status.FAILED

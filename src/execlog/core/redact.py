@@ -63,7 +63,7 @@ class Redactor:
 
         Names, keys and short texts come again and again, so the clean ones are remembered.
         """
-        kind: type[Any] = type(value)
+        kind: object = type(cast("object", value))
         if kind is str:
             return value in self._clean or self._look_at(value)
         if kind is dict:

@@ -72,8 +72,7 @@ def _coroutine(function: Function, begin: Begin) -> Function:
 def _generator(function: Function, begin: Begin) -> Function:
     def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         with begin(args, kwargs):
-            returned: Any = yield from function(*args, **kwargs)
-            return returned
+            return (yield from cast("Generator[Any, Any, Any]", function(*args, **kwargs)))
 
     return generate
 
