@@ -13,7 +13,7 @@ from msgspec import Struct
 from execlog.core.model import Status
 
 Role = Literal["public", "viewer", "operator", "admin"]
-"""Who may call: anyone; who may read; run and change; delete and configure. Each includes the ones before it."""
+"""Anyone; who may read; who may also run and change; who may also delete and configure."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -29,18 +29,27 @@ class Call(Struct, frozen=True, kw_only=True):
     """One call of a route: what came in, already validated.
 
     params    the route's `params` Struct: path and query parameters together
-    body      the route's `body` value, or the raw bytes where the route asks for `bytes`
+    body      the route's `body` value, or the raw bytes (decompressed, within the limit) where it asks for `bytes`
     headers   lower-case names
+    path      as the client wrote it, without the query
+    root      where the app is mounted, "" at the top: what links begin with
     """
 
     principal: Principal = Principal()
     params: Any = None
     body: Any = None
     headers: dict[str, str] = {}
+    path: str = ""
+    root: str = ""
 
 
 class Reply(Struct, frozen=True):
-    """An answer with a status or headers of its own; a handler's plain return value takes the route's status."""
+    """An answer with a status or headers of its own; a handler's plain return value is a 200 (or the route's status).
+
+    `body` is encoded as JSON, except bytes, which are sent as they are, an iterator of bytes, which is streamed from a
+    worker thread, and an async iterator of bytes, which is streamed from the event loop ("text/event-stream": with
+    heartbeats).
+    """
 
     body: Any = None
     status: int = 200
@@ -49,25 +58,46 @@ class Reply(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """One route. The handler is a plain function of a `Call`; it is run in a worker thread and may block on the store.
+    """One route.
 
-    Its errors of `core.errors` become problem documents: InvalidError 422, NotFoundError 404, ConflictError 409,
-    UnsupportedError 501, StoreError 503. `errors` lists the statuses that are part of its contract, for the document.
-    `path` is written as "/scheduler/jobs/{job_id}/history". A handler that streams returns an iterator of bytes in a
-    Reply.
+    The handler is a plain function of a `Call`; it is run in a worker thread and may block on the store. An `async def`
+    handler is awaited on the event loop and must not block. Its errors of `core.errors` become problem documents:
+    InvalidError 422, CursorError 400, NotFoundError 404, ConflictError 409, UnsupportedError 501, StoreError 503.
+
+    path          as in "/scheduler/jobs/{job_id}/history"; a fixed segment wins over a parameter, whatever the order. A
+                  parameter is one segment, percent-decoded, and must be a fit id (`core.ids.check_id`), else 422
+    params        a Struct of path and query parameters. Lists are repeated, or separated by commas where their entries
+                  are numbers or enumerated; dicts are repeated "key:value"; empty values count as not given, unknown
+                  ones are ignored unless the Struct forbids unknown fields
+    body          a type; `bytes` for raw ones; one that takes None need not be sent
+    accepts       media types of the body
+    returns       type of the answer with `status`; `also` has further statuses with theirs
+    media_type    of the answer, for the document; a Reply says its own
+    role          who may call
+    limited       knows `call.principal.actor`, and shows and changes only that actor's executions; other routes answer
+                  403 to a token that is limited to one actor
+    errors        statuses of errors that are part of its contract; what the framework itself answers (400, 401, 403,
+                  408, 413, 414, 415, 421, 422, 503) is added to the document where it can occur
+    documented    stands in the API's document; pages and files do not
     """
 
     method: Method
     path: str
     handler: Callable[[Call], Any]
     summary: str
+    description: str = ""
     params: Any = None
     body: Any = None
+    accepts: tuple[str, ...] = ("application/json",)
     returns: Any = None
     status: int = 200
+    also: dict[int, Any] = {}
+    media_type: str = "application/json"
     role: Role = "viewer"
+    limited: bool = False
     errors: tuple[int, ...] = ()
     tag: str = "executions"
+    documented: bool = True
 
 
 class Kind(Struct, frozen=True, kw_only=True):

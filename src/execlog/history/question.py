@@ -1,0 +1,137 @@
+"""A question as people write it, in a query string or on a command line: `Question`, and the `Filter` it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from execlog.core.clock import parse_when
+from execlog.core.codec import convert
+from execlog.core.errors import InvalidError
+from execlog.core.filter import MAX_LIMIT, Filter, Sort
+from execlog.core.model import Status
+from execlog.history.view import nano
+
+Name = Annotated[str, Meta(max_length=1000)]
+Id = Annotated[str, Meta(min_length=1, max_length=100)]
+When = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        description="ISO 8601 (without an offset: UTC), Unix seconds, or a span back from now: 90s, 15m, 24h, 7d, 2w",
+        examples=["24h", "2026-01-31T06:00:00Z"],
+    ),
+]
+Dollars = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,9})?$", description="US dollars", examples=["0.05"])]
+Seconds = Annotated[float, Meta(ge=0, le=1e9, description="Seconds")]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Most entries of the answer")]
+Offset = Annotated[int, Meta(ge=0, le=100_000, description="Entries to skip; `cursor` costs less and is stable")]
+Statuses = tuple[Status, ...]
+Tags = Annotated[dict[str, str], Meta(max_length=20, description="key:value, all of them must match")]
+
+
+class Scope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every question may narrow: what ran, for whom, on what, and when it was created."""
+
+    kind: Name | None = None
+    namespace: Name | None = None
+    subject: Annotated[Name, Meta(description="What ran: a job id, a pipeline's name …")] | None = None
+    actor: Annotated[Name, Meta(description="Who or what triggered it")] | None = None
+    engine: Name | None = None
+    since: Annotated[When, Meta(description="Created at or after")] | None = None
+    until: Annotated[When, Meta(description="Created before")] | None = None
+
+
+class Narrow(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question about executions, by everything a `Filter` knows."""
+
+    status: Annotated[Statuses, Meta(max_length=8, description="Any of these; repeat it, or separate by commas")] = ()
+    name: Name | None = None
+    id: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+    item: Annotated[Name, Meta(description="Has an item of this key")] | None = None
+    item_status: Annotated[Status, Meta(description="… and that item has this status")] | None = None
+    text: Annotated[str, Meta(max_length=1000, description="Its error or its searchable text contains this")] | None = (
+        None
+    )
+    fingerprint: Annotated[str, Meta(max_length=100, description="Of the error, as /api/failures gives it")] | None = (
+        None
+    )
+    min_duration: Seconds | None = None
+    max_duration: Seconds | None = None
+    min_cost: Dollars | None = None
+    max_cost: Dollars | None = None
+    min_tokens: Count | None = None
+    max_tokens: Count | None = None
+    tags: Tags = {}
+    parent_id: Id | None = None
+    root_id: Id | None = None
+    retry_of: Id | None = None
+
+
+class Question(Narrow, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question about a page of executions.
+
+    include     more than the summary: items; detail (input, output, params, metadata, usage, context); logs
+    count       also say how many there are in all
+    """
+
+    sort: Sort = "newest"
+    limit: Limit = 50
+    offset: Offset = 0
+    cursor: Annotated[str, Meta(max_length=2000, description="`next_cursor` of the page before")] | None = None
+    include: tuple[Literal["items", "detail", "logs"], ...] = ()
+    count: bool = False
+
+
+_PLAIN = frozenset(
+    {
+        "kind", "namespace", "subject", "actor", "engine", "name", "item", "item_status", "text", "fingerprint",
+        "min_duration", "max_duration", "min_tokens", "max_tokens", "parent_id", "root_id", "retry_of", "sort",
+    }
+)  # fmt: skip
+
+
+def as_filter(question: Scope, *, now: int, actor: str | None = None) -> Filter:
+    """The Filter a question means; `actor` limits it to one actor's executions, whatever it asks for.
+
+    Raises InvalidError, naming the field, for a time or amount that is none, and for another actor than `actor`.
+    """
+    said = {name: getattr(question, name) for name in question.__struct_fields__}
+    fields: dict[str, Any] = {name: said[name] for name in _PLAIN & said.keys() if said[name] is not None}
+    fields["since"] = when(said["since"], now=now, field="since")
+    fields["until"] = when(said["until"], now=now, field="until")
+    fields["statuses"] = said.get("status", ())
+    fields["ids"] = said.get("id", ())
+    fields["tags"] = said.get("tags") or None
+    fields["min_cost_nano"] = nano(said.get("min_cost"))
+    fields["max_cost_nano"] = nano(said.get("max_cost"))
+    if actor is not None:
+        if fields.get("actor") not in (None, actor):
+            raise InvalidError("you may only ask for your own executions", field="actor")
+        fields["actor"] = actor
+    return Filter(**fields)
+
+
+def when(text: str | None, *, now: int, field: str) -> int | None:
+    """UTC µs of a written time, None for None; raises InvalidError naming the field."""
+    if text is None:
+        return None
+    try:
+        return parse_when(text, now=now)
+    except InvalidError as error:
+        raise InvalidError(str(error), field=field) from error
+
+
+def ask(fields: Mapping[str, Any]) -> Question:
+    """The Question of plain values, as a command line has them; raises InvalidError naming what is wrong."""
+    return convert({name: value for name, value in fields.items() if value is not None}, Question)
+
+
+def encoded(question: Question) -> dict[str, Any]:
+    """The question as plain values again, defaults left out: for links to the next page."""
+    defaults = msgspec.to_builtins(Question())
+    return {name: value for name, value in msgspec.to_builtins(question).items() if value != defaults[name]}

@@ -1,0 +1,78 @@
+"""The app: every route of the one table, behind the gate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from execlog.core.settings import Settings
+from execlog.kind import Call, Kind, Reply, Route
+from execlog.ledger import Ledger
+from execlog.web.access import Access
+from execlog.web.endpoint import Endpoint, Workers
+from execlog.web.executions import Executions
+from execlog.web.feed import Feeds
+from execlog.web.guard import Guard, not_found
+from execlog.web.health import Health
+from execlog.web.openapi import describe
+from execlog.web.requests import Requests
+from execlog.web.routes import general_routes, system_routes
+from execlog.web.table import RouteTable
+
+
+def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | None = None) -> Starlette:
+    """An ASGI app of the general API, the pages and the kinds' routes over a ledger, which stays the caller's to close.
+
+    It can be mounted anywhere in a Starlette or FastAPI app. `app.state` has the route table (`table`) and the live
+    updates (`feeds`): `feeds.close()` ends their streams when a server shuts down. Raises SettingsError for tokens that
+    say no role, ValueError for two routes of one method and path.
+    """
+    settings = settings or ledger.settings
+    access = Access(settings)
+    workers = Workers()
+    requests = Requests()
+    feeds = Feeds(ledger, workers, most_clients=settings.sse_clients)
+    routes = [*general_routes(Executions(ledger), feeds), *system_routes(Health(ledger, feeds, requests))]
+    routes += [route for kind in kinds for route in kind.routes]
+    routes += api_routes(routes, tokens=not access.open)
+    table = RouteTable(
+        Endpoint(route, access=access, workers=workers, requests=requests, body_limit=settings.body_limit)
+        for route in routes
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        yield
+        feeds.close()
+        workers.close()
+
+    app = Starlette(routes=[table], middleware=[Middleware(Guard, access=access)], lifespan=lifespan)
+    app.router.redirect_slashes = False
+    app.router.default = not_found
+    app.state.table, app.state.feeds = table, feeds
+    return app
+
+
+def api_routes(routes: Sequence[Route], *, tokens: bool) -> list[Route]:
+    """Where the API describes itself."""
+    written: list[bytes] = []
+
+    def openapi(_call: Call) -> Reply:
+        if not written:
+            written.append(msgspec.json.encode(describe(routes, tokens=tokens)))
+        return Reply(written[0])
+
+    return [
+        Route(
+            method="GET",
+            path="/openapi.json",
+            handler=openapi,
+            summary="This API as an OpenAPI 3.1 document",
+            role="public",
+            documented=False,
+        ),
+    ]

@@ -1,0 +1,145 @@
+"""Bodies of requests: received within limits of size and time, decompressed, and decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.types import Receive
+
+from execlog.core.errors import InvalidError
+from execlog.history.intake import check_depth
+from execlog.kind import Route
+from execlog.web.problem import ProblemError, invalid
+
+SECONDS_TO_ARRIVE = 30.0
+_ZLIB_OR_GZIP = 47
+_CLOSE = {"Connection": "close"}
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was whole: nobody is left to answer."""
+
+
+class Body:
+    """The body of one route's requests, compiled once."""
+
+    def __init__(self, route: Route, limit: int) -> None:
+        self.limit = limit
+        self.raw = route.body is bytes
+        self._accepts = route.accepts
+        self._decoder = None if self.raw else msgspec.json.Decoder(route.body)
+        self.optional = not self.raw and _takes_none(route.body)
+
+    async def read(self, headers: Mapping[str, str], receive: Receive) -> Any:
+        """The decoded body, or its raw bytes where the route takes bytes.
+
+        Raises ProblemError: 400 for no JSON or no such compression, 408, 413, 415, 422 for JSON that does not fit.
+        """
+        received = await self._receive(headers, receive)
+        if not received and self.optional:
+            return None
+        self._check_type(headers.get("content-type", ""))
+        data = decompress(received, headers.get("content-encoding", ""), self.limit)
+        return data if self._decoder is None else decode(data, self._decoder)
+
+    async def _receive(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        declared = headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > self.limit:
+            raise self._too_large()
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            return self._bounded(message.get("body", b""))
+        try:
+            async with asyncio.timeout(SECONDS_TO_ARRIVE):
+                return await self._gather(message, receive)
+        except TimeoutError as error:
+            raise ProblemError(
+                408, f"the body did not arrive within {SECONDS_TO_ARRIVE:g} s", headers=_CLOSE
+            ) from error
+
+    async def _gather(self, message: Any, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self.limit:
+                raise self._too_large()
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks)
+            message = await receive()
+
+    def _bounded(self, data: bytes) -> bytes:
+        if len(data) > self.limit:
+            raise self._too_large()
+        return data
+
+    def _too_large(self) -> ProblemError:
+        return too_large(self.limit)
+
+    def _check_type(self, header: str) -> None:
+        kind, _, rest = header.partition(";")
+        kind = kind.strip().lower()
+        charset = rest.lower().partition("charset=")[2].partition(";")[0].strip(' "')
+        if (kind and kind not in self._accepts) or charset not in {"", "utf-8", "utf8"}:
+            raise ProblemError(415, f"send {' or '.join(self._accepts)} in UTF-8, not {header[:100]!r}")
+
+
+def decompress(data: bytes, encoding: str, limit: int) -> bytes:
+    """The data without its compression, at most `limit` bytes: stopped there, before the rest is unpacked.
+
+    Raises ProblemError 400 for data that is not so compressed, 413, 415 for a compression not known here.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in {"", "identity"}:
+        return data
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise ProblemError(
+            415, f"send gzip or deflate, not {encoding[:60]!r}", headers={"Accept-Encoding": "gzip, deflate"}
+        )
+    out = b""
+    try:
+        while data:
+            unpacker = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
+            out += unpacker.decompress(data, limit + 1 - len(out))
+            if len(out) > limit:
+                raise too_large(limit)
+            if not unpacker.eof:
+                raise ProblemError(400, f"the {encoding} data is cut off")
+            data = unpacker.unused_data
+    except zlib.error as error:
+        raise ProblemError(400, f"the body is not {encoding} data") from error
+    return out
+
+
+def decode(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """The value in this JSON; raises ProblemError 400 for what is no JSON, 422 for JSON that does not fit."""
+    if not data:
+        raise ProblemError(400, "a body is needed: JSON")
+    try:
+        check_depth(data)
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, InvalidError, RecursionError) as error:
+        raise ProblemError(400, f"not JSON this server reads: {error}") from error
+
+
+def too_large(limit: int) -> ProblemError:
+    """A 413; the connection is closed, for the rest of the body is not read."""
+    return ProblemError(413, f"the body may have {limit} bytes, after decompression", headers=_CLOSE)
+
+
+def _takes_none(type_: Any) -> bool:
+    try:
+        msgspec.convert(None, type_)
+    except msgspec.ValidationError:
+        return False
+    return True

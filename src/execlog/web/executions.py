@@ -1,0 +1,159 @@
+"""The general API over all kinds: executions, statistics, failures, and what other processes and languages record."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from execlog.core.errors import ConflictError, JournalError
+from execlog.core.filter import Filter
+from execlog.core.model import Execution
+from execlog.history import dossier, listing, statistics
+from execlog.history.question import Id, Limit, Name, Narrow, Offset, Scope, Statuses, as_filter
+from execlog.history.view import ItemView, LogView, view_item, view_log
+from execlog.kind import Call, Reply
+from execlog.ledger import Ledger
+from execlog.store.base import GroupBy
+from execlog.web.batch import Batch
+
+_SECONDS_TO_FLUSH = 2.0
+
+
+class One(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which execution; kind and namespace tell two of one id apart."""
+
+    id: Id
+    kind: Name | None = None
+    namespace: Name | None = None
+
+
+class PartsOfOne(One, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of one execution's parts."""
+
+    limit: Limit = 200
+    offset: Offset = 0
+
+
+class StatsQuestion(Narrow, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which executions, and what they are grouped by."""
+
+    group_by: GroupBy | None = None
+    limit: Annotated[int, Meta(ge=1, le=10_000, description="Most groups")] = 1_000
+
+
+class FailuresQuestion(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which failures."""
+
+    text: Annotated[str, Meta(max_length=1000, description="The error contains this")] | None = None
+    limit: Limit = 50
+
+
+class LatestQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The latest execution of which subjects."""
+
+    kind: Name | None = None
+    namespace: Name | None = None
+    status: Annotated[Statuses, Meta(max_length=8, description="Any of these")] = ()
+    limit: Limit = 100
+
+
+class PostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How safe it must be before the answer: `durable=true` waits until it survives a power cut."""
+
+    durable: bool = False
+
+
+class ItemList(Struct, frozen=True):
+    """A page of items, in the order they were given; `total` of them all."""
+
+    items: tuple[ItemView, ...]
+    total: int
+
+
+class LogList(Struct, frozen=True):
+    """A page of log lines, oldest first; `total` of them all."""
+
+    logs: tuple[LogView, ...]
+    total: int
+
+
+class Executions:
+    """The handlers of the general API over one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def find(self, call: Call) -> listing.ExecutionList:
+        """A page of executions."""
+        return listing.list_executions(self._ledger.store, call.params, now=self._now(), actor=call.principal.actor)
+
+    def get(self, call: Call) -> dossier.Dossier:
+        """One execution, whole."""
+        return dossier.dossier(self._ledger.store, self._one(call), actor=call.principal.actor)
+
+    def items(self, call: Call) -> ItemList:
+        """A page of one execution's items."""
+        items = self._one(call).items
+        page = items[call.params.offset : call.params.offset + call.params.limit]
+        return ItemList(tuple(map(view_item, page)), len(items))
+
+    def logs(self, call: Call) -> LogList:
+        """A page of one execution's log lines."""
+        logs = self._one(call).logs
+        page = logs[call.params.offset : call.params.offset + call.params.limit]
+        return LogList(tuple(map(view_log, page)), len(logs))
+
+    def stats(self, call: Call) -> statistics.Statistics:
+        """Statistics over executions that ended."""
+        params: StatsQuestion = call.params
+        asked = as_filter(params, now=self._now(), actor=call.principal.actor)
+        return statistics.statistics(self._ledger.store, asked, group_by=params.group_by, limit=params.limit)
+
+    def failures(self, call: Call) -> listing.FailureList:
+        """Failures by what they have in common."""
+        asked = as_filter(call.params, now=self._now(), actor=call.principal.actor)
+        return listing.list_failures(self._ledger.store, asked, limit=call.params.limit)
+
+    def latest(self, call: Call) -> listing.ExecutionList:
+        """The latest execution of each subject."""
+        params: LatestQuestion = call.params
+        asked = Filter(kind=params.kind, namespace=params.namespace, statuses=params.status)
+        return listing.list_latest(self._ledger.store, asked, limit=params.limit, actor=call.principal.actor)
+
+    def record(self, call: Call) -> Reply:
+        """Take in what another process says about its executions."""
+        recorder = self._ledger.recorder
+        batch = Batch(new_id=self._ledger.new_id, stamp=recorder.stamp, actor=call.principal.actor)
+        batch.take(call.body, call.headers.get("content-type", "").partition(";")[0].strip().lower())
+        preferred = _prefers_durable(call.headers.get("prefer", ""))
+        durable = call.params.durable or preferred
+        for event in batch.events:
+            if not recorder.append(event):
+                raise JournalError("the journal takes no records right now; send them again later")
+        if durable and not recorder.sync():
+            raise JournalError("what was sent could not be made durable; send it again later")
+        headers = {"Preference-Applied": "durable"} if preferred else {}
+        return Reply(batch.receipt(), status=201 if durable else 202, headers=headers)
+
+    def delete(self, call: Call) -> None:
+        """Remove one execution."""
+        # What was accepted before this call must not come back after it.
+        self._ledger.flush(_SECONDS_TO_FLUSH)
+        execution = self._one(call)
+        asked = Filter(kind=execution.kind, namespace=execution.namespace, ids=(execution.id,))
+        if not self._ledger.store.delete(asked):
+            raise ConflictError(f"execution {execution.id!r} was removed by somebody else meanwhile")
+
+    def _one(self, call: Call) -> Execution:
+        params: One = call.params
+        actor = call.principal.actor
+        return dossier.get(self._ledger.store, params.id, kind=params.kind, namespace=params.namespace, actor=actor)
+
+    def _now(self) -> int:
+        return self._ledger.clock.now()
+
+
+def _prefers_durable(header: str) -> bool:
+    """Whether a Prefer header (RFC 7240) names `durable`."""
+    return any(part.partition(";")[0].strip().lower() == "durable" for part in header.split(","))

@@ -1,0 +1,43 @@
+"""A ledger over memory, and clients of its app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from starlette.testclient import TestClient
+
+from execlog.ledger import Ledger
+from execlog.web.app import create_app
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Iterator[Ledger]:
+    with Ledger.open("memory://", home=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(ledger):
+    return create_app(ledger)
+
+
+@pytest.fixture
+def client(app) -> Iterator[TestClient]:
+    with TestClient(app, base_url="http://localhost") as connected:
+        yield connected
+
+
+@pytest.fixture
+def guarded(ledger) -> Iterator[Callable[[str], TestClient]]:
+    """Clients of an app with tokens: guarded("viewer"), guarded("operator:alice"), guarded("") for nobody."""
+    roles = ("viewer", "operator", "admin", "viewer:alice", "operator:alice", "admin:alice")
+    settings = msgspec.structs.replace(ledger.settings, tokens={f"token of {role}": role for role in roles})
+    guarded_app = create_app(ledger, settings=settings)
+
+    def connect(role: str) -> TestClient:
+        headers = {"Authorization": f"Bearer token of {role}"} if role else {}
+        return TestClient(guarded_app, base_url="http://localhost", headers=headers)
+
+    return connect
