@@ -4,6 +4,7 @@ ExeclogError                 anything execlog raises on purpose
 ├── InvalidError             the caller's input is wrong: `field` names it, the message says what to do (HTTP 422)
 │   └── CursorError          a page cursor that is not ours, or of another question (HTTP 400)
 ├── NotFoundError            there is no such execution, job or item (HTTP 404)
+├── ForbiddenError           the caller is known and may not do this (HTTP 403)
 ├── ConflictError            the thing changed under the caller, or is in another state (HTTP 409)
 ├── UnsupportedError         this store or installation cannot do that: `capability` names it (HTTP 501)
 ├── MissingExtraError        an optional dependency is not installed: `extra` names it
@@ -34,6 +35,10 @@ class CursorError(InvalidError):
 
 class NotFoundError(ExeclogError):
     """There is no such thing here."""
+
+
+class ForbiddenError(ExeclogError):
+    """The caller is known, and may not do this."""
 
 
 class ConflictError(ExeclogError):

@@ -12,6 +12,7 @@ from msgspec import Struct
 from execlog.core.errors import (
     ConflictError,
     CursorError,
+    ForbiddenError,
     InvalidError,
     JournalError,
     MissingExtraError,
@@ -44,6 +45,7 @@ _TITLES = {
 }
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (CursorError, 400),
+    (ForbiddenError, 403),
     (NotFoundError, 404),
     (ConflictError, 409),
     (UnsupportedError, 501),
