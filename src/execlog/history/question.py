@@ -52,6 +52,7 @@ class Narrow(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: Annotated[Statuses, Meta(max_length=8, description="Any of these; repeat it, or separate by commas")] = ()
     name: Name | None = None
     id: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+    id_prefix: Annotated[Id, Meta(description="The id begins with this")] | None = None
     item: Annotated[Name, Meta(description="Has an item of this key")] | None = None
     item_status: Annotated[Status, Meta(description="… and that item has this status")] | None = None
     text: Annotated[str, Meta(max_length=1000, description="Its error or its searchable text contains this")] | None = (
@@ -89,7 +90,8 @@ class Question(Narrow, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 _PLAIN = frozenset(
     {
-        "kind", "namespace", "subject", "actor", "engine", "name", "item", "item_status", "text", "fingerprint",
+        "id_prefix", "kind", "namespace", "subject", "actor", "engine", "name", "item", "item_status", "text",
+        "fingerprint",
         "min_duration", "max_duration", "min_tokens", "max_tokens", "parent_id", "root_id", "retry_of", "sort",
     }
 )  # fmt: skip

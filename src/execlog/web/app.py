@@ -13,7 +13,8 @@ from execlog.core.settings import Settings
 from execlog.kind import Call, Kind, Reply, Route
 from execlog.ledger import Ledger
 from execlog.web.access import Access
-from execlog.web.endpoint import Endpoint, Workers
+from execlog.web.content import Arrivals
+from execlog.web.endpoint import Endpoint
 from execlog.web.executions import Executions
 from execlog.web.feed import Feeds
 from execlog.web.guard import Guard, not_found
@@ -22,38 +23,52 @@ from execlog.web.openapi import describe
 from execlog.web.requests import Requests
 from execlog.web.routes import general_routes, system_routes
 from execlog.web.table import RouteTable
+from execlog.web.workers import Workers
 
 
 def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | None = None) -> Starlette:
     """An ASGI app of the general API, the pages and the kinds' routes over a ledger, which stays the caller's to close.
 
-    It can be mounted anywhere in a Starlette or FastAPI app. `app.state` has the route table (`table`) and the live
-    updates (`feeds`): `feeds.close()` ends their streams when a server shuts down. Raises SettingsError for tokens that
-    say no role, ValueError for two routes of one method and path.
+    It can be mounted anywhere in a Starlette or FastAPI app. `app.state` has the route table (`table`), and what ends
+    the live streams when a server begins to stop (`stop`, to be called on its event loop). Raises SettingsError for
+    tokens that say no role, ValueError for two routes of one method and path.
     """
     settings = settings or ledger.settings
     access = Access(settings)
     workers = Workers()
+    arrivals = Arrivals()
     requests = Requests()
     feeds = Feeds(ledger, workers, most_clients=settings.sse_clients)
     routes = [*general_routes(Executions(ledger), feeds), *system_routes(Health(ledger, feeds, requests))]
     routes += [route for kind in kinds for route in kind.routes]
     routes += api_routes(routes, tokens=not access.open)
     table = RouteTable(
-        Endpoint(route, access=access, workers=workers, requests=requests, body_limit=settings.body_limit)
+        Endpoint(
+            route,
+            access=access,
+            workers=workers,
+            requests=requests,
+            arrivals=arrivals,
+            body_limit=settings.body_limit,
+        )
         for route in routes
     )
+
+    def stop() -> None:
+        workers.stopping = True
+        feeds.close()
+        arrivals.cancel()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         yield
-        feeds.close()
+        stop()
         workers.close()
 
     app = Starlette(routes=[table], middleware=[Middleware(Guard, access=access)], lifespan=lifespan)
     app.router.redirect_slashes = False
     app.router.default = not_found
-    app.state.table, app.state.feeds = table, feeds
+    app.state.table, app.state.stop = table, stop
     return app
 
 

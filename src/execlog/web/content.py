@@ -24,11 +24,24 @@ class ClientGoneError(Exception):
     """The client hung up before its request was whole: nobody is left to answer."""
 
 
+class Arrivals:
+    """Requests whose bodies are still arriving: a server that stops does not wait for them."""
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    def cancel(self) -> None:
+        """Give up on them."""
+        for task in self.tasks:
+            task.cancel()
+
+
 class Body:
     """The body of one route's requests, compiled once."""
 
-    def __init__(self, route: Route, limit: int) -> None:
+    def __init__(self, route: Route, limit: int, arrivals: Arrivals) -> None:
         self.limit = limit
+        self._arrivals = arrivals
         self.raw = route.body is bytes
         self._accepts = route.accepts
         self._decoder = None if self.raw else msgspec.json.Decoder(route.body)
@@ -53,6 +66,9 @@ class Body:
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body"):
             return self._bounded(message.get("body", b""))
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that runs has one
+        self._arrivals.tasks.add(task)
         try:
             async with asyncio.timeout(SECONDS_TO_ARRIVE):
                 return await self._gather(message, receive)
@@ -60,6 +76,8 @@ class Body:
             raise ProblemError(
                 408, f"the body did not arrive within {SECONDS_TO_ARRIVE:g} s", headers=_CLOSE
             ) from error
+        finally:
+            self._arrivals.tasks.discard(task)
 
     async def _gather(self, message: Any, receive: Receive) -> bytes:
         chunks: list[bytes] = []

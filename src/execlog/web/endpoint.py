@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
@@ -14,13 +13,12 @@ from starlette.types import Receive, Scope, Send
 from execlog.history.view import to_json
 from execlog.kind import Call, Principal, Reply, Route
 from execlog.web.access import Access
-from execlog.web.content import Body, ClientGoneError
+from execlog.web.content import Arrivals, Body, ClientGoneError
 from execlog.web.parameters import Parameters
 from execlog.web.problem import MEDIA_TYPE, RETRY_AFTER, ProblemError, as_problem, document
 from execlog.web.requests import Requests
+from execlog.web.workers import Workers
 
-MAX_WAITING = 1_000
-WORKERS = 8
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -36,36 +34,23 @@ SECURITY = (
 _log = logging.getLogger("execlog.web")
 
 
-class Workers:
-    """The bounded pool of threads handlers run in; past `MAX_WAITING` waiting calls it refuses."""
-
-    def __init__(self, size: int = WORKERS) -> None:
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="execlog-web")
-        self._waiting = 0
-
-    async def run(self, work: Callable[[], Any]) -> Any:
-        """What the work returns. Raises ProblemError 503 when too much is waiting already."""
-        if self._waiting >= MAX_WAITING:
-            raise ProblemError(503, "too many requests are waiting here", headers=RETRY_AFTER)
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._waiting -= 1
-
-    def close(self) -> None:
-        """Let what runs finish, take nothing new."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
 class Endpoint:
     """One route of the table, answering."""
 
-    def __init__(self, route: Route, *, access: Access, workers: Workers, requests: Requests, body_limit: int) -> None:
+    def __init__(
+        self,
+        route: Route,
+        *,
+        access: Access,
+        workers: Workers,
+        requests: Requests,
+        arrivals: Arrivals,
+        body_limit: int,
+    ) -> None:
         names = frozenset(part[1:-1] for part in route.path.split("/") if part.startswith("{"))
         self.route = route
         self._parameters = Parameters(route.params, names)
-        self._body = None if route.body is None else Body(route, body_limit)
+        self._body = None if route.body is None else Body(route, body_limit, arrivals)
         self._access = access
         self._workers = workers
         self._requests = requests
@@ -77,6 +62,11 @@ class Endpoint:
             reply = await self._answer(scope, receive)
         except ClientGoneError:
             return
+        except asyncio.CancelledError:
+            if not self._workers.stopping:
+                raise
+            # The server's patience with what still runs is over: its clients are told, and its log is not.
+            reply = refuse(ProblemError(503, "this server is stopping", headers=RETRY_AFTER), scope)
         except Exception as error:  # noqa: BLE001 - the last place: the client gets a problem, never a trace
             reply = refuse(error, scope)
         self._requests.count(self.route, reply.status)

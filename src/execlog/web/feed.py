@@ -16,10 +16,10 @@ from collections.abc import AsyncIterator
 from execlog.core.errors import StoreError
 from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
-from execlog.web.endpoint import Workers
 from execlog.web.news import FeedQuestion, News, Wanted, gap, newest, read
 from execlog.web.problem import ProblemError
 from execlog.web.stream import EVENT_STREAM
+from execlog.web.workers import Workers
 
 POLL_SECONDS = 0.5
 """Another process's writes are seen this late at most; this process's own at once."""

@@ -1,0 +1,174 @@
+"""`execlog serve`: the app on a socket, from the first answer to a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator, Sequence
+
+import uvicorn
+
+from execlog.core.errors import SettingsError
+from execlog.core.settings import Settings
+from execlog.kind import Kind
+from execlog.ledger import Ledger
+from execlog.web.access import check_exposure
+from execlog.web.app import create_app
+
+Announce = Callable[[str], object]
+_WILD = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - recognised, not bound
+_SECONDS_TO_ANSWER = 10.0
+_MOST_FILES = 65_536
+
+
+def serve(
+    ledger: Ledger,
+    kinds: Sequence[Kind] = (),
+    settings: Settings | None = None,
+    *,
+    announce: Announce = print,
+) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is given the URL once it answers. Closing the ledger is the caller's.
+
+    Raises SettingsError for an address that is taken or none, and off loopback where no tokens are set.
+    """
+    Server(ledger, kinds, settings).run(announce=announce)
+
+
+class Server:
+    """The app on a socket. `url` is known from the beginning (port 0 takes a free one); `run` makes it answer."""
+
+    def __init__(self, ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | None = None) -> None:
+        """Bind the socket. Raises SettingsError as `serve` does."""
+        settings = settings or ledger.settings
+        check_exposure(settings)
+        self._app = create_app(ledger, kinds, settings)
+        self._socket = bind(settings.host, settings.port)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = _url(settings.host, self.port)
+        config = uvicorn.Config(
+            self._app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout) - 1),
+        )
+        self._uvicorn = _Uvicorn(config, self._app.state.stop)
+
+    def run(self, *, announce: Announce | None = None) -> None:
+        """Serve until `stop`, on the main thread also until a signal; `announce` is given the URL once it answers."""
+        _raise_file_limit()
+        self._uvicorn.on_answer = None if announce is None else lambda: announce(self.url)
+        self._uvicorn.address = self._socket.getsockname()
+        try:
+            self._uvicorn.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    @contextlib.contextmanager
+    def in_thread(self) -> Generator[str]:
+        """Serve in a thread while the context lasts, once it answers; the context's value is the URL."""
+        answers = threading.Event()
+        thread = threading.Thread(target=self.run, kwargs={"announce": _setter(answers)}, daemon=True)
+        thread.start()
+        try:
+            if not answers.wait(_SECONDS_TO_ANSWER):
+                raise SettingsError(f"the server does not answer at {self.url}")
+            yield self.url
+        finally:
+            self.stop()
+            thread.join(_SECONDS_TO_ANSWER)
+
+    def stop(self) -> None:
+        """Ask it to stop; from any thread."""
+        self._uvicorn.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn that ends live streams first, speaks only once it answers, and lets the caller outlive a signal."""
+
+    def __init__(self, config: uvicorn.Config, close_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.on_answer: Callable[[], object] | None = None
+        self.address: tuple[str, int] = ("127.0.0.1", 0)
+        self._close_streams = close_streams
+        self._answering: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take SIGINT and SIGTERM as a wish to stop; uvicorn would raise them again at the end, and kill the caller."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        if self.on_answer is not None:
+            self._answering = asyncio.create_task(self._say())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the live streams, which would never end by themselves, then everything else."""
+        if self._answering is not None:
+            self._answering.cancel()
+        self._close_streams()
+        await super().shutdown(sockets)
+
+    async def _say(self) -> None:
+        host, port = self.address[:2]
+        async with asyncio.timeout(_SECONDS_TO_ANSWER):
+            reader, writer = await asyncio.open_connection(_WILD.get(host, host), port)
+            writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            await reader.readline()
+            writer.close()
+        if self.on_answer is not None:
+            self.on_answer()
+
+
+def _setter(event: threading.Event) -> Announce:
+    return lambda _: event.set()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to this address; raises SettingsError where that cannot be."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError(f"cannot listen on {host}:{port}: {reason}") from error
+    return bound
+
+
+def _url(host: str, port: int) -> str:
+    host = _WILD.get(host.strip("[]"), host.strip("[]"))
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _raise_file_limit() -> None:
+    """Let the process open as many files as it may: every live client is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

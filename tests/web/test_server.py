@@ -1,0 +1,188 @@
+"""A real server: it says its URL when it answers, stops within three seconds, and streams what happens."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import resource
+import signal
+import socket
+import urllib.request
+
+import pytest
+
+from execlog.core.errors import SettingsError
+from execlog.core.settings import Settings
+from execlog.ledger import Ledger
+from execlog.web.server import Server, bind
+from servers import wait_until
+from webserver import EventReader, WebServer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with WebServer(tmp_path_factory.mktemp("home")) as started:
+        yield started
+        assert started.stop() < 3.0
+
+
+@pytest.fixture
+def cleanup():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def follow(cleanup):
+    def connect(server: WebServer, path: str, **headers: str) -> EventReader:
+        return cleanup.enter_context(contextlib.closing(EventReader(server.port, path, **headers)))
+
+    return connect
+
+
+def get(server: WebServer, path: str) -> dict:
+    with urllib.request.urlopen(server.url + path, timeout=10) as answer:
+        return json.load(answer)
+
+
+def post(server: WebServer, *said: dict) -> list[str]:
+    request = urllib.request.Request(
+        f"{server.url}/api/executions", json.dumps(said).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)["ids"]
+
+
+def test_it_answers_when_it_says_so(server):
+    assert get(server, "/healthz")["status"] == "ok"
+    with urllib.request.urlopen(server.url + "/healthz", timeout=10) as answer:
+        assert "server" not in {name.lower() for name in answer.headers}
+
+
+def test_it_streams_what_happens_from_now_on(server, follow):
+    reader = follow(server, "/api/feed?kind=now")
+    assert (reader.status, reader.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert reader.headers["x-content-type-options"] == "nosniff"
+    assert reader.first()["retry"] == "2000"
+    [new] = post(server, {"kind": "now", "name": "a", "rows": 3})
+    event = reader.next()
+    assert event["event"] == "execution"
+    assert (json.loads(event["data"])["id"], json.loads(event["data"])["rows"]) == (new, 3)
+    request = urllib.request.Request(f"{server.url}/api/executions/{new}?kind=now", method="DELETE")
+    urllib.request.urlopen(request, timeout=10).close()
+    gone = reader.next()
+    assert (gone["event"], json.loads(gone["data"])) == ("deleted", {"kind": "now", "namespace": "", "id": new})
+    assert int(gone["id"]) > int(event["id"])
+
+
+def test_a_client_that_comes_back_misses_nothing(server, follow):
+    reader = follow(server, "/api/feed?kind=back")
+    reader.first()
+    [first] = post(server, {"kind": "back", "name": "a"})
+    last = reader.next()["id"]
+    reader.close()
+    missed = [post(server, {"kind": "back", "name": "b"})[0] for _ in range(3)]
+    wait_until(lambda: len(get(server, "/api/executions?kind=back")["executions"]) == 4, 10, "storing")
+    again = follow(server, "/api/feed?kind=back", **{"Last-Event-ID": last})
+    assert [found["id"] for found in again.executions(3)] == missed
+    by_query = follow(server, f"/api/feed?kind=back&last_event_id={last}")
+    assert [found["id"] for found in by_query.executions(3)] == missed
+    from_the_beginning = follow(server, "/api/feed?kind=back&last_event_id=0")
+    assert [found["id"] for found in from_the_beginning.executions(4)] == [first, *missed]
+
+
+def test_a_stream_is_narrowed(server, follow):
+    reader = follow(server, "/api/feed?kind=narrow&subject=wanted&status=failed,partial")
+    reader.first()
+    post(
+        server,
+        {"kind": "narrow", "subject": "other", "error": "x"},
+        {"kind": "narrow", "subject": "wanted"},
+        {"kind": "other", "subject": "wanted", "error": "x"},
+    )
+    [new] = post(server, {"kind": "narrow", "subject": "wanted", "error": "x"})
+    assert reader.executions(1)[0]["id"] == new
+
+
+@pytest.mark.parametrize("header", ["abc", "-1", "1.5", "9" * 30])
+def test_a_last_event_id_that_is_none_is_422(server, header, follow):
+    reader = follow(server, "/api/feed", **{"Last-Event-ID": header})
+    assert reader.status == 422
+
+
+def test_too_many_live_clients_are_told_to_come_again(tmp_path, follow):
+    with WebServer(tmp_path, EXECLOG_SSE_CLIENTS="2") as server:
+        readers = [follow(server, "/api/feed") for _ in range(2)]
+        for reader in readers:
+            reader.first()
+        refused = follow(server, "/api/feed")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "10")
+        readers.pop().close()
+        wait_until(lambda: get(server, "/healthz")["live_clients"] == 1, 10, "noticing that a client left")
+        admitted = follow(server, "/api/feed")
+        assert admitted.status == 200
+        assert server.stop() < 3.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_within_three_seconds_with_streams_open(tmp_path, number, follow, cleanup):
+    with WebServer(tmp_path) as server:
+        readers = [follow(server, "/api/feed") for _ in range(20)]
+        for reader in readers:
+            reader.first()
+        idle = cleanup.enter_context(
+            contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10))
+        )
+        idle.request("GET", "/healthz")
+        idle.getresponse().read()
+        half = cleanup.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        half.sendall(b"POST /api/executions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        assert server.stop(number) < 3.0
+        assert all(reader.ended.wait(5) for reader in readers)
+
+
+def test_what_was_accepted_is_kept_when_it_stops(tmp_path):
+    with WebServer(tmp_path, f"sqlite:///{tmp_path / 'kept.db'}") as server:
+        ids = [post(server, {"name": "a"})[0] for _ in range(20)]
+        server.stop()
+    with Ledger.open(f"sqlite:///{tmp_path / 'kept.db'}", home=tmp_path) as ledger:
+        assert all(ledger.store.get(one) is not None for one in ids)
+
+
+def test_a_taken_port_is_said_clearly():
+    with bind("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(SettingsError, match=r"cannot listen on 127\.0\.0\.1"):
+            bind("127.0.0.1", taken.getsockname()[1])
+    for host in ("999.999.999.999", "no.such.host.invalid"):
+        with pytest.raises(SettingsError, match="cannot listen"):
+            bind(host, 0)
+
+
+def test_it_serves_in_a_thread_too(tmp_path, cleanup):
+    ledger = cleanup.enter_context(Ledger.open("memory://", home=tmp_path))
+    with Server(ledger, settings=Settings(port=0)).in_thread() as url:
+        assert urllib.request.urlopen(f"{url}/healthz", timeout=10).read()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{url}/healthz", timeout=10)
+
+
+def test_off_loopback_it_does_not_start_without_tokens(tmp_path):
+    with Ledger.open("memory://", home=tmp_path) as ledger, pytest.raises(SettingsError, match="EXECLOG_TOKENS"):
+        Server(ledger, settings=Settings(host="0.0.0.0", port=0))
+
+
+def test_a_body_over_the_limit_ends_the_connection(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sent:
+        sent.sendall(
+            b"POST /api/executions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 10000000000\r\n\r\n{"
+        )
+        answer = sent.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_many_live_clients_may_open_files(server):
+    soft, _hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft > 3_000
