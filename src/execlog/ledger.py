@@ -224,7 +224,8 @@ class Ledger:
             return True
 
     def _new_pump(self) -> Pump:
-        return Pump(self.settings, Home(self.root, self.clock.now), lambda: self.store, self._publish)
+        home = Home(self.root, self.clock.now)
+        return Pump(self.settings, home, lambda: self.store, self._publish, own=lambda: self.recorder.folder)
 
     def _begun(self, journal: Journal) -> None:
         if self.settings.drain == "process":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -197,3 +198,26 @@ def test_a_closed_ledger_leaves_nothing_behind(tmp_path):
     ledger.close()
     ledger.close()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_serving_process_never_takes_its_own_new_journal_for_anothers(tmp_path, monkeypatch):
+    begun, visited = Ledger._begun, threading.Event()
+
+    def late(self, journal):
+        assert visited.wait(10)
+        begun(self, journal)
+
+    monkeypatch.setattr(Ledger, "_begun", late)
+    with Ledger.open("memory://", home=tmp_path, drains_home=True) as ledger:
+        visit = ledger._pump.home.visit
+
+        def watched(*args, **kwargs):
+            taken = visit(*args, **kwargs)
+            if ledger._pump.home.journals():
+                visited.set()
+            return taken
+
+        monkeypatch.setattr(ledger._pump.home, "visit", watched)
+        ledger.record("first")
+        assert ledger.flush(5.0)
+        assert ledger.stats().stored == 1

@@ -142,14 +142,6 @@ def test_it_stops_within_three_seconds_with_streams_open(tmp_path, number, follo
         assert all(reader.ended.wait(5) for reader in readers)
 
 
-def test_what_was_accepted_is_kept_when_it_stops(tmp_path):
-    with WebServer(tmp_path, f"sqlite:///{tmp_path / 'kept.db'}") as server:
-        ids = [post(server, {"name": "a"})[0] for _ in range(20)]
-        server.stop()
-    with Ledger.open(f"sqlite:///{tmp_path / 'kept.db'}", home=tmp_path) as ledger:
-        assert all(ledger.store.get(one) is not None for one in ids)
-
-
 def test_a_taken_port_is_said_clearly():
     with bind("127.0.0.1", 0) as taken:
         taken.listen()

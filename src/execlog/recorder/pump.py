@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from execlog.core.errors import ExeclogError, StoreError
 from execlog.core.settings import Settings
@@ -28,9 +29,17 @@ class Pump:
     """
 
     def __init__(
-        self, settings: Settings, home: Home, open_store: Callable[[], Store], publish: Callable[[Store], None]
+        self,
+        settings: Settings,
+        home: Home,
+        open_store: Callable[[], Store],
+        publish: Callable[[Store], None],
+        *,
+        own: Callable[[], Path],
     ) -> None:
+        """`own` is the folder this process's journal has, or will have: it must not be taken for somebody else's."""
         self.settings, self.home = settings, home
+        self._own = own
         self.last_error: str | None = None
         self._open_store, self._publish = open_store, publish
         self._wake, self._moved = threading.Event(), threading.Condition()
@@ -150,7 +159,7 @@ class Pump:
         serving = self.home.serving
         if not serving and (now < self._next_visit or self._drained_elsewhere()):
             return False
-        own = self._drain.folder if self._drain is not None else None
+        own = self._own()
         if now >= self._next_visit:
             self._next_visit = now + (_VISIT_SERVING if serving else _VISIT_ALONE)
         if not serving and not any(folder != own for folder in self.home.journals()):
