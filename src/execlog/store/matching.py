@@ -16,7 +16,7 @@ from execlog.core.model import Error, Execution
 from execlog.store.base import Part
 from execlog.store.preparing import failure_of
 
-SEARCHED: Mapping[str, tuple[str, ...]] = {}
+SEARCHED: Mapping[str, tuple[str, ...]] = {"workflow": ("input", "output")}
 """By kind: the fields (`input`, `output`, …) whose text is searched besides the error's type and message."""
 
 MAX_OFFSET = 1_000_000
