@@ -1,0 +1,138 @@
+"""What runs for an item: a Python function or a command. Other actions are functions of the same shape."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from msgspec import Struct
+
+from execlog.core import codec
+from execlog.core.errors import InvalidError
+from execlog.core.model import Error, Status
+from execlog.recorder.fault import error_of, status_of
+from execlog.runner.commands import CommandResult, run_command
+from execlog.runner.job import Action, Call, Command
+from execlog.runner.stop import Stop, current
+
+_OUTPUT_LIMIT = 65_536
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One item to run; picklable. `item` is None where a job without stocks runs once; the action keeps `timeout`."""
+
+    action: Action
+    item: str | None
+    job_id: str
+    execution_id: str
+    timeout: float | None = None
+
+
+class ItemResult(Struct, frozen=True, kw_only=True):
+    """What became of an item. `lines` are things it said, as (level, text)."""
+
+    status: Status = Status.SUCCEEDED
+    rows: int | None = None
+    output: Any = None
+    error: Error | None = None
+    data: dict[str, Any] | None = None
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+Perform = Callable[[Task], ItemResult]
+"""Runs an item and tells what became of it. It may raise; `Stop` of `run.stop.current` says when to end early."""
+
+
+def run_task(perform: Perform, task: Task, stop: Stop | None = None) -> ItemResult:
+    """What became of the item; never raises, so that the same comes back from a thread and from another process."""
+    token = current.set(stop)
+    try:
+        return perform(task)
+    except BaseException as error:  # noqa: BLE001 - an item's exception is its outcome; SystemExit must not end a worker
+        if isinstance(error, SystemExit) and error.code in {None, 0}:
+            return ItemResult()
+        return ItemResult(status=status_of(error), error=error_of(error))
+    finally:
+        current.reset(token)
+
+
+def perform_call(task: Task) -> ItemResult:
+    """Call the function: with the item first where there is one; a coroutine is run to its end."""
+    action = cast("Call", task.action)
+    function = load_function(action.function)
+    value = function(*(() if task.item is None else (task.item,)), **action.args)
+    if inspect.isawaitable(value):
+        value = asyncio.run(_awaited(value))
+    return value if isinstance(value, ItemResult) else ItemResult(output=_storable(value))
+
+
+def perform_command(task: Task) -> ItemResult:
+    """Run the command and keep the tail of its output."""
+    action = cast("Command", task.action)
+    env = {"EXECLOG_JOB_ID": task.job_id, "EXECLOG_EXECUTION_ID": task.execution_id, **action.env}
+    if task.item is not None:
+        env["EXECLOG_ITEM"] = task.item
+    stop = current.get()
+    result = run_command(action.command, cwd=action.cwd, env=env, timeout=task.timeout, stop=stop)
+    status, error = _judge(result, task.timeout)
+    return ItemResult(
+        status=status,
+        error=error,
+        output={"exit_code": result.exit_code, "duration": round(result.duration, 6), "tail": "\n".join(result.tail)},
+        lines=tuple(("info", line) for line in result.tail),
+    )
+
+
+def load_function(path: str) -> Callable[..., Any]:
+    """The function at "package.module:function". Raises InvalidError when there is none that can be called."""
+    module_name, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidError(f"cannot load {path!r}: {error}", field="run.function") from error
+    if not callable(found):
+        raise InvalidError(f"{path!r} is a {type(found).__name__}, not a function", field="run.function")
+    return cast("Callable[..., Any]", found)
+
+
+def timed_out(seconds: float, what: str = "") -> Error:
+    """The error of something that took longer than it may: "Timeout after 30s"."""
+    return Error(type="TimeoutError", message=f"Timeout after {round(seconds, 2):g}s{what}")
+
+
+def today() -> str:
+    """The day in UTC, as 2004-08-01."""
+    return datetime.now(UTC).date().isoformat()
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _storable(value: Any) -> Any:
+    """What a function returned, as plain JSON values; a large or strange one as the beginning of its text."""
+    if value is None:
+        return None
+    try:
+        plain = codec.builtins(value)
+        if len(codec.to_json(plain)) <= _OUTPUT_LIMIT:
+            return plain
+    except Exception:  # noqa: BLE001 - a value nobody can encode is still worth its text
+        plain = None
+    return repr(value if plain is None else plain)[:_OUTPUT_LIMIT]
+
+
+def _judge(result: CommandResult, timeout: float | None) -> tuple[Status, Error | None]:
+    if result.timed_out:
+        return Status.TIMED_OUT, timed_out(timeout or 0.0)
+    if result.stopped:
+        return Status.CANCELLED, Error(type="Cancelled", message=result.stopped)
+    if result.exit_code != 0:
+        return Status.FAILED, Error(type="CommandFailed", message=result.complaint)
+    return Status.SUCCEEDED, None

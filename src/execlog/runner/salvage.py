@@ -1,0 +1,93 @@
+"""Looking after what dead schedulers left: what had started is never run again, but it is not left open either."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from execlog.core.model import TERMINAL, Error, Event, Execution, Status
+from execlog.ledger import Ledger
+from execlog.runner.firing import Claimed, follow_up, queued_event
+from execlog.runner.job import Job
+from execlog.store.jobs import Entry, Firing, JobStore
+
+_SECOND = 1_000_000
+_LEASES_UNTIL_LOST = 3
+"""After so many leases without a word, a firing whose execution nobody ever heard of counts as lost."""
+
+
+class Salvage:
+    """Ends the firings of schedulers that are gone, once the history says what became of their executions.
+
+    That a lease ran out is no proof of death (a stopped or slow process misses it too), so the history decides: it
+    calls an execution crashed only when its process is known to be gone. The retry that a crash is owed is planned
+    here.
+    """
+
+    def __init__(
+        self, ledger: Ledger, jobs: JobStore, holder: str, lease: int, job_of: Callable[[Entry], Job | None]
+    ) -> None:
+        self._ledger = ledger
+        self._jobs = jobs
+        self._holder = holder
+        self._lease = lease
+        self._job_of = job_of
+        self._look_at = 0.0
+
+    def look(self, now: int) -> int:
+        """How many firings were ended; it looks about twice a lease. Raises StoreError."""
+        if time.monotonic() < self._look_at:
+            return 0
+        self._look_at = time.monotonic() + min(self._lease / _SECOND / 2, 2.0)
+        expired = [firing for firing in self._jobs.firings(expired_at=now) if firing.holder != self._holder]
+        if not expired:
+            return 0
+        self._ledger.drain_dead()
+        return sum(self._end(firing, now) for firing in expired)
+
+    def _end(self, firing: Firing, now: int) -> bool:
+        execution = self._ledger.store.get(firing.execution_id, kind="job", namespace="")
+        if execution is None or execution.status is Status.QUEUED:
+            if now - firing.lease_until < self._lease * _LEASES_UNTIL_LOST:
+                return False
+            self._say_lost(firing)
+            return self._settle(firing, Status.CRASHED, (), now)
+        if execution.status not in TERMINAL:
+            return False
+        return self._settle(firing, execution.status, _unsuccessful(execution), now)
+
+    def _settle(self, firing: Firing, status: Status, unsuccessful: tuple[str, ...], now: int) -> bool:
+        entry = self._jobs.get(firing.job_id)
+        job = None if entry is None else self._job_of(entry)
+        retry = None
+        if job is not None:
+            retry = follow_up(Claimed(firing, job), status, unsuccessful, now, self._ledger.new_id)
+        if not self._jobs.settle([firing], follow=[] if retry is None else [retry]):
+            return False
+        if retry is not None and job is not None:
+            self._ledger.append(queued_event(retry, job, self._ledger.recorder.stamp()))
+        return True
+
+    def _say_lost(self, firing: Firing) -> None:
+        at = self._ledger.recorder.stamp()
+        message = "its scheduler was gone before it could say anything about it"
+        self._ledger.append(
+            Event(
+                id=firing.execution_id,
+                kind="job",
+                at=at,
+                status=Status.CRASHED,
+                subject=firing.job_id,
+                actor=firing.triggered_by,
+                queued_at=min(firing.instant, at),
+                ended_at=at,
+                error=Error(type="Crashed", message=message),
+            )
+        )
+
+
+def _unsuccessful(execution: Execution) -> tuple[str, ...]:
+    """The items that are to be run again; () where none is known, and all are."""
+    succeeded = {item.key for item in execution.items if item.status is Status.SUCCEEDED}
+    known = execution.total is not None and len(execution.items) >= execution.total
+    return tuple(item.key for item in execution.items if item.key not in succeeded) if known else ()

@@ -1,0 +1,60 @@
+"""Asking work to end: a flag that work can look at, wait on, and hang a callback on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+
+
+class Stop:
+    """Set once, with a reason. Work that looks at it ends early; work that does not is given up by its launcher."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+        self.reason = ""
+
+    def set(self, reason: str) -> None:
+        """Ask the work to end; the first reason stays."""
+        with self._lock:
+            if self._event.is_set():
+                return
+            self.reason = reason
+            self._event.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def is_set(self) -> bool:
+        """Whether the work is asked to end."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the work was asked to end within so many seconds: a sleep that a cancellation cuts short."""
+        return self._event.wait(seconds)
+
+    def on_set(self, callback: Callable[[], None]) -> None:
+        """Call this when it is set: at once if it is already."""
+        with self._lock:
+            if not self._event.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+
+current: ContextVar[Stop | None] = ContextVar("execlog_stop", default=None)
+"""The flag of the item that this thread runs."""
+
+
+def is_cancelled() -> bool:
+    """Whether the job that runs this code was asked to end: for a long function to look at from time to time."""
+    stop = current.get()
+    return stop is not None and stop.is_set()
+
+
+def pause(seconds: float) -> bool:
+    """Whether the job was asked to end during a sleep of so many seconds, which that cuts short."""
+    stop = current.get() or Stop()
+    return stop.wait(seconds)

@@ -1,0 +1,76 @@
+"""Functions that jobs of the tests run: importable by name from any process."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+
+from execlog.runner.stop import is_cancelled, pause
+
+seen = defaultdict(list)
+gate = threading.Event()
+lock = threading.Lock()
+state = {"running": 0, "most": 0}
+
+
+def double(item):
+    return item * 2
+
+
+def fail_on_b(item):
+    if item == "B":
+        raise ValueError("no b here")
+    return {"item": item}
+
+
+def measure(item):
+    with lock:
+        state["running"] += 1
+        state["most"] = max(state["most"], state["running"])
+    time.sleep(0.02)
+    with lock:
+        state["running"] -= 1
+
+
+def stick_on_b(item):
+    if item == "B":
+        gate.wait(60)
+    return item
+
+
+def wait_politely():
+    for _ in range(6000):
+        if is_cancelled():
+            seen["polite"].append(True)
+            return "stopped"
+        if pause(0.01):
+            continue
+    return "ended"
+
+
+def leave(code):
+    sys.exit(code)
+
+
+async def later(item):
+    await asyncio.sleep(0)
+    return f"later {item}"
+
+
+def die_on_b(item):
+    if item == "B":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def spin_on_b(item):
+    while item == "B":
+        time.sleep(0.01)
+    return item
+
+
+def unpicklable(item):
+    return lambda: item

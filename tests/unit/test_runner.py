@@ -1,0 +1,333 @@
+"""Executions in flight: items side by side, time-outs, cancellation, commands, and workers that die."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chores import gate, seen, state
+from execlog.core.fold import fold
+from execlog.core.model import Status
+from execlog.runner.attempt import Order
+from execlog.runner.job import Call, Command, Job
+from execlog.runner.launcher import ThreadLauncher, WorkerDiedError
+from execlog.runner.processes import ProcessLauncher
+from execlog.runner.runner import Runner
+
+
+class Events:
+    """A sink that keeps what is said."""
+
+    origin = "boot:journal"
+
+    def __init__(self):
+        self.said = []
+        self._at = time.time_ns() // 1000
+        self._lock = threading.Lock()
+
+    def append(self, event):
+        self.said.append(event)
+        return True
+
+    def stamp(self):
+        with self._lock:
+            self._at = max(self._at + 1, time.time_ns() // 1000)
+            return self._at
+
+    def execution(self):
+        folded = None
+        for event in self.said:
+            folded = fold(folded, event)
+        return folded
+
+
+@pytest.fixture
+def sink():
+    return Events()
+
+
+@pytest.fixture
+def runner(sink):
+    made = Runner(sink)
+    yield made
+    made.close(timeout=5)
+
+
+def order(run, stocks=(), **fields):
+    return Order(execution_id="e", job=Job(id="j", name="J", run=run, stocks=tuple(stocks), **fields))
+
+
+def call(function, *stocks, args=None, **fields):
+    return order(Call(f"chores:{function}", args or {}), stocks, **fields)
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)
+
+
+def test_every_item_has_its_outcome_and_the_execution_is_said_in_two_events(runner, sink):
+    result = runner.run(call("double", "A", "B"))
+    assert result.status is Status.SUCCEEDED
+    assert [(item.key, item.output) for item in result.items] == [("A", "AA"), ("B", "BB")]
+    assert [event.status for event in sink.said] == [Status.RUNNING, Status.SUCCEEDED]
+    execution = sink.execution()
+    assert (execution.subject, execution.name, execution.total, execution.counts.succeeded) == ("j", "J", 2, 2)
+    assert execution.origin == "boot:journal"
+    assert execution.duration >= 0
+
+
+def test_an_item_that_raises_fails_alone_and_the_others_go_on(runner, sink):
+    result = runner.run(call("fail_on_b", "A", "B", "C"))
+    assert result.status is Status.PARTIAL
+    assert result.unsuccessful == ("B",)
+    error = sink.execution().items[1].error
+    assert (error.type, error.message) == ("ValueError", "no b here")
+    assert "chores.py" in error.frames[0]
+
+
+def test_all_items_failing_fail_the_execution_with_the_first_error(runner):
+    result = runner.run(call("fail_on_b", "B"))
+    assert (result.status, result.error.message) == (Status.FAILED, "no b here")
+
+
+def test_items_run_side_by_side_up_to_the_limit(runner):
+    state.update(running=0, most=0)
+    result = runner.run(call("measure", *"ABCDEFGH", concurrency=3))
+    assert result.status is Status.SUCCEEDED
+    assert state["most"] == 3
+
+
+def test_a_stuck_item_times_out_and_stalls_nobody(runner):
+    gate.clear()
+    began = time.monotonic()
+    result = runner.run(call("stick_on_b", *"ABCDE", concurrency=1, item_timeout=0.2))
+    gate.set()
+    assert time.monotonic() - began < 5
+    assert result.status is Status.PARTIAL
+    assert [item.status for item in result.items] == [Status.SUCCEEDED, Status.TIMED_OUT] + [Status.SUCCEEDED] * 3
+    assert result.items[1].error.message == "Timeout after 0.2s"
+
+
+def test_more_stuck_items_than_workers_do_not_stop_the_launcher(sink):
+    gate.clear()
+    launcher = ThreadLauncher(limit=2)
+    runner = Runner(sink, launchers={"threads": launcher})
+    for _ in range(4):
+        assert runner.run(call("stick_on_b", "B", item_timeout=0.05)).status is Status.TIMED_OUT
+    assert runner.run(call("stick_on_b", "A", "C")).status is Status.SUCCEEDED
+    assert launcher.lost == 4
+    gate.set()
+    wait_for(lambda: launcher.lost == 0)
+    runner.close()
+
+
+def test_the_whole_job_has_a_time_limit(runner):
+    gate.clear()
+    result = runner.run(call("stick_on_b", "A", "B", "C", concurrency=1, timeout=0.2))
+    gate.set()
+    assert result.status is Status.TIMED_OUT
+    assert result.error.message == "Timeout after 0.2s (the whole job)"
+    assert [item.status for item in result.items] == [Status.SUCCEEDED, Status.TIMED_OUT, Status.TIMED_OUT]
+
+
+def test_a_function_without_items_gives_the_output(runner, sink):
+    result = runner.run(order(Call("operator:add", {}), ()))
+    assert (result.status, result.items) == (Status.FAILED, ())
+    assert "add" in result.error.message
+    assert runner.run(order(Call("platform:python_version"))).output.startswith("3.")
+
+
+def test_a_coroutine_is_run_to_its_end(runner):
+    assert [item.output for item in runner.run(call("later", "A")).items] == ["later A"]
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, Status.SUCCEEDED), (3, Status.FAILED)])
+def test_leaving_the_interpreter_ends_the_item_only(runner, code, status):
+    assert runner.run(call("leave", args={"code": code})).status is status
+
+
+def test_a_function_that_is_not_there_fails_with_its_name(runner):
+    result = runner.run(call("nothing_here", "A"))
+    assert result.status is Status.FAILED
+    assert "chores:nothing_here" in result.error.message
+
+
+def test_cancelling_ends_at_once_and_tells_the_function(runner):
+    seen.clear()
+    ended = []
+    runner.start(call("wait_politely"), lambda _order, result: ended.append(result))
+    wait_for(lambda: runner.running)
+    runner.cancel("e", "cancelled by ada")
+    wait_for(lambda: ended)
+    assert (ended[0].status, ended[0].error.message) == (Status.CANCELLED, "cancelled by ada")
+    wait_for(lambda: seen["polite"])
+    runner.cancel("e", "again")
+
+
+def test_cancelling_drops_what_has_not_begun(runner):
+    gate.clear()
+    ended = []
+    runner.start(call("stick_on_b", "A", "B", "C", concurrency=1), lambda _order, result: ended.append(result))
+    wait_for(lambda: runner.running)
+    runner.cancel("e", "enough")
+    wait_for(lambda: ended)
+    gate.set()
+    assert ended[0].status is Status.CANCELLED
+    assert ended[0].items[-1].status is Status.CANCELLED
+
+
+def test_progress_of_a_long_execution_is_told_while_it_runs(runner, sink):
+    gate.clear()
+    ended = []
+    runner.start(call("stick_on_b", *"ACDEFGB", concurrency=2), lambda _order, result: ended.append(result))
+    runner.start(
+        Order(execution_id="other", job=Job(id="j", name="J", run=Call("chores:double"), stocks=("A",))),
+        lambda *_: None,
+    )
+    wait_for(lambda: len(runner.running) == 1)
+    time_limit = time.monotonic() + 5
+    while not any(event.status is None and event.items for event in sink.said) and time.monotonic() < time_limit:
+        gate.wait(0.05)
+    gate.set()
+    wait_for(lambda: ended)
+    assert ended[0].status is Status.SUCCEEDED
+    assert sum(len(event.items) for event in sink.said if event.id == "e") == 7
+
+
+def test_a_command_tells_exit_code_and_tail(runner, sink):
+    result = runner.run(order(Command("echo one; echo two >&2; exit 3")))
+    assert result.status is Status.FAILED
+    assert result.error.message == "exit code 3: two"
+    assert result.output["exit_code"] == 3
+    assert result.output["tail"] == "one\ntwo"
+    assert [line.message for line in sink.execution().logs] == ["one", "two"]
+
+
+def test_a_command_runs_once_an_item_and_knows_it(runner):
+    run = Command(("sh", "-c", 'echo "$EXECLOG_ITEM $EXECLOG_JOB_ID $EXECLOG_EXECUTION_ID $X"'), env={"X": "y"})
+    result = runner.run(order(run, ["A;rm", "B"]))
+    assert [item.output["tail"] for item in result.items] == ["A;rm j e y", "B j e y"]
+
+
+def test_a_command_that_is_not_there_fails_clearly(runner):
+    result = runner.run(order(Command(("/no/such/command",))))
+    assert (result.status, result.error.type) == (Status.FAILED, "FileNotFoundError")
+
+
+def test_only_the_tail_of_much_output_is_kept(runner):
+    result = runner.run(order(Command("seq 1 200000; printf 'no newline'")))
+    lines = result.output["tail"].split("\n")
+    assert lines[-2:] == ["200000", "no newline"]
+    assert len(lines) <= 101
+
+
+def test_a_timed_out_command_dies_with_its_whole_group_and_keeps_its_output(runner, tmp_path):
+    pids = tmp_path / "pids"
+    script = f"echo started; sleep 60 & echo $! >> {pids}; echo $$ >> {pids}; wait"
+    result = runner.run(order(Command(script), timeout=0.3))
+    assert (result.status, result.error.message) == (Status.TIMED_OUT, "Timeout after 0.3s")
+    assert result.output["tail"] == "started"
+    for pid in map(int, pids.read_text().split()):
+        wait_for(lambda pid=pid: not is_alive(pid))
+
+
+def test_a_command_that_ignores_sigterm_is_killed(runner, monkeypatch):
+    monkeypatch.setattr("execlog.runner.commands.KILL_GRACE", 0.2)
+    result = runner.run(order(Command("trap '' TERM; echo stubborn; while :; do sleep 0.05; done"), item_timeout=0.2))
+    assert (result.status, result.output["exit_code"], result.output["tail"]) == (Status.TIMED_OUT, -9, "stubborn")
+
+
+def test_a_cancelled_command_is_killed_and_still_tells_what_it_said(runner, tmp_path):
+    ended, pid = [], tmp_path / "pid"
+    runner.start(
+        order(Command(f"echo $$ > {pid}.new; mv {pid}.new {pid}; echo hello; sleep 60")), lambda _o, r: ended.append(r)
+    )
+    wait_for(pid.exists)
+    runner.cancel("e", "cancelled by hand")
+    wait_for(lambda: ended)
+    assert (ended[0].status, ended[0].error.message) == (Status.CANCELLED, "cancelled by hand")
+    assert ended[0].output["tail"] == "hello"
+    assert not is_alive(int(pid.read_text()))
+
+
+def test_a_child_left_behind_does_not_hold_a_command_open(runner, tmp_path):
+    began, pid = time.monotonic(), tmp_path / "pid"
+    result = runner.run(order(Command(f"echo done; sleep 20 & echo $! > {pid}")))
+    assert result.status is Status.SUCCEEDED
+    assert time.monotonic() - began < 8
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def test_a_dead_worker_process_is_a_crashed_item_not_a_hung_job(runner):
+    result = runner.run(call("die_on_b", *"ABC", launcher="processes", concurrency=2))
+    assert result.status is Status.PARTIAL
+    assert result.items[1].status is Status.CRASHED
+    assert "killed by SIGKILL" in result.items[1].error.message
+    assert os.getpid() not in {item.output for item in result.items}
+
+
+def test_a_stuck_worker_process_is_killed_at_its_timeout(sink):
+    launcher = ProcessLauncher(limit=1)
+    runner = Runner(sink, launchers={"processes": launcher})
+    result = runner.run(call("spin_on_b", *"ABC", launcher="processes", concurrency=1, item_timeout=5))
+    runner.close()
+    assert [item.status.value for item in result.items] == ["succeeded", "timed_out", "succeeded"]
+
+
+def test_what_cannot_come_back_from_a_process_fails_its_item(runner):
+    result = runner.run(call("unpicklable", "A", launcher="processes"))
+    assert result.status is Status.SUCCEEDED
+    assert "function unpicklable" in result.items[0].output
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_processes_start_by_either_method(method):
+    launcher = ProcessLauncher(limit=1, method=method)
+    first, second = (launcher.submit(os.getpid) for _ in range(2))
+    assert first.result(30) == second.result(30) != os.getpid()
+    broken = launcher.submit(os._exit, 7)
+    with pytest.raises(WorkerDiedError, match="exit code 7"):
+        broken.result(30)
+    assert launcher.submit(os.getpid).result(30) != first.result()
+    waiting = launcher.submit(lambda: None)
+    with pytest.raises(Exception, match="pickle"):
+        waiting.result(30)
+    launcher.shutdown()
+    with pytest.raises(RuntimeError):
+        launcher.submit(os.getpid)
+
+
+def test_closing_cancels_what_runs(sink):
+    runner = Runner(sink)
+    ended = []
+    runner.start(call("wait_politely"), lambda _order, result: ended.append(result))
+    wait_for(lambda: runner.running)
+    runner.close(timeout=5)
+    assert ended[0].status is Status.CANCELLED
+    with pytest.raises(RuntimeError):
+        runner.start(call("double", "A"), lambda *_: None)
+
+
+def test_threads_wait_for_each_other_only_up_to_the_limit():
+    launcher = ThreadLauncher(limit=1)
+    gate.clear()
+    first, second = launcher.submit(gate.wait, 30), launcher.submit(int, "7")
+    wait_for(lambda: first.started_at is not None)
+    assert second.started_at is None
+    gate.set()
+    assert second.result(10) == 7
+    launcher.shutdown()
+
+
+def is_alive(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
