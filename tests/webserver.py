@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, Queue
+from typing import Self
 
 _PROGRAM = """
 import sys
@@ -58,7 +59,7 @@ class WebServer:
         assert log == "", log
         return seconds
 
-    def __enter__(self) -> WebServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,7 +73,11 @@ class EventReader:
 
     def __init__(self, port: int, path: str, **headers: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
-        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *(f"{name}: {value}" for name, value in headers.items())]
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{port}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._file = self._socket.makefile("rb")
         self.status = int(self._file.readline().split()[1])

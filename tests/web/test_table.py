@@ -131,13 +131,15 @@ def test_answers_may_say_their_own_status_headers_and_pieces(ledger):
 def test_the_app_works_below_any_mount(ledger):
     seed(ledger, *mixed())
     roots: list[str] = []
-    inner = create_app(ledger, [Kind(name="probe", words={}, routes=(route("/root", lambda c: roots.append(c.root)),))])
+    inner = create_app(
+        ledger, [Kind(name="probe", words={}, routes=(route("/mounted", lambda c: roots.append(c.root)),))]
+    )
     client = TestClient(Starlette(routes=[Mount("/tools/history", inner)]), base_url="http://localhost")
     assert client.get("/tools/history/api/executions/run-1").json()["id"] == "run-1"
     assert client.get("/tools/history/api/executions/a%2Fb").status_code == 422
     assert client.get("/tools/history/api/executions/r%75n-1").json()["id"] == "run-1"
     assert client.get("/api/executions").status_code == 404
-    assert client.get("/tools/history/root").status_code == 200
+    assert client.get("/tools/history/mounted").status_code == 200
     assert roots == ["/tools/history"]
 
 
