@@ -74,3 +74,11 @@ def spin_on_b(item):
 
 def unpicklable(item):
     return lambda: item
+
+
+def wait_for(condition, seconds=10):
+    """Wait until the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chores import gate, seen, state
+from chores import gate, seen, state, wait_for
 from execlog.core.fold import fold
 from execlog.core.model import Status
 from execlog.runner.attempt import Order
@@ -62,13 +62,6 @@ def order(run, stocks=(), **fields):
 
 def call(function, *stocks, args=None, **fields):
     return order(Call(f"chores:{function}", args or {}), stocks, **fields)
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
 
 
 def test_every_item_has_its_outcome_and_the_execution_is_said_in_two_events(runner, sink):

@@ -17,6 +17,7 @@ from execlog.core.model import Error, Event, Status
 from execlog.core.redact import Redactor
 from execlog.kinds.jobs.fetcher import config_of
 from execlog.kinds.jobs.record import KIND
+from execlog.kinds.jobs.registry import ExecutionHistoryRegistry
 from execlog.kinds.jobs.sources import SourceConfig
 from execlog.ledger import Ledger
 from execlog.runner.firing import decode_job, encode_job, queued_event
@@ -95,6 +96,7 @@ class Desk:
     def __init__(
         self,
         ledger: Ledger,
+        registry: ExecutionHistoryRegistry,
         jobs: JobStore,
         *,
         sources: dict[str, SourceConfig],
@@ -102,6 +104,7 @@ class Desk:
         clock: Clock | None = None,
     ) -> None:
         self._ledger = ledger
+        self._registry = registry
         self._jobs = jobs
         self._sources = sources
         self._wake = wake
@@ -174,7 +177,7 @@ class Desk:
         job = decode_job(self._entry(job_id))
         items, before = request.stocks, None
         if request.retry_of is not None:
-            before = self._ledger.store.get(request.retry_of, kind=KIND, namespace="")
+            before = self._registry.find(request.retry_of)
             if before is None or before.subject != job_id:
                 raise NotFoundError(f"job {job_id!r} has no execution {request.retry_of!r}")
             if request.failed_only and items is None:
@@ -183,7 +186,7 @@ class Desk:
         unknown = [stock for stock in items or () if stock not in job.stocks]
         if unknown or items == ():
             raise InvalidError(f"{unknown[0] if unknown else 'nothing'!r} is none of the job's stocks", field="stocks")
-        now = self._ledger.recorder.stamp()
+        now = self._registry.stamp()
         firing = self._jobs.enqueue(
             Firing(
                 job_id=job_id,
@@ -198,7 +201,7 @@ class Desk:
                 items=items,
             )
         )
-        self._ledger.append(queued_event(firing, job, now))
+        self._registry.append([queued_event(firing, job, now)])
         self._wake()
         return Started(execution_id=firing.execution_id, job_id=job_id, stocks=items)
 
@@ -282,9 +285,9 @@ class Desk:
 
     def _cancel(self, job_id: str, reason: str) -> Cancelled:
         firings = self._jobs.cancel(job_id)
-        for firing in firings:
-            if firing.state == "waiting":
-                self._ledger.append(_never_begun(firing, self._ledger.recorder.stamp(), reason))
+        waiting = [firing for firing in firings if firing.state == "waiting"]
+        if waiting:
+            self._registry.append([_never_begun(firing, self._registry.stamp(), reason) for firing in waiting])
         self._wake()
         return Cancelled(tuple(firing.execution_id for firing in firings))
 

@@ -70,7 +70,7 @@ def configured_sources(home: Path) -> dict[str, SourceConfig]:
 def config_of(sources: dict[str, SourceConfig], name: str) -> SourceConfig:
     """The source of this name. Raises InvalidError naming those there are."""
     if name not in sources:
-        known = ", ".join(sorted(sources))
+        known = ", ".join(sorted(sources)) or "none"
         raise InvalidError(f"there is no source {name!r}; configured are {known}", field="run.source")
     return sources[name]
 

@@ -36,7 +36,7 @@ class SchedulerServingApp:
         self.jobs = jobs or open_jobs(ledger.store, ledger.settings.store_url)
         self.registry = ExecutionHistoryRegistry(ledger)
         self.scheduler: Scheduler | None = None
-        self.desk = Desk(ledger, self.jobs, sources=self.sources, wake=self._wake)
+        self.desk = Desk(ledger, self.registry, self.jobs, sources=self.sources, wake=self._wake)
 
     def start_scheduler(self, **options: Any) -> Scheduler:
         """The scheduler, running in this process from now on; `options` are those of `Scheduler`."""
