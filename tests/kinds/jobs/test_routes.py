@@ -16,9 +16,8 @@ from execlog.ledger import Ledger
 from execlog.web.app import create_app
 
 THIRTEEN = [
-RUN = {"type": "fetch", "start": "2000-01-01", "end": "2000-12-31"}
-FETCH = {"name": "Daily", "stocks": ["MSFT", "GOOG"], "run": RUN}
-    "total_stocks", "duration_seconds", "triggered_by", "metadata",
+    "execution_id", "job_id", "job_name", "start_time", "end_time", "status", "fetched_stocks", "failed_stocks",
+    "errors", "total_stocks", "duration_seconds", "triggered_by", "metadata",
 ]  # fmt: skip
 FETCH = {
     "name": "Daily",
