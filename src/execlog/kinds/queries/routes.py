@@ -1,10 +1,12 @@
-"""The rows of the route table that belong to queries: their history and statistics."""
+"""The rows of the route table that belong to queries: their history and statistics, and the gateway's."""
 
 from __future__ import annotations
 
 from execlog.core.errors import ForbiddenError
 from execlog.kind import Call, Kind, Route
 from execlog.kinds.queries import history as answers
+from execlog.kinds.queries.execute import Executor, execute_routes
+from execlog.kinds.queries.gateway import Gateway
 from execlog.kinds.queries.record import KIND, WORDS
 from execlog.ledger import Ledger
 
@@ -42,9 +44,14 @@ class Histories:
         return answers.GlobalDatabaseStats(answers.database_stats(self._ledger))
 
 
-def query_kind(ledger: Ledger) -> Kind:
-    """The kind `query` over a ledger: its words and its routes."""
-    return Kind(name=KIND, words=WORDS, routes=history_routes(Histories(ledger)))
+def query_kind(ledger: Ledger, gateway: Gateway | None = None) -> Kind:
+    """The kind `query` over a ledger: its words and its routes, over a gateway to the connections of the ledger's home.
+
+    Whoever passes a gateway closes it. Raises SettingsError for connections that cannot be used.
+    """
+    executor = Executor(gateway or Gateway.open(ledger))
+    routes = (*history_routes(Histories(ledger)), *execute_routes(executor))
+    return Kind(name=KIND, words=WORDS, routes=routes)
 
 
 def history_routes(handlers: Histories) -> tuple[Route, ...]:

@@ -1,0 +1,1 @@
+"""What queries run on: one small protocol (`base`), one module per kind of database."""

@@ -1,0 +1,100 @@
+"""The ports of a database: a `Connector` opens `Session`s, a session runs one query at a time and can be cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from execlog.kinds.queries.lexer import Dialect
+from execlog.kinds.queries.trouble import TroubleError
+
+BATCH = 1_000
+Params = list[Any] | dict[str, Any] | None
+
+
+class Column(Struct, frozen=True):
+    """A column of a result: its name, and its type as the database calls it ("" where it does not say)."""
+
+    name: str
+    type: str = ""
+
+
+class Statement(Struct, frozen=True):
+    """What is to be run.
+
+    text      one statement, without a `;` after it
+    params    in the database's own placeholders; None for none
+    timeout   seconds left: the gateway cancels then, and a database that can be told is told
+    """
+
+    text: str
+    params: Params = None
+    timeout: float = 30.0
+
+
+class Answer(Struct, frozen=True):
+    """A result that is being read: its columns, and its rows in batches, as the driver has them.
+
+    affected   rows changed, for a statement that changes some
+    """
+
+    columns: tuple[Column, ...]
+    batches: Iterable[Sequence[Sequence[Any]]]
+    affected: int | None = None
+
+
+class Session(Protocol):
+    """One connection to a database. Used by one thread at a time, except `cancel` and `close`."""
+
+    def run(self, statement: Statement) -> Answer:
+        """The statement's result, once there is one; errors are the driver's own."""
+        ...
+
+    def finish(self, *, succeeded: bool) -> bool:
+        """Whether the session may be used again: what the query left open is ended, its changes kept or undone."""
+        ...
+
+    def cancel(self) -> None:
+        """Make the database stop the query, from another thread. It may have ended already; never raises for that."""
+        ...
+
+    def close(self) -> None:
+        """Hang up, even in the middle of a query, from any thread; never raises, and twice is fine."""
+        ...
+
+
+class Connector(Protocol):
+    """A kind of database, configured."""
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """What its SQL looks like; None when it does not speak SQL."""
+        ...
+
+    @property
+    def language(self) -> str:
+        """What sqlglot calls its dialect; "" for none."""
+        ...
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Where it is, without anything secret: what is recorded with each query."""
+        ...
+
+    def check(self, query: str, *, read_only: bool) -> str:
+        """The one statement to run. Raises RefusedError for what may not be run."""
+        ...
+
+    def open(self) -> Session:
+        """A new session. Raises the driver's errors, or MissingExtraError."""
+        ...
+
+    def trouble(self, fault: Exception) -> TroubleError:
+        """What a driver's exception means."""
+        ...
+
+    def close(self) -> None:
+        """Release what sessions share."""
+        ...

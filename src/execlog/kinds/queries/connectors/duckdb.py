@@ -1,0 +1,138 @@
+"""DuckDB, in a file or in memory (extra `duckdb`)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from execlog.core.errors import MissingExtraError
+from execlog.core.model import Status
+from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.sql import batches, check_sql, named
+from execlog.kinds.queries.lexer import DUCKDB
+from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = ":memory:"
+_READING = frozenset({"SELECT", "EXPLAIN"})
+_BROKEN = frozenset(
+    {"IOException", "ConnectionException", "FatalException", "InternalException", "OutOfMemoryException"}
+)
+
+
+class DuckDBOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a connection to DuckDB.
+
+    path              the file, or ":memory:"
+    init              statements run once before the first query, e.g. to load files into tables
+    external_access   whether queries may read files and addresses themselves
+    memory_limit      most memory all queries use together
+    threads           most threads they use together; 0: as many as there are cores
+    """
+
+    path: str = MEMORY
+    init: tuple[str, ...] = ()
+    external_access: bool = False
+    memory_limit: str = "1GB"
+    threads: int = 0
+
+
+class DuckDBConnector:
+    """One database, opened once; a session is a connection of its own to it.
+
+    Read-only means that the file is opened so, and that DuckDB itself says that a statement is a SELECT. Then its
+    configuration is locked: no files, no extensions, unless the settings say so.
+    """
+
+    dialect = DUCKDB
+    language = "duckdb"
+
+    def __init__(self, options: DuckDBOptions, *, read_only: bool) -> None:
+        self._options, self._read_only = options, read_only
+        self._lock = threading.Lock()
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self.facts = {"path": options.path}
+
+    def check(self, query: str, *, read_only: bool) -> str:
+        """The one statement to run."""
+        return check_sql(query, DUCKDB, read_only=read_only)
+
+    def open(self) -> Session:
+        """A connection to the database, which is opened and filled at the first one."""
+        with self._lock:
+            if self._database is None:
+                self._database = self._open()
+            return DuckDBSession(self._database.cursor(), read_only=self._read_only)
+
+    def trouble(self, fault: Exception) -> TroubleError:
+        """What DuckDB's exception means."""
+        if not type(fault).__module__.lstrip("_").startswith("duckdb"):
+            return trouble_of(fault)
+        return named(fault, Status.CRASHED if type(fault).__name__ in _BROKEN else Status.FAILED)
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        try:
+            import duckdb
+        except ImportError as error:
+            raise MissingExtraError("duckdb", needed_for="a connection to DuckDB") from error
+        options = self._options
+        config: dict[str, Any] = {"autoinstall_known_extensions": False, "memory_limit": options.memory_limit}
+        if options.threads:
+            config["threads"] = options.threads
+        in_memory = options.path == MEMORY
+        database = duckdb.connect(options.path, read_only=self._read_only and not in_memory, config=config)
+        try:
+            for statement in options.init:
+                database.execute(statement)
+            if not options.external_access:
+                database.execute("set enable_external_access = false")
+            database.execute("set lock_configuration = true")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+class DuckDBSession:
+    """One connection; `cancel` is DuckDB's interrupt."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
+        self._connection, self._read_only = connection, read_only
+
+    def run(self, statement: Statement) -> Answer:
+        """The statement's result; rows are computed as they are read."""
+        found = self._connection.extract_statements(statement.text)
+        if len(found) != 1:
+            raise RefusedError("SeveralStatements", "one statement at a time")
+        kind = str(found[0].type).rpartition(".")[2]
+        if self._read_only and kind not in _READING:
+            raise RefusedError("NotReadOnly", f"this connection is read-only, and {kind} does more than read")
+        self._connection.execute(found[0], statement.params)
+        described: Any = self._connection.description or ()
+        columns = tuple(Column(str(column[0]), str(column[1])) for column in described)
+        return Answer(columns, batches(self._connection))
+
+    def finish(self, *, succeeded: bool) -> bool:
+        """Always: an interrupted connection is as good as before."""
+        del succeeded
+        return True
+
+    def cancel(self) -> None:
+        """Interrupt what runs."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Interrupt and close."""
+        self._connection.interrupt()
+        self._connection.close()

@@ -1,0 +1,141 @@
+"""SQLite files, through apsw."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import apsw
+from msgspec import Struct
+
+from execlog.core.model import Status
+from execlog.kinds.queries.connectors.base import BATCH, Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.sql import check_sql, named
+from execlog.kinds.queries.lexer import SQLITE
+from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
+
+_MAX_VALUE = 100_000_000
+_READING = frozenset(
+    {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE, apsw.SQLITE_TRANSACTION}
+)
+_READING_PRAGMAS = frozenset(
+    {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
+     "database_list", "function_list", "collation_list", "compile_options", "encoding", "user_version"}
+)  # fmt: skip
+_BROKEN = (apsw.CantOpenError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.FullError, apsw.NoMemError)
+
+
+class SqliteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a connection to SQLite.
+
+    path           the file; with `read_only` it must exist
+    busy_timeout   seconds a query waits for a writer's lock
+    """
+
+    path: str
+    busy_timeout: float = 5.0
+
+
+class SqliteConnector:
+    """A file. Read-only means opened so, and an authorizer that lets nothing but reading through."""
+
+    dialect = SQLITE
+    language = "sqlite"
+
+    def __init__(self, options: SqliteOptions, *, read_only: bool) -> None:
+        self._options, self._read_only = options, read_only
+        self.facts = {"path": options.path}
+
+    def check(self, query: str, *, read_only: bool) -> str:
+        """The one statement to run; pragmas that only tell something are let through to the authorizer."""
+        pragma = query.lstrip()[:6].lower() == "pragma"
+        return check_sql(query, SQLITE, read_only=read_only and not pragma)
+
+    def open(self) -> Session:
+        """A connection to the file."""
+        return SqliteSession(self._options, read_only=self._read_only)
+
+    def trouble(self, fault: Exception) -> TroubleError:
+        """What apsw's exception means."""
+        if isinstance(fault, apsw.AuthError):
+            return RefusedError("NotReadOnly", f"this connection is read-only: {fault}")
+        if isinstance(fault, _BROKEN):
+            return named(fault, Status.CRASHED)
+        return named(fault, Status.FAILED) if isinstance(fault, apsw.Error) else trouble_of(fault)
+
+    def close(self) -> None:
+        """Nothing: sessions share nothing."""
+
+
+class SqliteSession:
+    """One connection; `cancel` is SQLite's interrupt."""
+
+    def __init__(self, options: SqliteOptions, *, read_only: bool) -> None:
+        path = os.path.expandvars(Path(options.path).expanduser())
+        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        self._connection: Any = apsw.Connection(path, flags=flags)
+        self._connection.set_busy_timeout(round(options.busy_timeout * 1000))
+        self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+        self._connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+        self._connection.execute("pragma trusted_schema = off")
+        if read_only:
+            self._connection.execute("pragma query_only = on")
+            self._connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
+            self._connection.authorizer = _authorize
+        self._statements = 0
+        self._columns: tuple[Column, ...] = ()
+        self._cursor: Any = None
+
+    def run(self, statement: Statement) -> Answer:
+        """The statement's result; rows are computed as they are read."""
+        cursor = self._cursor = self._connection.cursor()
+        self._statements, self._columns = 0, ()
+        cursor.exec_trace = self._look
+        before = self._connection.total_changes()
+        cursor.execute(statement.text, statement.params or None)
+        affected = self._connection.total_changes() - before
+        return Answer(self._columns, _batches(cursor), affected if affected or not self._columns else None)
+
+    def finish(self, *, succeeded: bool) -> bool:
+        """Always: an interrupted connection is as good as before."""
+        del succeeded
+        if self._cursor is not None:
+            self._cursor.close(force=True)
+            self._cursor = None
+        return True
+
+    def cancel(self) -> None:
+        """Interrupt what runs."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Interrupt, and close unless a query is still using the connection: then it goes with its last user."""
+        try:
+            self._connection.interrupt()
+            self._connection.close()
+        except (apsw.Error, apsw.ThreadingViolationError):
+            return
+
+    def _look(self, cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
+        """Let the first statement run, as SQLite itself tells them apart; its columns are known only here."""
+        self._statements += 1
+        if self._statements > 1:
+            raise RefusedError("SeveralStatements", "one statement at a time")
+        self._columns = tuple(Column(name, kind or "") for name, kind in cursor.get_description())
+        return True
+
+
+def _batches(cursor: apsw.Cursor) -> Iterator[Sequence[Sequence[Any]]]:
+    while rows := list(islice(cursor, BATCH)):
+        yield rows
+
+
+def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None) -> int:
+    if action in _READING and not (action == apsw.SQLITE_FUNCTION and second == "load_extension"):
+        return apsw.SQLITE_OK
+    if action == apsw.SQLITE_PRAGMA and first in _READING_PRAGMAS:
+        return apsw.SQLITE_OK
+    return apsw.SQLITE_DENY

@@ -1,0 +1,313 @@
+"""The gateway: runs queries on named connections, within their limits, and records each from its beginning to its end.
+
+    request → checked → recorded as running → a thread of the connection's lane → recorded as ended → answer
+
+Recording is two appends to the journal. A query is stopped by its time-out or by `cancel`: the database is told, and if
+it does not let go within a moment, the answer goes out all the same and the connection is hung up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Self
+
+from msgspec import Struct
+
+from execlog.core.errors import ConflictError, InvalidError, MissingExtraError, NotFoundError
+from execlog.core.ids import check_id
+from execlog.core.model import Event, Status
+from execlog.kinds.queries.connections import Connection, load_connections
+from execlog.kinds.queries.connectors.base import Params, Session, Statement
+from execlog.kinds.queries.deadlines import Deadlines
+from execlog.kinds.queries.lanes import FullError, Lane, Sessions
+from execlog.kinds.queries.page import Cut, Part, cut
+from execlog.kinds.queries.record import DEFAULT_PAGE, DEFAULT_PAGE_SIZE, KIND, name_of
+from execlog.kinds.queries.running import Outcome, Running
+from execlog.kinds.queries.trouble import RefusedError, TroubleError, broken, cancelled, timed_out, trouble_of
+from execlog.ledger import Ledger
+
+GRACE_SECONDS = 2.0
+"""How long a database has to let go of a query it was told to stop."""
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """A query somebody wants to be run.
+
+    connection, database_type   which connection: by name, or by type where only one is of that type
+    params          in the database's own placeholders: a list, or a dict for named ones
+    page            counted from 0
+    timeout         seconds; None for the connection's
+    metadata        free for the caller, recorded as request_metadata
+    fresh           not out of the cache
+    """
+
+    query: str
+    connection: str | None = None
+    database_type: str | None = None
+    params: Params = None
+    page: int = DEFAULT_PAGE
+    page_size: int = DEFAULT_PAGE_SIZE
+    timeout: float | None = None
+    user_id: str | None = None
+    conversation_id: str | None = None
+    execution_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    fresh: bool = False
+
+
+class Place(Struct, frozen=True):
+    """What belongs to one connection while the gateway is up."""
+
+    connection: Connection
+    lane: Lane
+    sessions: Sessions
+
+
+class Gateway:
+    """Runs queries. Thread-safe; what it opened is closed by `close`, or with the process."""
+
+    def __init__(self, ledger: Ledger, connections: Mapping[str, Connection], *, grace: float = GRACE_SECONDS) -> None:
+        self.ledger = ledger
+        self.connections = dict(connections)
+        self._grace = grace
+        self._deadlines = Deadlines()
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+        self._closed = False
+        self._places = {name: _place(connection) for name, connection in self.connections.items()}
+
+    @classmethod
+    def open(cls, ledger: Ledger) -> Self:
+        """The gateway to the connections in the ledger's home. Raises SettingsError."""
+        return cls(ledger, load_connections(ledger.settings.home))
+
+    def execute(self, query: Query) -> Outcome:
+        """What became of the query, once it has ended; never later than its time-out and a moment."""
+        return self.submit(query).future.result()
+
+    def submit(self, query: Query) -> Running:
+        """The query on its way: its `future` has the outcome.
+
+        Raises InvalidError for an unknown connection or a page too large, ConflictError for an id that is running.
+        What the database or the gateway has against the query itself is an outcome, recorded.
+        """
+        connection = self.find(query)
+        place = self._places[connection.name]
+        if query.page_size > connection.limits.max_page_size:
+            most = connection.limits.max_page_size
+            raise InvalidError(f"a page of {connection.name!r} has at most {most} rows", field="page_size")
+        running = self._enter(query, connection)
+        try:
+            statement = connection.connector.check(query.query, read_only=connection.limits.read_only)
+        except RefusedError as refused:
+            running.announce(Status.RUNNING)
+            running.settle(trouble=refused)
+            return running
+        self._launch(running, place, statement, query)
+        return running
+
+    def cancel(self, execution_id: str, *, user_id: str | None = None, by: str = "") -> None:
+        """Stop a query that runs or waits here; `user_id`: only if it is theirs.
+
+        Raises NotFoundError for one that does not run here (any more), ConflictError for one that is being stopped.
+        """
+        with self._lock:
+            running = self._running.get(execution_id)
+        if running is None or (user_id is not None and running.event.actor != user_id):
+            raise NotFoundError(f"no query {execution_id!r:.120} is running here")
+        if not running.stop(cancelled(f"cancelled by {by}" if by else "cancelled")):
+            raise ConflictError(f"query {execution_id!r:.120} has ended or is being stopped")
+        self._deadlines.set(self._grace, lambda: self._abandon(running))
+
+    def find(self, query: Query) -> Connection:
+        """The connection a query is for. Raises InvalidError."""
+        if query.connection is not None:
+            found = self.connections.get(query.connection)
+            if found is None or query.database_type not in {None, found.database_type}:
+                raise InvalidError(self._unknown(f"{query.connection!r:.80}"), field="connection")
+            return found
+        fitting = [one for one in self.connections.values() if query.database_type in {None, one.database_type}]
+        if len(fitting) == 1:
+            return fitting[0]
+        if not fitting:
+            raise InvalidError(self._unknown(f"of type {query.database_type!r:.80}"), field="database_type")
+        names = ", ".join(one.name for one in fitting)
+        raise InvalidError(f"which connection? These fit: {names}", field="connection")
+
+    def running(self) -> list[Event]:
+        """What waits or runs here now."""
+        with self._lock:
+            return [running.event for running in self._running.values()]
+
+    def close(self) -> None:
+        """Cancel what runs and close every connection."""
+        with self._lock:
+            self._closed = True
+            left = list(self._running.values())
+        for running in left:
+            running.stop(cancelled("the gateway is shutting down"))
+        for running in left:
+            if not _ended(running, self._grace):
+                running.abandon()
+        for place in self._places.values():
+            place.lane.close()
+            place.sessions.close()
+            place.connection.connector.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _enter(self, query: Query, connection: Connection) -> Running:
+        execution_id = query.execution_id or self.ledger.new_id()
+        check_id(execution_id, field="execution_id")
+        running = Running(
+            event_of(query, connection, execution_id), connection, self.ledger.recorder.stamp, self.ledger.append
+        )
+        with self._lock:
+            if self._closed:
+                raise ConflictError("the gateway is shutting down")
+            if self._running.setdefault(execution_id, running) is not running:
+                raise ConflictError(f"a query {execution_id!r:.120} is running already")
+        running.future.add_done_callback(lambda _: self._leave(running))
+        return running
+
+    def _leave(self, running: Running) -> None:
+        with self._lock:
+            if self._running.get(running.id) is running:
+                del self._running[running.id]
+
+    def _launch(self, running: Running, place: Place, text: str, query: Query) -> None:
+        limits = place.connection.limits
+        try:
+            at_once = place.lane.enter()
+        except FullError:
+            running.announce(Status.RUNNING)
+            waiting = f"{limits.max_concurrent} queries run on {place.connection.name!r} and {limits.max_waiting} wait"
+            running.settle(trouble=broken("Overloaded", f"{waiting}; try again later"))
+            return
+        running.announce(Status.RUNNING if at_once else Status.QUEUED)
+        seconds = min(query.timeout or limits.timeout, limits.max_timeout)
+        stop = self._deadlines.set(seconds, lambda: self._time_out(running, seconds))
+        running.deadlines.append(stop)
+        statement = Statement(text, query.params, seconds)
+        wanted = Cut(query.page, query.page_size, limits.max_rows, limits.max_bytes)
+        place.lane.put(lambda: self._work(running, place, statement, wanted))
+
+    def _work(self, running: Running, place: Place, statement: Statement, wanted: Cut) -> bool:
+        """Whether the lane keeps this thread: not when it was given up while the query ran."""
+        if not running.begin():
+            return True
+        part: Part | None = None
+        trouble: TroubleError | None = None
+        try:
+            part = _ask(running, place, statement, wanted)
+        except Exception as fault:  # noqa: BLE001 - whatever a driver raises is an outcome
+            trouble = running.reason() or _trouble(fault, place.connection)
+        return running.settle(part=part, trouble=trouble)
+
+    def _time_out(self, running: Running, seconds: float) -> None:
+        text = f"the query was stopped after {seconds:g} s"
+        if running.began is None:
+            text = f"the query waited {seconds:g} s for its turn and was given up"
+        if running.stop(timed_out(text)):
+            self._deadlines.set(self._grace, lambda: self._abandon(running))
+
+    def _abandon(self, running: Running) -> None:
+        if running.abandon():
+            self._places[running.connection.name].lane.leave()
+
+    def _unknown(self, what: str) -> str:
+        names = ", ".join(f"{one.name} ({one.database_type})" for one in self.connections.values())
+        return f"no connection {what}; there are {names}" if names else f"no connection {what}: none is configured"
+
+
+def event_of(query: Query, connection: Connection, execution_id: str) -> Event:
+    """What is known of a query before it runs."""
+    metadata: dict[str, Any] = {"page": query.page, "page_size": query.page_size}
+    if query.conversation_id is not None:
+        metadata["conversation_id"] = query.conversation_id
+    metadata["connection_params"] = {"connection": connection.name, **connection.connector.facts}
+    if query.metadata:
+        metadata["request_metadata"] = query.metadata
+    params = query.params
+    return Event(
+        id=execution_id,
+        kind=KIND,
+        at=0,
+        name=name_of(query.query),
+        subject=connection.name,
+        actor=query.user_id,
+        engine=connection.database_type,
+        input=query.query,
+        params=None if not params else params if isinstance(params, dict) else {"positional": params},
+        metadata=metadata,
+    )
+
+
+def _ask(running: Running, place: Place, statement: Statement, wanted: Cut) -> Part:
+    """The part asked for. A kept session whose server hung up meanwhile is replaced by a new one, once."""
+    session, used = place.sessions.take()
+    succeeded = reusable = False
+    try:
+        running.attach(session)
+        try:
+            answer = session.run(statement)
+        except Exception as fault:
+            if not used or running.reason() or _trouble(fault, place.connection).status is not Status.CRASHED:
+                raise
+            session = _replace(session, running, place)
+            answer = session.run(statement)
+        part = cut(answer, wanted)
+        succeeded = True
+        return part
+    finally:
+        # A cancellation may still be on its way to a session that somebody tried to stop.
+        reusable = running.detach()
+        _put_away(session, place, succeeded=succeeded, reusable=reusable)
+
+
+def _replace(session: Session, running: Running, place: Place) -> Session:
+    running.detach()
+    session.close()
+    fresh = place.connection.connector.open()
+    running.attach(fresh)
+    return fresh
+
+
+def _put_away(session: Session, place: Place, *, succeeded: bool, reusable: bool) -> None:
+    try:
+        if session.finish(succeeded=succeeded) and reusable:
+            place.sessions.give_back(session)
+            return
+    except Exception:
+        session.close()
+        if succeeded:
+            raise
+        return
+    session.close()
+
+
+def _trouble(fault: Exception, connection: Connection) -> TroubleError:
+    if isinstance(fault, TroubleError):
+        return fault
+    if isinstance(fault, MissingExtraError):
+        return broken("MissingExtraError", str(fault))
+    return connection.connector.trouble(fault) if not isinstance(fault, TimeoutError) else trouble_of(fault)
+
+
+def _ended(running: Running, seconds: float) -> bool:
+    try:
+        running.future.result(seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _place(connection: Connection) -> Place:
+    limits = connection.limits
+    lane = Lane(connection.name, size=limits.max_concurrent, waiting=limits.max_waiting)
+    return Place(connection, lane, Sessions(connection.connector, keep=limits.max_concurrent))

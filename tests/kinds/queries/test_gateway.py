@@ -1,0 +1,358 @@
+"""Running queries: pages, caps, time-outs, cancelling, one statement, read-only, and a record of everything."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from execlog.core.errors import ConflictError, InvalidError, NotFoundError, SettingsError
+from execlog.core.model import Status
+from execlog.kinds.queries.connections import connection_of, load_connections
+from execlog.kinds.queries.gateway import Query
+from servers import wait_until
+
+from .conftest import ROWS, SLOW
+
+READERS = ["file", "duck"]
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_a_page_of_a_result(gateway, recorded, connection):
+    asked = Query(
+        query="select a, b from t order by a;",
+        connection=connection,
+        page=2,
+        page_size=1000,
+        user_id="ann",
+        conversation_id="talk",
+        metadata={"ip": "10.0.0.1"},
+    )
+    outcome = gateway.execute(asked)
+    part = outcome.part
+    assert part.columns == ("a", "b")
+    assert part.column_types[0] == "INTEGER"
+    assert part.values() == [[n, f"v{n}"] for n in range(2001, 2501)]
+    assert (part.total_rows, part.truncated) == (ROWS, None)
+    kept = recorded(outcome.execution_id)
+    assert (kept.status, kept.actor, kept.engine, kept.subject) == (
+        Status.SUCCEEDED, "ann", gateway.connections[connection].database_type, connection,
+    )  # fmt: skip
+    assert (kept.rows, kept.input, kept.duration) == (ROWS, "select a, b from t order by a;", outcome.seconds)
+    assert kept.metadata["returned_rows"] == 500
+    assert (kept.metadata["page"], kept.metadata["page_size"]) == (2, 1000)
+    assert kept.metadata["conversation_id"] == "talk"
+    assert kept.metadata["request_metadata"] == {"ip": "10.0.0.1"}
+    assert kept.metadata["connection_params"]["connection"] == connection
+
+
+@pytest.mark.parametrize("connection", READERS)
+@pytest.mark.parametrize(
+    ("page", "size", "first", "count"),
+    [
+        (0, 100, 1, 100),
+        (24, 100, 2401, 100),
+        (25, 100, None, 0),
+        (0, 2500, 1, 2500),
+        (1, 999, 1000, 999),
+        (7, 333, 2332, 169),
+    ],
+)
+def test_pages_meet(gateway, connection, page, size, first, count):
+    part = gateway.execute(
+        Query(query="select a from t order by a", connection=connection, page=page, page_size=size)
+    ).part
+    values = [value for (value,) in part.values()]
+    assert len(values) == count
+    assert values[:1] == ([] if first is None else [first])
+    assert part.total_rows == ROWS
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_rows_are_counted_up_to_the_cap(make_gateway, tables, connection):
+    gateway = make_gateway(tables, max_rows=1500)
+    asked = Query(query="select a from t order by a", connection=connection, page=1, page_size=1000)
+    part = gateway.execute(asked).part
+    assert (part.total_rows, part.truncated, len(part.rows)) == (1500, "rows", 500)
+    exact = make_gateway(tables, max_rows=ROWS).execute(asked).part
+    assert (exact.total_rows, exact.truncated) == (ROWS, None)
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_a_page_ends_before_it_has_too_many_bytes(make_gateway, tables, connection):
+    gateway = make_gateway(tables, max_bytes=5000)
+    part = gateway.execute(Query(query="select a, b from t order by a", connection=connection, page_size=2000)).part
+    assert part.truncated == "bytes"
+    assert 0 < sum(len(bytes(row)) for row in part.rows) == part.bytes <= 5000
+    assert part.total_rows == ROWS
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_parameters_are_bound(gateway, connection, recorded):
+    named = "select $x || b from t where a = $y" if connection == "duck" else "select :x || b from t where a = :y"
+    listed = gateway.execute(Query(query="select b from t where a = ?", connection=connection, params=[7]))
+    assert listed.part.values() == [["v7"]]
+    by_name = gateway.execute(Query(query=named, connection=connection, params={"x": "'; drop table t; --", "y": 7}))
+    assert by_name.part.values() == [["'; drop table t; --v7"]]
+    assert recorded(listed.execution_id).params == {"positional": [7]}
+
+
+@pytest.mark.parametrize("connection", READERS)
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("select 1; select 2", "SeveralStatements"),
+        ("delete from t", "NotReadOnly"),
+        ("with x as (select 1) insert into t select 1, 'x'", "NotReadOnly"),
+        ("create table u(a integer)", "NotReadOnly"),
+        ("attach 'other.db' as other", "NotReadOnly"),
+        (";", "EmptyQuery"),
+        ("select 'open", "SyntaxError"),
+    ],
+)
+def test_what_may_not_be_run_is_refused_and_recorded(gateway, recorded, connection, query, kind):
+    outcome = gateway.execute(Query(query=query, connection=connection, user_id="ann"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, kind)
+    kept = recorded(outcome.execution_id)
+    assert (kept.status, kept.error.type, kept.input, kept.actor) == (Status.FAILED, kind, query, "ann")
+
+
+@pytest.mark.parametrize(
+    ("connection", "query"),
+    [
+        ("file", "pragma journal_mode = delete"),
+        ("file", "pragma writable_schema = 1"),
+        ("file", "select load_extension('x')"),
+        ("duck", "select * from read_csv('/etc/passwd')"),
+        ("duck", "select * from glob('/*')"),
+    ],
+)
+def test_the_database_s_own_lock_is_turned_too(gateway, connection, query):
+    assert gateway.execute(Query(query=query, connection=connection)).status is Status.FAILED
+
+
+def test_the_second_lock_holds_without_the_first(gateway, monkeypatch):
+    for name in READERS:
+        connector = gateway.connections[name].connector
+        monkeypatch.setattr(type(connector), "check", lambda self, query, read_only: query)
+        for query in ("insert into t values (1, 'x')", "drop table t", "select 1; drop table t"):
+            assert gateway.execute(Query(query=query, connection=name)).status is Status.FAILED
+        assert gateway.execute(Query(query="select count(*) from t", connection=name)).part.values() == [[ROWS]]
+
+
+def test_pragmas_that_only_tell_something_are_answered(gateway):
+    part = gateway.execute(Query(query="pragma table_info(t)", connection="file")).part
+    assert [row[1] for row in part.values()] == ["a", "b"]
+
+
+def test_a_connection_may_be_allowed_to_write(gateway, recorded):
+    outcome = gateway.execute(Query(query="update t set b = 'x' where a <= 10", connection="desk"))
+    assert (outcome.status, outcome.part.affected_rows, outcome.part.total_rows) == (Status.SUCCEEDED, 10, 0)
+    assert recorded(outcome.execution_id).metadata["response_metadata"]["affected_rows"] == 10
+    assert gateway.execute(Query(query="select b from t where a = 3", connection="file")).part.values() == [["x"]]
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_what_the_database_refuses_is_failed_in_its_words(gateway, recorded, connection):
+    outcome = gateway.execute(Query(query="select * from nowhere", connection=connection))
+    assert outcome.status is Status.FAILED
+    kept = recorded(outcome.execution_id)
+    assert "nowhere" in kept.error.message
+    assert kept.error.type in {"SQLError", "CatalogException"}
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_a_time_out_stops_the_database(gateway, recorded, connection):
+    before = time.monotonic()
+    outcome = gateway.execute(Query(query=SLOW, connection=connection, timeout=0.2))
+    assert outcome.status is Status.TIMED_OUT
+    assert time.monotonic() - before < 1.5
+    assert recorded(outcome.execution_id).error.message == "the query was stopped after 0.2 s"
+    # It stopped indeed: the same connection answers at once, and as it should.
+    again = gateway.execute(Query(query="select count(*) from t", connection=connection, timeout=5))
+    assert again.part.values() == [[ROWS]]
+    assert again.seconds < 1
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_a_query_is_cancelled_by_its_id(gateway, recorded, connection):
+    running = gateway.submit(Query(query=SLOW, connection=connection, execution_id="slow", user_id="ann"))
+    wait_until(lambda: running.began is not None and running._session is not None, 5, "beginning")
+    assert recorded("slow").status is Status.RUNNING
+    with pytest.raises(NotFoundError):
+        gateway.cancel("slow", user_id="bob")
+    gateway.cancel("slow", user_id="ann", by="ann")
+    outcome = running.future.result(5)
+    assert (outcome.status, outcome.trouble.message) == (Status.CANCELLED, "cancelled by ann")
+    kept = recorded("slow")
+    assert (kept.status, kept.error.type) == (Status.CANCELLED, "Cancelled")
+    with pytest.raises(NotFoundError):
+        gateway.cancel("slow")
+
+
+def test_the_longest_time_out_is_the_connection_s(make_gateway, tables):
+    gateway = make_gateway(tables, max_timeout=0.2)
+    assert gateway.execute(Query(query=SLOW, connection="file", timeout=3600)).status is Status.TIMED_OUT
+
+
+def test_an_id_runs_once_at_a_time(gateway):
+    running = gateway.submit(Query(query=SLOW, connection="file", execution_id="same"))
+    with pytest.raises(ConflictError):
+        gateway.submit(Query(query="select 1", connection="file", execution_id="same"))
+    gateway.cancel("same")
+    running.future.result(5)
+    assert gateway.execute(Query(query="select 1", connection="file", execution_id="same")).status is Status.SUCCEEDED
+
+
+def test_so_many_run_so_many_wait_and_the_rest_is_turned_away(make_gateway, tables, recorded):
+    gateway = make_gateway(tables, max_concurrent=2, max_waiting=1)
+    busy = [gateway.submit(Query(query=SLOW, connection="file", execution_id=f"busy{n}")) for n in range(2)]
+    waiting = gateway.submit(Query(query="select 7", connection="file", execution_id="waiting"))
+    assert recorded("waiting").status is Status.QUEUED
+    refused = gateway.execute(Query(query="select 1", connection="file"))
+    assert (refused.status, refused.trouble.kind) == (Status.CRASHED, "Overloaded")
+    assert recorded(refused.execution_id).error.type == "Overloaded"
+    other = gateway.execute(Query(query="select 1", connection="duck"))
+    assert other.status is Status.SUCCEEDED
+    gateway.cancel("busy0")
+    assert waiting.future.result(5).part.values() == [[7]]
+    kept = recorded("waiting")
+    assert kept.queued_at < kept.started_at
+    gateway.cancel("busy1")
+    assert [running.future.result(5).status for running in busy] == [Status.CANCELLED] * 2
+
+
+def test_waiting_counts_against_the_time_out_and_can_be_cancelled(make_gateway, tables, recorded):
+    gateway = make_gateway(tables, max_concurrent=1)
+    busy = gateway.submit(Query(query=SLOW, connection="file"))
+    late = gateway.execute(Query(query="select 1", connection="file", timeout=0.1))
+    assert (late.status, late.seconds) == (Status.TIMED_OUT, 0.0)
+    assert "waited" in recorded(late.execution_id).error.message
+    cancelled = gateway.submit(Query(query="select 1", connection="file"))
+    gateway.cancel(cancelled.id)
+    assert cancelled.future.result(1).status is Status.CANCELLED
+    gateway.cancel(busy.id)
+    busy.future.result(5)
+    assert gateway.execute(Query(query="select 1", connection="file")).status is Status.SUCCEEDED
+
+
+def test_a_database_that_does_not_let_go_does_not_hold_the_answer(make_gateway, tables, recorded, monkeypatch):
+    gateway = make_gateway(tables, max_concurrent=1, grace=0.1)
+    release, hung = threading.Event(), threading.Event()
+
+    class Deaf:
+        closed = False
+
+        def run(self, statement):
+            hung.set()
+            release.wait(30)
+            raise RuntimeError("woke up much later")
+
+        def finish(self, *, succeeded):
+            return True
+
+        def cancel(self):
+            pass
+
+        def close(self):
+            self.closed = True
+
+    deaf = Deaf()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(gateway.connections["file"].connector), "open", lambda self: deaf)
+        outcome = gateway.execute(Query(query="select 1", connection="file", timeout=0.1))
+    assert hung.is_set()
+    assert (outcome.status, deaf.closed) == (Status.TIMED_OUT, True)
+    # Its place is free again, and its late error changes nothing.
+    assert gateway.execute(Query(query="select 1", connection="file", timeout=5)).status is Status.SUCCEEDED
+    release.set()
+    assert recorded(outcome.execution_id).status is Status.TIMED_OUT
+
+
+def test_a_connection_that_cannot_be_made_is_an_error_of_the_gateway(make_gateway, recorded, tmp_path):
+    gateway = make_gateway({"gone": {"type": "sqlite", "path": str(tmp_path / "missing" / "x.db")}})
+    outcome = gateway.execute(Query(query="select 1"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.CRASHED, "CantOpenError")
+    assert recorded(outcome.execution_id).status is Status.CRASHED
+
+
+def test_the_only_fitting_connection_is_found(gateway):
+    assert gateway.find(Query(query="", database_type="duckdb")).name == "duck"
+    assert gateway.find(Query(query="", database_type="desk")).name == "desk"
+    for asked in (
+        Query(query=""),
+        Query(query="", connection="nowhere"),
+        Query(query="", database_type="oracle"),
+        Query(query="", connection="duck", database_type="sqlite"),
+    ):
+        with pytest.raises(InvalidError):
+            gateway.find(asked)
+
+
+def test_closing_cancels_what_runs(make_gateway, tables, recorded):
+    gateway = make_gateway(tables)
+    running = gateway.submit(Query(query=SLOW, connection="file"))
+    gateway.close()
+    assert running.future.result(0).status is Status.CANCELLED
+    assert recorded(running.id).error.message == "the gateway is shutting down"
+    with pytest.raises(ConflictError):
+        gateway.submit(Query(query="select 1", connection="file"))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        "sqlite",
+        {"type": "oracle"},
+        {"type": "sqlite"},
+        {"type": "sqlite", "path": "x", "colour": "red"},
+        {"type": "sqlite", "path": "x", "timeout": -1},
+        {"type": "sqlite", "path": "x", "max_concurrent": 0},
+        {"type": "sqlite", "path_env": "EXECLOG_NO_SUCH_NAME"},
+        {"type": "sqlite", "path_file": "/nowhere/at/all"},
+    ],
+)
+def test_settings_that_cannot_be_used_name_the_connection(table):
+    with pytest.raises(SettingsError, match=r"connections\.mine"):
+        connection_of("mine", table)
+
+
+def test_connections_come_from_the_configuration_file(tmp_path, monkeypatch):
+    secret = tmp_path / "path.txt"
+    secret.write_text("b.db\n")
+    (tmp_path / "execlog.toml").write_text(
+        f'[connections.a]\ntype = "sqlite"\npath_env = "DATABASE_A"\ntimeout = 5\n'
+        f'[connections.b]\ntype = "sqlite"\ndatabase_type = "ledger"\npath_file = "{secret}"\nread_only = false\n'
+    )
+    found = load_connections(tmp_path, {"DATABASE_A": "a.db"})
+    assert [(one.name, one.database_type, one.limits.timeout, one.limits.read_only) for one in found.values()] == [
+        ("a", "sqlite", 5.0, True),
+        ("b", "ledger", 30.0, False),
+    ]
+    assert [one.connector.facts["path"] for one in found.values()] == ["a.db", "b.db"]
+    assert load_connections(tmp_path / "elsewhere") == {}
+
+
+def test_many_at_once_are_each_recorded_once(gateway, ledger, recorded):
+    from execlog.core.filter import Filter
+
+    outcomes = []
+    lock = threading.Lock()
+
+    def ask(number):
+        for turn in range(20):
+            outcome = gateway.execute(Query(query=f"select {number * 100 + turn}", connection=READERS[turn % 2]))
+            with lock:
+                outcomes.append((outcome.part.values(), number * 100 + turn))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(outcomes) == 160
+    assert all(values == [[expected]] for values, expected in outcomes)
+    assert ledger.flush()
+    assert ledger.store.count(Filter(kind="query", statuses=(Status.SUCCEEDED,))) == 160
