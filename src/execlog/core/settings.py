@@ -42,6 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_ttl               time to live of keys in Redis
     redis_history_limit     most executions per job index in Redis
     redis_prefix            prefix of the keys of kinds other than jobs in Redis
+    redis_job_record        what precedes an id in the key of a job's execution in Redis
+    redis_job_index         what precedes a job's id in the key of its index in Redis
     job_lease               how long a scheduler's claim on a due job holds without renewal
     """
 
@@ -67,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_ttl: float = 30 * 86_400.0
     redis_history_limit: int = 100
     redis_prefix: str = "execlog:"
+    redis_job_record: str = "scheduler:execution_history:"
+    redis_job_index: str = "scheduler:job_history_index:"
     job_lease: float = 10.0
 
     @property

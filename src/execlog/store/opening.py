@@ -33,5 +33,11 @@ def _memory(url: str, settings: Settings) -> Store:
     return MemoryStore()
 
 
-OPENERS: dict[str, Opener] = {"memory": _memory}
+def _redis(url: str, settings: Settings) -> Store:
+    from execlog.store.redis.store import RedisStore
+
+    return RedisStore(url, settings)
+
+
+OPENERS: dict[str, Opener] = {"memory": _memory, "redis": _redis, "rediss": _redis}
 """Scheme → what opens it. A store brings its driver with it only when it is opened."""

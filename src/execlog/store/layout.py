@@ -1,0 +1,87 @@
+"""How a family's executions look where other programs read the store's own keys and files.
+
+A layout turns an execution into its family's record and back. Families bring theirs as entry points in the group
+`execlog.layouts`, named by kind; a kind without one is kept as execlog's own JSON. What a record has no place for
+travels inside it, under `KEPT`, so that nothing is lost on the way back; a record another program wrote has no such
+part, and is read as the family's words alone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from execlog.core.codec import builtins, convert
+from execlog.core.errors import InvalidError
+from execlog.core.fold import begin
+from execlog.core.model import Event, Execution
+
+KEPT = "execlog"
+GROUP = "execlog.layouts"
+Record = dict[str, Any]
+
+
+class Layout(Protocol):
+    """A family's records.
+
+    place  where in a record there is room for what it does not say: () at the top, or the name of a free-form part
+    """
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """See above."""
+        ...
+
+    def encode(self, execution: Execution) -> Record:
+        """The record of an execution that has its items and detail: plain JSON values."""
+        ...
+
+    def decode(self, record: Record, *, at: int) -> Event:
+        """The event that says all of a record, as if said at `at` UTC µs. Raises InvalidError."""
+        ...
+
+
+class OwnLayout:
+    """Executions as execlog itself writes them."""
+
+    place = ()
+
+    def encode(self, execution: Execution) -> Record:
+        """Nothing but what is kept anyway."""
+        del execution
+        return {}
+
+    def decode(self, record: Record, *, at: int) -> Event:
+        """Always InvalidError: what is not kept is not there."""
+        del record, at
+        raise InvalidError(f"a record without its {KEPT!r} part, of a kind without a layout")
+
+
+@cache
+def layout_of(kind: str) -> Layout:
+    """The layout of a kind."""
+    for entry in entry_points(group=GROUP, name=kind):
+        return cast("Layout", entry.load())
+    return OwnLayout()
+
+
+def to_record(execution: Execution) -> Record:
+    """The record of a whole execution, with what it has no place for kept inside."""
+    layout = layout_of(execution.kind)
+    record = layout.encode(execution)
+    part = record
+    for name in layout.place:
+        part = part.setdefault(name, {})
+    part[KEPT] = builtins(execution)
+    return record
+
+
+def to_execution(record: Record, kind: str, *, at: int) -> Execution:
+    """The execution of a record; one of another program is taken as said at `at` UTC µs. Raises InvalidError."""
+    layout = layout_of(kind)
+    part: Any = record
+    for name in layout.place:
+        part = cast("Record", part).get(name) if isinstance(part, dict) else None
+    kept = cast("Record", part).get(KEPT) if isinstance(part, dict) else None
+    return begin(layout.decode(record, at=at)) if kept is None else convert(kept, Execution)

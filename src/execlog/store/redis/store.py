@@ -1,0 +1,352 @@
+"""The Redis store, on one server.
+
+Executions are read, folded here and saved by a script that refuses when somebody else changed them in between; then
+they are read and folded again. Questions walk the sorted set of all executions, newest first: what is kept is bounded
+by the time to live and the length of an index, so these answers are, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from importlib.resources import files
+from itertools import islice
+from typing import Any, cast
+
+import msgspec
+
+from execlog.core.clock import Clock, SystemClock
+from execlog.core.codec import to_json
+from execlog.core.errors import ExeclogError, InvalidError, MissingExtraError, StoreError, UnsupportedError
+from execlog.core.filter import Filter, Page
+from execlog.core.fold import fold
+from execlog.core.model import OPEN, Event, Execution, Key
+from execlog.core.settings import Settings
+from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
+from execlog.store.layout import to_execution, to_record
+from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
+from execlog.store.preparing import prepare
+from execlog.store.redis.keys import SEPARATOR, Keys, key_of, member
+from execlog.store.scanning import failures_of, latest_of, stats_of
+
+CHANGES_KEPT = 100_000
+CHUNK = 200
+TRIES = 50
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class RedisStore:
+    """Executions in one Redis or Valkey server, shared by any number of processes and hosts.
+
+    `searched` are, by kind, the fields whose text is searched besides the error's.
+    """
+
+    capabilities = Capabilities(statistics=False, exact_total=False, jobs=False, sorts=("newest", "oldest"))
+
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        searched: Mapping[str, tuple[str, ...]] = SEARCHED,
+        timeout: float = 5.0,
+    ) -> None:
+        redis = _driver()
+        self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        self._lost: type[Exception] = redis.ConnectionError
+        self._client: Any = redis.Redis.from_url(
+            url, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=30
+        )
+        self.url = _without_secrets(url)
+        self.mended: Counter[str] = Counter()
+        self._keys = Keys(settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
+        self._ttl_ms = round(settings.redis_ttl * 1000)
+        self._limit = settings.redis_history_limit
+        self._clock, self._searched = clock or SystemClock(), searched
+        self._save, self._remove = (self._client.register_script(_script(name)) for name in ("save", "remove"))
+        self._closed = False
+        with self._answers():
+            self._client.ping()
+
+    def apply(self, events: Sequence[Event]) -> Applied:
+        """What became of the batch; on a conflict with another writer, its executions are folded again."""
+        pending: dict[Key, list[Event]] = {}
+        for event in events:
+            pending.setdefault(event.key, []).append(prepare(event, self.mended))
+        inserted = updated = ignored = 0
+        for _ in range(TRIES):
+            if not pending:
+                return Applied(inserted, updated, ignored, last_change=self._last_change())
+            with self._answers():
+                read = self._read(list(pending))
+                ignored += self._drop_deleted(pending)
+                saved, pending = self._save_all(pending, read)
+            inserted += sum(read[key][1] is None for key in saved)
+            updated += sum(read[key][1] is not None for key in saved)
+        raise StoreError("too many writers change the same executions at once", retry=True)
+
+    def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:
+        """The whole execution, or None; without kind or namespace the newest of that id."""
+        found = list(islice(self._matching(Filter(ids=(id,), kind=kind, namespace=namespace)), 1))
+        return trim(found[0], WHOLE) if found else None
+
+    def find(
+        self,
+        filter: Filter,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        offset: int = 0,
+        parts: Collection[Part] = SUMMARY,
+    ) -> Page[Execution]:
+        """A page of executions in the filter's order."""
+        check_page(limit, offset)
+        if filter.sort not in self.capabilities.sorts:
+            raise UnsupportedError(f"this store does not sort by {filter.sort}", capability="sorts")
+        found = self._matching(filter, None if cursor is None else start_after(filter, cursor))
+        page = list(islice(found, offset, offset + limit + 1))
+        return page_of(filter, [trim(entry, parts) for entry in page], limit)
+
+    def count(self, filter: Filter) -> int:
+        """How many executions the filter asks for."""
+        return sum(1 for _ in self._matching(filter))
+
+    def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:
+        """Sums over the terminal executions, in one group or several."""
+        return stats_of(self._matching(_by_time(filter)), group_by)
+
+    def latest(self, filter: Filter, *, limit: int = 1000) -> list[Execution]:
+        """The newest execution of each subject, newest first."""
+        return latest_of(self._matching(_by_time(filter)), limit)
+
+    def failures(self, filter: Filter, *, limit: int = 50) -> list[FailureGroup]:
+        """Executions that failed, grouped by error fingerprint, the latest group first."""
+        return failures_of(self._matching(_by_time(filter)), limit)
+
+    def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
+        """How many executions were removed, each in one atomic step."""
+        at, removed = self._clock.now(), 0
+        matching = self._matching(_by_time(filter))
+        while some := list(islice(matching, CHUNK)):
+            with self._answers(), self._client.pipeline(transaction=False) as pipeline:
+                for execution in some:
+                    mark = to_json((at, execution.status in OPEN)).decode() if keep_marks else ""
+                    keys = [*self._keys_of(execution), self._keys.deleted(execution.key)]
+                    argv = [execution.id, member(execution.key), mark, self._ttl_ms, CHANGES_KEPT]
+                    self._remove(keys=keys, args=argv, client=pipeline)
+                removed += sum(pipeline.execute())
+        return removed
+
+    def changes(self, after: int, *, limit: int = 1000) -> list[Change]:
+        """What changed after change number `after`; -1 asks for the newest alone."""
+        stream = self._keys.own("changes")
+        with self._answers():
+            if after < 0:
+                found = self._client.xrevrange(stream, count=1)
+            else:
+                found = self._client.xrange(stream, min=f"({after}-1", count=limit)
+        return [Change(int(number.split("-")[0]), *key_of(said["m"]), said["d"] == "1") for number, said in found]
+
+    def attend(self, origin: str, *, seconds: float) -> None:
+        """Note that the process `origin` is alive for this long; 0 signs it off."""
+        key = self._keys.own("process", origin)
+        with self._answers():
+            if seconds > 0:
+                self._client.set(key, "1", px=max(round(seconds * 1000), 1))
+            else:
+                self._client.delete(key)
+
+    def absent(self) -> list[str]:
+        """The origins that have open executions but are not noted alive."""
+        with self._answers():
+            origins = sorted(set(self._client.hvals(self._keys.own("open"))))
+            if not origins:
+                return []
+            alive = self._client.mget([self._keys.own("process", origin) for origin in origins])
+        return [origin for origin, noted in zip(origins, alive, strict=True) if noted is None]
+
+    def check(self) -> dict[str, str]:
+        """Facts about the server, with a warning where it may evict what it holds."""
+        with self._answers():
+            info: dict[str, Any] = self._client.info()
+            kept = self._client.zcard(self._keys.own("order"))
+        policy = str(info.get("maxmemory_policy", "unknown"))
+        facts = {
+            "store": "redis",
+            "version": f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
+            "executions": str(kept),
+            "memory": f"{info.get('used_memory', 0)} bytes",
+            "eviction": policy,
+            "append-only file": "on"
+            if info.get("aof_enabled")
+            else "off: what was written last is lost with the server",
+        }
+        if policy not in {"noeviction", "unknown"}:
+            facts["warning"] = f"maxmemory-policy is {policy}: under pressure the server drops records; set noeviction"
+        return facts
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._closed = True
+        self._client.close()
+
+    def _save_all(
+        self, pending: dict[Key, list[Event]], read: dict[Key, tuple[str, Execution | None]]
+    ) -> tuple[list[Key], dict[Key, list[Event]]]:
+        """The executions that were changed, and those that somebody else changed in between."""
+        with self._client.pipeline(transaction=True) as pipeline:
+            tried: list[Key] = []
+            for key, events in pending.items():
+                raw, old = read[key]
+                new = cast("Execution", reduce(fold, events, old))
+                if new != old:
+                    tried.append(key)
+                    self._save_one(pipeline, raw, old or new, new)
+            saves: list[int] = pipeline.execute() if tried else []
+        saved = [key for key, number in zip(tried, saves, strict=True) if number]
+        return saved, {key: pending[key] for key, number in zip(tried, saves, strict=True) if not number}
+
+    def _save_one(self, pipeline: Any, raw: str, old: Execution, execution: Execution) -> None:
+        key = execution.key
+        record = to_json(to_record(execution)).decode()
+        before = hashlib.sha1(raw.encode(), usedforsecurity=False).hexdigest() if raw else ""
+        origin = (execution.origin or "?") if execution.status in OPEN else ""
+        argv = [
+            before, record, self._ttl_ms, key.id, execution.created_at, self._limit, member(key), origin,
+            self._keys.record(key).removesuffix(key.id), SEPARATOR + key.kind + SEPARATOR + key.namespace, CHANGES_KEPT,
+        ]  # fmt: skip
+        self._save(keys=[*self._keys_of(execution), self._keys.index_of(old)], args=argv, client=pipeline)
+
+    def _keys_of(self, execution: Execution) -> list[str]:
+        own, key = self._keys.own, execution.key
+        return [
+            self._keys.record(key), self._keys.index_of(execution), own("order"), own("open"), own("places", key.id),
+            own("changes"), own("change"),
+        ]  # fmt: skip
+
+    def _read(self, keys: Sequence[Key]) -> dict[Key, tuple[str, Execution | None]]:
+        """The records of executions, as they are kept and as they are meant."""
+        found: list[str | None] = self._client.mget([self._keys.record(key) for key in keys]) if keys else []
+        return {key: (raw or "", self._execution(raw, key)) for key, raw in zip(keys, found, strict=True)}
+
+    def _execution(self, raw: str | None, key: Key) -> Execution | None:
+        if not raw:
+            return None
+        try:
+            return to_execution(_decode(raw), key.kind, at=1)
+        except (msgspec.MsgspecError, InvalidError) as error:
+            raise StoreError(f"the record {self._keys.record(key)} cannot be read: {error}", retry=False) from error
+
+    def _drop_deleted(self, pending: dict[Key, list[Event]]) -> int:
+        """How many events were about deleted executions; they are taken out."""
+        keys = list(pending)
+        ignored = 0
+        for key, mark in zip(keys, self._client.mget([self._keys.deleted(key) for key in keys]), strict=True):
+            if mark is None:
+                continue
+            at, was_open = msgspec.json.decode(mark, type=tuple[int, bool])
+            events = pending.pop(key)
+            newer = [] if was_open else [event for event in events if event.at > at]
+            ignored += len(events) - len(newer)
+            if newer:
+                pending[key] = newer
+        return ignored
+
+    def _matching(self, filter: Filter, after: Any = None) -> Iterator[Execution]:
+        """The executions the filter asks for, in its order, those after a position."""
+        key, upwards = sort_key(filter), filter.sort == "oldest"
+        for execution in self._candidates(filter, after):
+            if after is not None and (key(execution) <= after if upwards else key(execution) >= after):
+                continue
+            if matches(filter, execution, self._searched):
+                yield execution
+
+    def _candidates(self, filter: Filter, after: Any) -> Iterator[Execution]:
+        upwards = filter.sort == "oldest"
+        if filter.ids or (filter.subject and filter.kind is not None and filter.namespace is not None):
+            with self._answers():
+                found = [entry for _, entry in self._read(self._few(filter)).values() if entry is not None]
+            yield from sorted(found, key=sort_key(filter), reverse=not upwards)
+            return
+        for members in self._walk(filter, after):
+            with self._answers():
+                read = self._read([key_of(text) for text in members])
+                gone = [member(key) for key, (raw, _) in read.items() if not raw]
+                if gone:  # they outlived their records' time to live
+                    self._client.zrem(self._keys.own("order"), *gone)
+                    self._client.hdel(self._keys.own("open"), *gone)
+            yield from (entry for _, entry in read.values() if entry is not None)
+
+    def _few(self, filter: Filter) -> list[Key]:
+        """The executions of some ids, or of one subject."""
+        if filter.ids:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for id_ in filter.ids:
+                    pipeline.smembers(self._keys.own("places", id_))
+                found: Iterable[Iterable[str]] = pipeline.execute()
+            return [key_of(text) for members in found for text in members]
+        kind, namespace, subject = filter.kind or "", filter.namespace or "", filter.subject or ""
+        ids = self._client.lrange(self._keys.index(kind, namespace, subject), 0, -1)
+        return [Key(kind, namespace, id_) for id_ in dict.fromkeys(ids)]
+
+    def _walk(self, filter: Filter, after: Any) -> Iterator[list[str]]:
+        """Members by created_at in the filter's window, a chunk at a time, from a position on."""
+        low = "-inf" if filter.since is None else filter.since
+        high = "+inf" if filter.until is None else f"({filter.until}"
+        upwards = filter.sort == "oldest"
+        if after is not None:
+            low, high = (after[1], high) if upwards else (low, after[1])
+        walk = self._client.zrangebyscore if upwards else self._client.zrevrangebyscore
+        start, found = 0, list[tuple[str, float]]()
+        while start == 0 or len(found) == CHUNK:
+            with self._answers():
+                bounds = (low, high) if upwards else (high, low)
+                found = walk(self._keys.own("order"), *bounds, start=start, num=CHUNK, withscores=True)
+            if not found:
+                return
+            yield [text for text, _ in found]
+            # Go on at the last score, not at a growing offset: what is written meanwhile must not shift the rest.
+            last = round(found[-1][1])
+            same = sum(1 for _, score in found if round(score) == last)
+            start = start + CHUNK if same == len(found) else same
+            low, high = (last, high) if upwards else (low, last)
+
+    def _last_change(self) -> int:
+        with self._answers():
+            return int(self._client.get(self._keys.own("change")) or 0)
+
+    @contextmanager
+    def _answers(self) -> Generator[None]:
+        if self._closed:
+            raise StoreError("the store is closed", retry=False)
+        try:
+            yield
+        except ExeclogError:
+            raise
+        except self._errors as error:
+            raise StoreError(f"{self.url}: {type(error).__name__}: {error}", retry=True) from error
+
+
+def _by_time(filter: Filter) -> Filter:
+    return filter if filter.sort == "newest" else msgspec.structs.replace(filter, sort="newest")
+
+
+def _driver() -> Any:
+    try:
+        import redis
+    except ImportError as error:
+        raise MissingExtraError("redis", needed_for="the Redis store") from error
+    return redis
+
+
+def _script(name: str) -> str:
+    return files("execlog.store.redis").joinpath(f"{name}.lua").read_text("utf-8")
+
+
+def _without_secrets(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
