@@ -29,7 +29,7 @@ from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, Fa
 from execlog.store.layout import to_execution, to_record
 from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
 from execlog.store.preparing import prepare
-from execlog.store.redis.keys import SEPARATOR, Keys, key_of, member
+from execlog.store.redis.keys import JOB, SEPARATOR, Keys, key_of, member
 from execlog.store.scanning import failures_of, latest_of, stats_of
 
 CHANGES_KEPT = 100_000
@@ -288,7 +288,9 @@ class RedisStore:
                 for id_ in filter.ids:
                     pipeline.smembers(self._keys.own("places", id_))
                 found: Iterable[Iterable[str]] = pipeline.execute()
-            return [key_of(text) for members in found for text in members]
+            known = [key_of(text) for members in found for text in members]
+            # What another program wrote into a job's keys is in no place of ours.
+            return list(dict.fromkeys([*known, *(Key(JOB, "", id_) for id_ in filter.ids)]))
         kind, namespace, subject = filter.kind or "", filter.namespace or "", filter.subject or ""
         ids = self._client.lrange(self._keys.index(kind, namespace, subject), 0, -1)
         return [Key(kind, namespace, id_) for id_ in dict.fromkeys(ids)]

@@ -1,0 +1,166 @@
+"""Redis as a store: section A's keys to the letter, and what no crash, no writer and no eviction may break."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+import redis
+
+from execlog.core.errors import StoreError
+from execlog.core.filter import Filter
+from execlog.core.model import Error, Event, Item, Status
+from execlog.core.settings import Settings
+from execlog.store.base import WHOLE
+from execlog.store.opening import open_store
+from execlog.store.redis.store import RedisStore
+
+pytestmark = pytest.mark.valkey
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def client(empty_valkey_url):
+    with redis.Redis.from_url(empty_valkey_url, decode_responses=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(empty_valkey_url, tmp_path):
+    opened = RedisStore(empty_valkey_url, Settings(home=tmp_path))
+    yield opened
+    opened.close()
+
+
+def execution(number: int, *, kind: str = "job", subject: str = "daily", **fields) -> Event:
+    at = 1_700_000_000 * SECOND + number * SECOND
+    said = {"at": at, "status": Status.SUCCEEDED, "started_at": at, "ended_at": at + SECOND, "duration": 1.0}
+    return Event(id=f"exec-{number}", kind=kind, subject=subject, name=subject, **(said | fields))
+
+
+def test_a_job_is_kept_in_the_contracts_keys(store, client):
+    failed = Item(key="GOOGL", status=Status.FAILED, position=1, error=Error("Timeout", "Connection timeout after 30s"))
+    items = (Item(key="AAPL", status=Status.SUCCEEDED), failed)
+    store.apply([execution(1, status=Status.PARTIAL, items=items, actor="manual", metadata={"a": 1})])
+    record = json.loads(client.get("scheduler:execution_history:exec-1"))
+    assert set(record) == {
+        "execution_id",
+        "job_id",
+        "job_name",
+        "start_time",
+        "end_time",
+        "status",
+        "fetched_stocks",
+        "failed_stocks",
+        "errors",
+        "total_stocks",
+        "duration_seconds",
+        "triggered_by",
+        "metadata",
+    }
+    assert record["status"] == "partial_success"
+    assert record["errors"] == ["Failed to fetch GOOGL: Connection timeout after 30s"]
+    assert record["start_time"] == "2023-11-14T22:13:21"
+    assert client.type("scheduler:job_history_index:daily") == "list"
+    assert client.lrange("scheduler:job_history_index:daily", 0, -1) == ["exec-1"]
+    for key in ("scheduler:execution_history:exec-1", "scheduler:job_history_index:daily"):
+        assert 30 * 86_400 - 60 < client.ttl(key) <= 30 * 86_400
+    (found,) = store.find(Filter(), parts=WHOLE).entries
+    assert [(item.key, item.status) for item in found.items] == [("AAPL", "succeeded"), ("GOOGL", "failed")]
+    assert found.metadata == {"a": 1}
+
+
+def test_a_record_another_program_wrote_is_read(store, client):
+    record = {
+        "execution_id": "theirs",
+        "job_id": "daily",
+        "job_name": "Daily",
+        "start_time": "2025-10-29T10:00:00",
+        "end_time": "2025-10-29T10:05:30",
+        "status": "partial_success",
+        "fetched_stocks": ["AAPL"],
+        "failed_stocks": ["GOOGL"],
+        "errors": ["Failed to fetch GOOGL: Connection timeout"],
+        "total_stocks": 2,
+        "duration_seconds": 330.5,
+        "triggered_by": "schedule",
+        "metadata": {},
+    }
+    client.set("scheduler:execution_history:theirs", json.dumps(record))
+    client.lpush("scheduler:job_history_index:daily", "theirs")
+    (found,) = store.find(Filter(kind="job", namespace="", subject="daily"), parts=WHOLE).entries
+    assert (found.status, found.duration, [item.key for item in found.items]) == ("partial", 330.5, ["AAPL", "GOOGL"])
+    assert store.get("theirs") == found
+
+
+def test_an_index_keeps_the_newest_hundred_and_no_orphans(store, client):
+    store.apply([execution(number) for number in range(130)])
+    store.apply([execution(500), execution(-1)])
+    ids = client.lrange("scheduler:job_history_index:daily", 0, -1)
+    assert ids == ["exec-500", *(f"exec-{number}" for number in range(129, 30, -1))]
+    kept = {key.rpartition(":")[2] for key in client.scan_iter("scheduler:execution_history:*")}
+    assert kept == set(ids)
+    assert store.count(Filter()) == 100
+
+
+def test_saving_again_is_an_update_wherever_it_stands(store, client):
+    store.apply([execution(1), execution(2), execution(3)])
+    store.apply([execution(2, at=1_800_000_000 * SECOND, rows=7)])
+    assert client.lrange("scheduler:job_history_index:daily", 0, -1) == ["exec-3", "exec-2", "exec-1"]
+    assert store.get("exec-2").rows == 7
+
+
+def test_a_deleted_execution_leaves_no_trace_and_stays_deleted(store, client):
+    store.apply([execution(1, status=Status.RUNNING, ended_at=None, duration=None), execution(2)])
+    assert store.delete(Filter(ids=("exec-1",))) == 1
+    assert store.apply([execution(1)]).ignored == 1
+    assert client.lrange("scheduler:job_history_index:daily", 0, -1) == ["exec-2"]
+    assert client.exists("scheduler:execution_history:exec-1") == 0
+    assert client.hlen("execlog:open") == 0
+
+
+def test_writers_side_by_side_lose_nothing(store, empty_valkey_url, tmp_path):
+    def write(writer: int) -> None:
+        own = RedisStore(empty_valkey_url, Settings(home=tmp_path))
+        for number in range(20):
+            item = Item(key=f"{writer}-{number}", status=Status.SUCCEEDED, position=writer * 20 + number)
+            own.apply([Event(id="shared", kind="job", at=writer * 100 + number + 1, subject="daily", items=(item,))])
+        own.close()
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.get("shared").counts.succeeded == 80
+
+
+def test_what_outlived_its_time_is_forgotten_by_lists(store, client):
+    store.apply([execution(1), execution(2)])
+    client.delete("scheduler:execution_history:exec-1")
+    assert [entry.id for entry in store.find(Filter()).entries] == ["exec-2"]
+    assert client.zcard("execlog:order") == 1
+
+
+def test_other_kinds_have_the_same_scheme(store, client):
+    store.apply([execution(1, kind="query", subject="kdb"), execution(2, kind="workflow", namespace="p1")])
+    assert client.lrange("execlog:history_index:query::kdb", 0, -1) == ["exec-1"]
+    assert client.exists("execlog:execution_history:workflow:p1:exec-2") == 1
+    assert [entry.kind for entry in store.find(Filter()).entries] == ["workflow", "query"]
+
+
+def test_an_eviction_policy_that_loses_records_is_warned_of(store, client):
+    assert "warning" not in store.check()
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert "noeviction" in store.check()["warning"]
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_server_that_is_not_there_is_a_clear_error(free_port, tmp_path):
+    with pytest.raises(StoreError, match=r"redis://127\.0\.0\.1") as caught:
+        open_store(f"redis://:hunter2@127.0.0.1:{free_port}/0", Settings(home=tmp_path))
+    assert caught.value.retry
+    assert "hunter2" not in str(caught.value)
