@@ -6,7 +6,6 @@ import atexit
 import hashlib
 import logging
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from msgspec.structs import replace
+
 from execlog.core.clock import Clock, SystemClock
 from execlog.core.errors import StoreError
-from execlog.core.filter import Filter
-from execlog.core.model import OPEN, Event
+from execlog.core.model import Event
 from execlog.core.settings import Settings, load
 from execlog.recorder.compose import event_of
 from execlog.recorder.context import surroundings
@@ -44,12 +44,11 @@ class Ledger:
     """A history: what is recorded into it, and what can be asked of it.
 
     Thread-safe. The journal and the store are opened when they are first needed, and again in a forked child. Use it
-    as a
-    context manager or `close` it; at the interpreter's exit that happens by itself.
+    as a context manager or `close` it; at the interpreter's exit that happens by itself.
     """
 
     def __init__(self, settings: Settings, *, drains_home: bool = False, clock: Clock | None = None) -> None:
-        self.settings = settings
+        self.settings = settings = replace(settings, store=_absolute(settings.store_url))
         self.clock: Clock = clock or SystemClock()
         self.feed = Feed()
         self.root = settings.home / "journal" / _slug(settings.store_url)
@@ -161,22 +160,27 @@ class Ledger:
 
     def drain_dead(self) -> int:
         """How many records of dead processes went into the store now; what they left open becomes `crashed`."""
-        if self._pump.home.served_by_another():
+        home = self._pump.home
+        if home.served_by_another() or all(home.is_alive(folder) for folder in home.journals()):
             return 0
-        own = self.recorder.folder
-        return Home(self.root, self.clock.now).visit(self.store, self.settings.drain_batch, own=own, everyone=False)
+        visitor = Home(self.root, self.clock.now)
+        try:
+            return visitor.visit(self.store, self.settings.drain_batch, own=self.recorder.folder, everyone=False)
+        finally:
+            visitor.release()
 
     def stats(self) -> RecorderStats:
         """What became of the records of this process."""
-        recorder, journal = self.recorder, self.recorder.journal
+        recorder, journal, cursor = self.recorder, self.recorder.journal, self._pump.cursor
         accepted = journal.accepted if journal is not None else 0
-        stored = min(self._pump.stored(), accepted)
+        settled = min(cursor.stored + cursor.aside, accepted)
         return RecorderStats(
             accepted=accepted,
-            stored=stored,
-            pending=accepted - stored,
+            stored=settled - cursor.aside,
+            aside=cursor.aside,
+            pending=accepted - settled,
             dropped=journal.dropped if journal is not None else {},
-            damaged=self._pump.damaged(),
+            damaged=cursor.damaged,
             journal_bytes=journal.size() if journal is not None else 0,
             mended=dict(recorder.mended),
             refused=dict(recorder.refused),
@@ -190,25 +194,43 @@ class Ledger:
     def close(self, timeout: float | None = None) -> None:
         """Flush for at most `timeout` seconds (default: the setting close_timeout), then stop.
 
-        What is left stays in the journal, and is adopted by the next process here.
+        What is left stays in the journal, and is adopted by the next process here. What other threads record from now
+        on goes to a journal of its own, which is adopted too.
         """
         with self._lock:
             if self._closing:
                 return
             self._closing = True
-        journal, origin = self.recorder.journal, self.recorder.origin
-        wait = self.settings.close_timeout if timeout is None else timeout
-        self._pump.flush(wait)
-        self.recorder.detach()
-        flushed = self._pump.flush(wait)  # what came in meanwhile
-        self._pump.stop(wait)
+        deadline = time.monotonic() + (self.settings.close_timeout if timeout is None else timeout)
+        drained = self._pump.will_drain()
+        if drained:
+            self._pump.flush(deadline - time.monotonic())
+        still_open, journal = bool(self.recorder.open), self.recorder.detach()
         if journal is not None:
-            journal.close(remove=flushed and not self._left_open(origin))
+            end = journal.seal()
+            drained = drained and self._pump.flush(deadline - time.monotonic(), end)
+        self._finish(journal if drained and not still_open else None, max(deadline - time.monotonic(), 0.1))
+        if journal is not None:
+            journal.close(remove=False)
         with self._lock:
             self._closed = True
             if self._store is not None:
                 self._store.close()
         _open_ledgers.discard(self)
+
+    def _finish(self, done: Journal | None, timeout: float) -> None:
+        """Stop the drain; take away a journal of which nothing is left to be stored or judged."""
+        pump = self._pump
+        cursor = pump.cursor
+        pump.stop(timeout)
+        try:
+            if done is not None:
+                pump.home.retire(done.folder, cursor)
+                pump.sign_off(lambda: self.store)
+            if self.settings.drain == "thread" and pump.last_error is None and self.root.is_dir():
+                self.drain_dead()
+        except (OSError, StoreError) as error:
+            log.warning("execlog: closing left something to the next process: %s", error)
 
     def __enter__(self) -> Self:
         return self
@@ -216,27 +238,24 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _left_open(self, origin: str) -> bool:
-        """Whether executions of this process are still open: then the journal stays, its adopter calls them crashed."""
-        try:
-            return bool(self.store.find(Filter(origin=origin, statuses=tuple(OPEN)), limit=1).entries)
-        except StoreError:
-            return True
-
     def _new_pump(self) -> Pump:
         home = Home(self.root, self.clock.now)
-        return Pump(self.settings, home, lambda: self.store, self._publish, own=lambda: self.recorder.folder)
+        return Pump(
+            self.settings,
+            home,
+            lambda: self.store,
+            self.feed.publish,
+            own=lambda: self.recorder.folder,
+            call_drainer=lambda: start_drainer(self.settings),
+        )
 
     def _begun(self, journal: Journal) -> None:
-        if self.settings.drain == "process":
-            start_drainer(self.settings)
-        if not self._closing:
+        if self._closing:
+            return
+        try:
             self._pump.start(journal)
-
-    def _publish(self, store: Store) -> None:
-        newest = store.changes(-1, limit=1) if store.capabilities.changes else []
-        if newest:
-            self.feed.publish(newest[-1].number)
+        except RuntimeError as error:  # too late for threads, at the interpreter's exit: the journal is adopted later
+            log.debug("execlog: the drain cannot start: %s", error)
 
     def _forked(self) -> None:
         self._lock = threading.RLock()
@@ -244,6 +263,7 @@ class Ledger:
             _carried_over.append(self._store)
             self._store = None
         self._drains_home = False
+        self.feed = Feed()
         self.recorder.forget()
         self._pump = self._new_pump()
 
@@ -255,13 +275,10 @@ def start_drainer(settings: Settings) -> None:
         "EXECLOG_STORE": settings.store_url,
         "EXECLOG_DRAIN": "thread",
     }
-    subprocess.Popen(
-        [sys.executable, "-m", "execlog.ledger"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
+    command = [sys.executable, "-m", "execlog.ledger"]
+    started = os.posix_spawn(sys.executable, command, environment, file_actions=quiet, setsid=True)
+    threading.Thread(target=os.waitpid, args=(started, 0), name="execlog-drainer", daemon=True).start()
 
 
 def drain_home(idle_seconds: float = 2.0) -> None:
@@ -274,6 +291,12 @@ def drain_home(idle_seconds: float = 2.0) -> None:
             quiet_since = time.monotonic()
         time.sleep(0.2)
     ledger.close()
+
+
+def _absolute(url: str) -> str:
+    """The URL of a store in a file, wherever this process or another moves to; any other URL as it is."""
+    scheme, _, path = url.partition(":///")
+    return f"{scheme}:///{os.path.realpath(path)}" if scheme in {"sqlite", "file", "files"} and path else url
 
 
 def _slug(url: str) -> str:

@@ -10,20 +10,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from execlog.core import codec
-from execlog.core.errors import CodecError, InvalidError, JournalError
+from execlog.core.errors import CodecError, InvalidError, JournalError, StoreError
 from execlog.core.model import Event
 from execlog.recorder import segment
-from execlog.recorder.journal import Cursor, Owner, read_cursor, read_owner, write_cursor
 from execlog.recorder.lock import FileLock
-from execlog.recorder.segment import FIRST, Frame, Reader
+from execlog.recorder.segment import FIRST, Frame, Reader, Scan
+from execlog.recorder.sidecar import Cursor, Owner, read_cursor, read_owner, write_cursor
 from execlog.store.base import Store
 
 log = logging.getLogger("execlog")
+_LOW = 0xFFFFFFFF
+Pairs = Sequence[tuple[Frame, Event]]
 
 
 class JournalDrain:
@@ -33,6 +36,7 @@ class JournalDrain:
         self.folder = folder
         self.owner: Owner | None = read_owner(folder)
         self.cursor = read_cursor(folder)
+        self.last_change = 0
         self._lock = FileLock(folder / "drain")
         self._reader: Reader | None = None
 
@@ -40,146 +44,169 @@ class JournalDrain:
         """Whether this journal is ours to drain; picks up where the drain before left off."""
         if self._lock.held:
             return True
-        if not self._lock.acquire():
+        if not self.folder.is_dir() or not self._lock.acquire():
             return False
+        self._close_reader()
         self.cursor = read_cursor(self.folder)
         return True
 
     def release(self) -> None:
         """Let somebody else drain this journal."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self._close_reader()
         self._lock.release()
 
     def step(self, store: Store, limit: int, *, dead: bool = False) -> int:
-        """How many records went into the store, at most `limit`; 0 when there is nothing more (yet).
+        """How many records were taken from the journal, at most `limit`; 0 when there is nothing more (yet).
 
         `dead` says that the writer is gone, so that what is unfinished stays unfinished. Raises StoreError; nothing
         is lost then.
         """
-        taken = 0
         while True:
-            reader, sealed = self._open(dead=dead)
+            numbers = [number for number in segment.numbers(self.folder) if number >= self.cursor.number]
+            if not numbers:
+                return 0
+            later = [number for number in numbers[1:] if segment.is_begun(segment.path_of(self.folder, number))]
+            sealed = dead or bool(later)
+            reader = self._open(numbers[0], sealed=sealed)
             if reader is None:
-                return taken
+                if not sealed:
+                    return 0
+                self._drop(numbers[0])
+                continue
             scan = reader.scan(self.cursor.offset, limit, sealed=sealed)
-            events = self._decode(scan.frames)
-            if events:
-                store.apply(events)
-            taken += len(scan.frames)
-            self._advance(scan, reader.number)
-            if scan.frames or not sealed or scan.end < reader.size:
-                return taken
-            if not self._next_segment(reader, dead=dead):
-                return taken
+            if scan.end > self.cursor.offset:
+                self._take(store, reader, scan)
+            if scan.frames:
+                return len(scan.frames)
+            if not sealed:
+                return 0
+            self._drop(reader.number)
 
-    def is_empty(self) -> bool:
-        """Whether every segment was drained and dropped, or holds nothing beyond the cursor."""
-        numbers = segment.numbers(self.folder)
-        return not numbers or (len(numbers) == 1 and self.cursor.number == numbers[0] and self._reader is not None)
-
-    def _open(self, *, dead: bool) -> tuple[Reader | None, bool]:
-        numbers = segment.numbers(self.folder) if self._reader is None or self._is_last_known() else self._numbers
-        self._numbers = numbers
-        numbers = [number for number in numbers if number >= self.cursor.number]
-        if not numbers:
-            return None, False
-        if self._reader is None or self._reader.number != numbers[0]:
+    def _open(self, number: int, *, sealed: bool) -> Reader | None:
+        """The reader of this segment; None for one that is none: when it is sealed, it is kept aside."""
+        if self.cursor.number != number:
+            self.cursor = replace(self.cursor, number=number, offset=FIRST)
+        if self._reader is None or self._reader.number != number:
             self._close_reader()
+            path = segment.path_of(self.folder, number)
             try:
-                self._reader = Reader(segment.path_of(self.folder, numbers[0]))
-            except (JournalError, OSError) as error:
-                return self._unreadable(numbers, error, dead=dead)
-            if self.cursor.number != numbers[0]:
-                self.cursor = msgspec.structs.replace(self.cursor, number=numbers[0], offset=FIRST)
-        return self._reader, dead or len(numbers) > 1
+                self._reader = Reader(path)
+            except FileNotFoundError:
+                return None
+            except JournalError as error:
+                if not sealed:
+                    return None
+                data = path.read_bytes().rstrip(b"\0")
+                if data:  # an empty one is what an interrupt left of its making
+                    log.error("execlog: a segment is kept aside: %s", error)  # noqa: TRY400 - one line says it
+                    self._keep("damaged", number, 0, data)
+                    self.cursor = replace(self.cursor, damaged=self.cursor.damaged + len(data))
+                return None
+            if self.cursor.sequence == 0 and self._reader.first:
+                # The cursor was lost. A segment is dropped only when the store has it.
+                self.cursor = replace(self.cursor, stored=self._reader.first, sequence=self._reader.first)
+        return self._reader
 
-    _numbers: list[int] = []  # noqa: RUF012 - replaced, never changed
-
-    def _is_last_known(self) -> bool:
-        return self._reader is not None and bool(self._numbers) and self._reader.number == self._numbers[-1]
-
-    def _unreadable(self, numbers: list[int], error: Exception, *, dead: bool) -> tuple[None, bool]:
-        """Nothing to read: the segment is still being made, or its header is damaged, and then it is kept aside."""
-        if dead or len(numbers) > 1:
-            path = segment.path_of(self.folder, numbers[0])
-            log.error("execlog: segment %s is kept aside: %s", path, error)
-            size = path.stat().st_size if path.exists() else 0
-            self._set_aside(path)
-            self.cursor = msgspec.structs.replace(
-                self.cursor, number=numbers[0] + 1, offset=FIRST, damaged=self.cursor.damaged + size
-            )
-            write_cursor(self.folder, self.cursor)
-        return None, False
-
-    def _decode(self, frames: Sequence[Frame]) -> list[Event]:
-        events: list[Event] = []
-        for frame in frames:
+    def _take(self, store: Store, reader: Reader, scan: Scan) -> None:
+        if reader.first is None and self.cursor.offset == FIRST:
+            scan.damaged.insert(0, (0, FIRST))
+        for start, end in scan.damaged:
+            log.error("execlog: %d damaged bytes of %s are kept aside", end - start, reader.path)
+            self._keep("damaged", reader.number, start, reader.piece(start, end))
+        pairs: list[tuple[Frame, Event]] = []
+        for frame in scan.frames:
             try:
-                events.append(decode(frame))
+                pairs.append((frame, decode(frame)))
             except (CodecError, InvalidError) as error:
                 log.error("execlog: a record is kept aside: %s", error)  # noqa: TRY400 - one line says it
-                self._keep_aside(frame)
-        return events
+                self._keep("records", reader.number, frame.start, reader.piece(frame.start, frame.end))
+        stored = self._apply(store, reader, pairs) if pairs else 0
+        self._advance(reader, scan, stored)
 
-    def _advance(self, scan: segment.Scan, number: int) -> None:
-        if scan.end == self.cursor.offset:
-            return
-        if scan.damaged:
-            self._keep_damage(number, self.cursor.offset, scan.end)
-        before, sequence = self.cursor, self.cursor.sequence
-        lost = 0
+    def _apply(self, store: Store, reader: Reader, pairs: Pairs) -> int:
+        """How many of these the store has now. Those that no store code can take are kept aside.
+
+        Raises whatever applying raises when it fails for all of them: then it is not a record's fault.
+        """
+        try:
+            applied = store.apply([event for _, event in pairs])
+        except StoreError:
+            raise
+        except Exception:
+            taken = self._apply_halves(store, reader, pairs)
+            if not taken:
+                raise
+            return taken
+        self.last_change = max(self.last_change, applied.last_change)
+        return len(pairs) - applied.quarantined
+
+    def _apply_halves(self, store: Store, reader: Reader, pairs: Pairs) -> int:
+        if len(pairs) == 1:
+            return 0
+        middle = len(pairs) // 2
+        taken = 0
+        failed: list[tuple[Pairs, Exception]] = []
+        for half in (pairs[:middle], pairs[middle:]):
+            try:
+                taken += self._apply(store, reader, half)
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - any bug of the store's, and one record must not stop all others
+                failed.append((half, error))
+        if taken:
+            for half, error in failed:
+                log.error("execlog: %d records are kept aside: %r", len(half), error)
+                for frame, _ in half:
+                    self._keep("records", reader.number, frame.start, reader.piece(frame.start, frame.end))
+        return taken
+
+    def _advance(self, reader: Reader, scan: Scan, stored: int) -> None:
+        before = self.cursor
+        lost, sequence = 0, before.sequence
         for frame in scan.frames:
-            lost += max(frame.sequence - sequence - 1, 0)
-            sequence = max(frame.sequence, sequence)
+            absolute = sequence + (frame.number - sequence & _LOW)
+            if absolute - sequence < _LOW // 2:
+                lost += absolute - sequence
+                sequence = absolute + 1
         self.cursor = Cursor(
-            number,
-            scan.end,
-            before.stored + len(scan.frames),
-            before.damaged + scan.damaged,
-            before.lost + lost,
-            sequence,
+            number=reader.number,
+            offset=scan.end,
+            stored=before.stored + stored,
+            aside=before.aside + len(scan.frames) - stored,
+            damaged=before.damaged + sum(end - start for start, end in scan.damaged),
+            lost=before.lost + lost,
+            sequence=sequence,
         )
         write_cursor(self.folder, self.cursor)
 
-    def _next_segment(self, reader: Reader, *, dead: bool) -> bool:
-        """Whether there is a further segment; the drained one is dropped (kept while it may be the writer's last)."""
-        later = [number for number in segment.numbers(self.folder) if number > reader.number]
-        if not later and not dead:
-            return False
+    def _drop(self, number: int) -> None:
+        """Remove a segment that is done; the cursor first points behind it."""
         self._close_reader()
-        segment.path_of(self.folder, reader.number).unlink(missing_ok=True)
-        self.cursor = msgspec.structs.replace(self.cursor, number=reader.number + 1, offset=FIRST)
+        self.cursor = replace(self.cursor, number=number + 1, offset=FIRST)
         write_cursor(self.folder, self.cursor)
-        self._numbers = later
-        return bool(later)
+        segment.path_of(self.folder, number).unlink(missing_ok=True)
 
     def _close_reader(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
-    @property
-    def _aside(self) -> Path:
-        return self.folder.parent.parent / "quarantine"
+    def _keep(self, what: str, number: int, offset: int, data: bytes) -> None:
+        """Keep bytes aside, at their own place in a file of their segment's size: keeping them twice changes nothing.
 
-    def _keep_aside(self, frame: Frame) -> None:
-        self._aside.mkdir(exist_ok=True, mode=0o700)
-        with (self._aside / f"{self.folder.name}-v{frame.version}.records").open("ab") as file:
-            file.write(len(frame.payload).to_bytes(4, "little") + frame.payload)
+        `.records` files are segments that a version which knows the records can read.
+        """
+        folder = quarantine_of(self.folder.parent)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / f"{self.folder.name}-{number:08d}.{what}"
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.seek(offset)
+            file.write(data)
 
-    def _keep_damage(self, number: int, start: int, end: int) -> None:
-        self._aside.mkdir(exist_ok=True, mode=0o700)
-        with segment.path_of(self.folder, number).open("rb") as source:
-            source.seek(start)
-            data = source.read(end - start).rstrip(b"\0")
-        (self._aside / f"{self.folder.name}-{number:08d}-{start}.damaged").write_bytes(data)
 
-    def _set_aside(self, path: Path) -> None:
-        self._aside.mkdir(exist_ok=True, mode=0o700)
-        if path.exists():
-            path.rename(self._aside / f"{self.folder.name}-{path.name}")
+def quarantine_of(root: Path) -> Path:
+    """Where the journals under `root` keep what no store could take."""
+    return root.parent.parent / "quarantine"
 
 
 def decode(frame: Frame) -> Event:
@@ -188,30 +215,30 @@ def decode(frame: Frame) -> Event:
     Raises CodecError for an unknown version or bytes that are no event at all.
     """
     if frame.version != codec.VERSION:
-        message = f"record of version {frame.version}: this code reads {codec.VERSION}"
-        raise CodecError(message)
+        raise CodecError(f"record of version {frame.version}: this code reads {codec.VERSION}")
     try:
-        return _decode(frame.payload)
-    except msgspec.ValidationError:
-        return _salvage(frame.payload)
-    except msgspec.MsgspecError as error:
-        message = f"not an event: {error}"
-        raise CodecError(message) from error
+        try:
+            return _decode(frame.payload)
+        except msgspec.ValidationError:
+            return _salvage(frame.payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CodecError(f"not an event: {error}") from error
 
 
 _decode = msgspec.msgpack.Decoder(Event).decode
 
 
 def _salvage(payload: bytes) -> Event:
-    values: list[Any] = msgspec.msgpack.decode(payload)
+    values: Any = msgspec.msgpack.decode(payload)
+    if not isinstance(values, list):
+        raise CodecError("not an event: no array")
     fields: dict[str, Any] = {}
-    for field, value in zip(msgspec.structs.fields(Event), values, strict=False):
+    for field, value in zip(msgspec.structs.fields(Event), cast("list[Any]", values), strict=False):
         try:
             fields[field.name] = codec.convert(value, field.type)
         except InvalidError as error:
             log.warning("execlog: field %s of a record was left out: %s", field.name, error)
     missing = {"id", "kind", "at"} - fields.keys()
     if missing:
-        message = f"a record without {', '.join(sorted(missing))}"
-        raise CodecError(message)
+        raise CodecError(f"a record without {', '.join(sorted(missing))}")
     return Event(**fields)

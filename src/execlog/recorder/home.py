@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from execlog.core.filter import Filter
-from execlog.core.model import OPEN, Error, Event, Execution, Item, Status
-from execlog.recorder import journal
+from execlog.recorder.crash import mark_crashed
 from execlog.recorder.drain import JournalDrain
+from execlog.recorder.journal import remove_folder
 from execlog.recorder.lock import FileLock, holder
-from execlog.store.base import WHOLE, Store
+from execlog.recorder.presence import Presence
+from execlog.recorder.sidecar import Cursor, read_drops, total, write_durably
+from execlog.store.base import Store
 
 log = logging.getLogger("execlog")
 SERVER = "server.lock"
-_YOUNG_SECONDS = 5.0
+_LOSSES = ".losses"
+_STALE_SECONDS = 3600.0
+_VISIT_SECONDS = 1.0
 
 
 class Losses(Struct, frozen=True):
-    """What journals that are gone did not bring into the store: records shed (by worth) or lost, damaged bytes."""
+    """What journals that are gone did not bring into the store.
+
+    shed (by worth) and lost are records, damaged is bytes; aside are records kept in the quarantine.
+    """
 
     shed: tuple[int, int, int] = (0, 0, 0)
+    aside: int = 0
     damaged: int = 0
     lost: int = 0
 
@@ -38,6 +46,8 @@ class Home:
         self._now = now
         self._server = FileLock(root / SERVER)
         self._drains: dict[Path, JournalDrain] = {}
+        self.presence = Presence(wanted=False)
+        self.last_change = 0
 
     def serve(self) -> bool:
         """Whether this process now is the one that empties every journal here."""
@@ -55,32 +65,50 @@ class Home:
 
     def journals(self) -> list[Path]:
         """The folders of all journals here, oldest first."""
-        return sorted(entry for entry in self.root.iterdir() if entry.is_dir()) if self.root.is_dir() else []
+        return [folder for folder in self._folders() if not folder.name.startswith(".")]
 
     def is_alive(self, folder: Path) -> bool:
-        """Whether a journal's writer lives; a stopped or slow one does. A journal still being made counts as alive."""
-        if holder(folder / "alive") is not None:
-            return True
-        return not (folder / "process.json").exists() and self._now() / 1e6 - _mtime(folder) < _YOUNG_SECONDS
+        """Whether a journal's writer lives; a stopped or slow one does."""
+        return holder(folder / "alive") is not None
 
-    def visit(self, store: Store, limit: int, *, own: Path | None, everyone: bool) -> int:
+    def visit(
+        self, store: Store, limit: int, *, own: Path | None, everyone: bool, seconds: float = _VISIT_SECONDS
+    ) -> int:
         """How many records went into the store: of dead processes, and with `everyone` of living ones too.
 
-        The executions a dead process left open become `crashed`, and its journal is removed. Raises StoreError.
+        The executions a dead process left open become `crashed`, and its journal is removed. A large journal is left
+        half done after about `seconds`, to be taken up again. Raises StoreError.
         """
-        taken = 0
+        taken, until = 0, time.monotonic() + seconds
         folders = self.journals()
         for gone in self._drains.keys() - set(folders):
             self._drains.pop(gone).release()
         for folder in folders:
             if folder == own:
                 continue
-            dead = not self.is_alive(folder)
-            if dead:
-                taken += self._adopt(folder, store, limit)
-            elif everyone:
-                taken += self._drain_living(folder, store, limit)
+            try:
+                if not self.is_alive(folder):
+                    taken += self._adopt(folder, store, limit, until)
+                elif everyone:
+                    taken += self._drain_living(folder, store, limit)
+            except OSError as error:  # what is wrong with one must not keep the others waiting
+                log.error("execlog: journal %s cannot be read: %s", folder, error)  # noqa: TRY400
         return taken
+
+    def judge(self, store: Store) -> None:
+        """Call crashed what processes elsewhere left open whose heartbeat has stopped. Raises StoreError."""
+        for origin in self.presence.absent(store):
+            if (self.root / origin.rpartition(":")[2]).exists():
+                continue  # one of ours: its lock says it better
+            mark_crashed(store, origin, "it has not been heard of", now=self._now(), seen_at=0)
+            self.presence.leave(store, origin)
+
+    def sweep(self) -> None:
+        """Remove what is left of journals whose process died while it made or removed them."""
+        for folder in self._folders():
+            half_made = folder.name.startswith(".new-") and not self.is_alive(folder)
+            if folder.name.startswith(".gone-") or (half_made and self._now() / 1e6 - _mtime(folder) > _STALE_SECONDS):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def release(self) -> None:
         """Give back every lock."""
@@ -91,104 +119,80 @@ class Home:
 
     def losses(self) -> Losses:
         """What journals that are gone lost, in all."""
-        try:
-            return msgspec.json.decode((self.root / "losses.json").read_bytes(), type=Losses)
-        except (OSError, msgspec.MsgspecError):
-            return Losses()
+        known = [_read_losses(file) for file in (self.root / _LOSSES).glob("*.json")]
+        return Losses(
+            total([each.shed for each in known]),
+            sum(each.aside for each in known),
+            sum(each.damaged for each in known),
+            sum(each.lost for each in known),
+        )
+
+    def retire(self, folder: Path, cursor: Cursor) -> None:
+        """Remove a journal that the store has everything of, once what it lost is noted; noting twice counts once."""
+        losses = Losses(read_drops(folder), cursor.aside, cursor.damaged, cursor.lost)
+        if losses != Losses():
+            notes = self.root / _LOSSES
+            notes.mkdir(exist_ok=True, mode=0o700)
+            write_durably(notes / f"{folder.name}.json", msgspec.json.encode(losses))
+        remove_folder(folder)
 
     def _drain_living(self, folder: Path, store: Store, limit: int) -> int:
         drain = self._drains.get(folder)
         if drain is None:
             drain = self._drains[folder] = JournalDrain(folder)
         try:
-            return drain.step(store, limit) if drain.claim() else 0
+            if not drain.claim():
+                return 0
+            if drain.owner is not None:
+                self.presence.attend(store, drain.owner.origin)
+            return self._step(drain, store, limit, dead=False)
         except FileNotFoundError:
             if folder.exists():
                 raise
             return 0  # its owner finished, found everything stored, and took it away
 
-    def _adopt(self, folder: Path, store: Store, limit: int) -> int:
+    def _adopt(self, folder: Path, store: Store, limit: int, until: float) -> int:
         drain = self._drains.pop(folder, None) or JournalDrain(folder)
-        if not drain.claim():
-            return 0
         taken = 0
         try:
-            while step := drain.step(store, limit, dead=True):
+            if not drain.claim() or self.is_alive(folder):
+                return 0
+            while step := self._step(drain, store, limit, dead=True):
                 taken += step
-            owner = drain.owner or journal.read_owner(folder)
+                if time.monotonic() > until:
+                    return taken
+            owner = drain.owner
             if owner is not None:
-                seen_at = int(_mtime(folder / "alive") * 1e6) or self._now()
-                mark_crashed(
-                    store,
-                    owner.origin,
-                    now=self._now(),
-                    seen_at=seen_at,
-                    process=f"process {owner.pid} on {owner.host}",
-                )
-            self._note_losses(folder, drain.cursor)
-            shutil.rmtree(folder, ignore_errors=True)
+                seen_at = int(_mtime(folder / "alive") * 1e6)
+                process = f"process {owner.pid} on {owner.host}"
+                mark_crashed(store, owner.origin, process, now=self._now(), seen_at=seen_at)
+                self.presence.leave(store, owner.origin)
+            self.retire(folder, drain.cursor)
+        except FileNotFoundError:
+            if folder.exists():
+                raise
         finally:
             drain.release()
         return taken
 
-    def _note_losses(self, folder: Path, cursor: journal.Cursor) -> None:
-        shed = journal.read_drops(folder)
-        if not (any(shed) or cursor.damaged or cursor.lost):
-            return
-        before = self.losses()
-        after = Losses(
-            (before.shed[0] + shed[0], before.shed[1] + shed[1], before.shed[2] + shed[2]),
-            before.damaged + cursor.damaged,
-            before.lost + cursor.lost,
-        )
-        journal.write_durably(self.root / "losses.json", msgspec.json.encode(after))
+    def _step(self, drain: JournalDrain, store: Store, limit: int, *, dead: bool) -> int:
+        taken = drain.step(store, limit, dead=dead)
+        self.last_change = max(self.last_change, drain.last_change)
+        return taken
+
+    def _folders(self) -> list[Path]:
+        try:
+            return sorted(entry for entry in self.root.iterdir() if entry.is_dir())
+        except FileNotFoundError:
+            return []
 
 
-def mark_crashed(store: Store, origin: str, *, now: int, seen_at: int, process: str) -> int:
-    """How many open executions of a process that is gone became `crashed`, their open items too.
-
-    They ended when the process was last seen. A real outcome that turns up later wins (`core.fold`).
-    """
-    error = Error("Crashed", f"the process that ran it is gone ({process})")
-    marked = 0
-    for execution in open_executions(store, origin):
-        ended = max(seen_at, execution.started_at or execution.created_at)
-        store.apply([crash_of(execution, error, at=max(now, execution.at + 1), ended_at=min(ended, now))])
-        marked += 1
-    return marked
-
-
-def open_executions(store: Store, origin: str) -> Iterator[Execution]:
-    """Every open execution of a process, whole."""
-    question = Filter(origin=origin, statuses=tuple(OPEN))
-    cursor = None
-    while True:
-        page = store.find(question, limit=200, cursor=cursor, parts=WHOLE)
-        yield from page.entries
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-
-
-def crash_of(execution: Execution, error: Error, *, at: int, ended_at: int) -> Event:
-    """The event that says that an execution crashed."""
-    started = execution.started_at
-    return Event(
-        id=execution.id,
-        kind=execution.kind,
-        namespace=execution.namespace,
-        at=at,
-        status=Status.CRASHED,
-        ended_at=ended_at,
-        duration=None if started is None else max(ended_at - started, 0) / 1e6,
-        error=error,
-        output=execution.output,
-        items=tuple(_crashed(item, error, at, ended_at) for item in execution.items if item.status in OPEN),
-    )
-
-
-def _crashed(item: Item, error: Error, at: int, ended_at: int) -> Item:
-    return msgspec.structs.replace(item, status=Status.CRASHED, at=at, ended_at=ended_at, error=error)
+def _read_losses(file: Path) -> Losses:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Losses)
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("execlog: %s cannot be read: %s", file, error)
+        return Losses()
 
 
 def _mtime(path: Path) -> float:

@@ -1,44 +1,51 @@
 """The journal: a record is safe the moment `append` returns, for a killed process leaves its mapped pages behind.
 
-One folder per process and recorder, under `{home}/journal/`:
+One folder per process and recorder, under `{home}/journal/{store}/`:
 
-    00000001.seg …   the segments (`segment`)
+    00000001.seg …   the segments (`segment`); the highest may be made ahead of need, and is not begun then
     alive            locked by the writer for as long as it lives; its time is when the writer was last seen
     drain            locked by whoever empties the journal, the writer itself or a server
     process.json     who writes here: origin, process id, host, boot id
     cursor           up to where the store has everything; losing it only means replay
-    drops            how many records were shed because the journal was full, by class
+    drops            how many records were shed because the journal was full, by worth
+
+A folder whose name begins with a dot is one being made or removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import mmap
 import os
 import shutil
-import struct
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
-from execlog.core.codec import VERSION
 from execlog.core.errors import JournalError
 from execlog.recorder import segment
 from execlog.recorder.lock import FileLock
 from execlog.recorder.segment import FIRST, FRAME, FRAME_WORD
+from execlog.recorder.sidecar import Cursor, Drops, Owner, sync_chain, write_cursor
 
-_CURSOR = struct.Struct("<QQQQQQ")
-_DROPS = struct.Struct("<QQQ")
-_CRC = struct.Struct("<I")
+log = logging.getLogger("execlog")
 _FRAME_SIZE = FRAME.size
 _pack_frame = FRAME.pack
 PROGRESS_SHARE, START_SHARE = 0.8, 0.9
+_PARENTS = 3  # store, "journal", home
+_HEAD = slice(0, FIRST)
+_KEEP_ALL = -1
+_LOW = 0xFFFFFFFF
+_LOOK_SECONDS = 0.1
+_State = tuple[mmap.mmap, int, int, int, int]
 
 
 class Worth(enum.IntEnum):
@@ -49,27 +56,6 @@ class Worth(enum.IntEnum):
     OUTCOME = 2
 
 
-class Owner(Struct, frozen=True):
-    """Who writes a journal."""
-
-    origin: str
-    pid: int
-    host: str
-    boot: str
-    started_at: int
-
-
-class Cursor(Struct, frozen=True):
-    """Up to where the store has a journal: segment and offset, the sums so far, and the last sequence number seen."""
-
-    number: int = 0
-    offset: int = FIRST
-    stored: int = 0
-    damaged: int = 0
-    lost: int = 0
-    sequence: int = 0
-
-
 class Limits(Struct, frozen=True):
     """How large a journal may grow: bytes per segment, bytes in all, free bytes the disk must keep."""
 
@@ -78,107 +64,153 @@ class Limits(Struct, frozen=True):
     min_free: int
 
 
+class JournalClosedError(JournalError):
+    """A sealed journal takes no more records; another one does."""
+
+
+class _Blank(NamedTuple):
+    """A segment that was made but not begun."""
+
+    number: int
+    mapped: mmap.mmap
+    size: int
+
+
 class Journal:
-    """A process's own journal. Thread-safe; `append` holds its lock over no I/O except to begin a new segment."""
+    """A process's own journal. Thread-safe, and safe to use from signal handlers and finalizers at any point.
+
+    `append` takes no lock: a lock would let a thread that was preempted inside stall all others, leave a signal
+    handler's record waiting for the code it interrupted, and stay locked when a KeyboardInterrupt strikes behind
+    `acquire`. It prepares a frame for the place it saw free, and stores frame and new state only if the state is still
+    the one it saw, else it tries again. Between that look and the two stores the interpreter makes no call and no
+    jump backwards, and only there it switches threads, runs signal handlers or (before 3.12: allocates objects and)
+    collects garbage. tests/unit/test_journal.py reads the byte code to see that it stays so. An interpreter without
+    that global lock gets one of its own around `append`.
+    """
 
     def __init__(self, folder: Path, owner: Owner, limits: Limits) -> None:
+        """Begin a journal in `folder`, which must not exist. Raises OSError, leaving nothing behind."""
         self.folder, self.owner, self.limits = folder, owner, limits
-        folder.mkdir(parents=True, mode=0o700)
-        self._alive = FileLock(folder / "alive")
-        if not self._alive.acquire():
-            message = f"{folder} is in use by another process"
-            raise JournalError(message)
-        write_durably(folder / "process.json", msgspec.json.encode(owner))
-        segment.sync_folder(folder.parent)
-        self._lock = threading.Lock()
-        self._acquire, self._release = self._lock.acquire, self._lock.release
-        self._deferred: list[tuple[bytes, Worth]] = []
-        self._drops = [0, 0, 0]
-        self._level = -1  # the highest worth that is shed now
-        self._number = 0
-        self._base = 0
-        self._mapped = mmap.mmap(-1, mmap.PAGESIZE)
-        self._state = (0, 0)  # where the next frame goes, and the last sequence: one assignment moves both
+        self._growing = threading.RLock()
+        self._syncing = threading.RLock()
+        self._level = _KEEP_ALL  # the highest worth that is shed now
+        self._look_again = 0.0
+        self._said = ""
+        self._closed = False
+        self._number = self._made = 0  # the segment being written; the highest that was made
         self._size = 0
-        self._limit = 0  # the size, or 0 while something is shed: one comparison asks for both
-        self._synced = self._first_unsynced = 0
-        self._sync_lock = threading.Lock()
-        self._spare: tuple[int, mmap.mmap] | None = None
-        self._begin_segment(limits.segment)
+        self._spare: _Blank | None = None
+        self._state: _State = (mmap.mmap(-1, mmap.PAGESIZE), 0, 0, FIRST, 0)
+        self._synced = 0
+        self._first_unsynced: int = 0
+        self._dirty_again = False
+        making = folder.with_name(f".new-{folder.name}")
+        making.mkdir(mode=0o700)
+        try:
+            self._alive = FileLock(making / "alive")
+            self._alive.acquire()
+            (making / "process.json").write_bytes(msgspec.json.encode(owner))
+            self._drops = Drops(making / "drops")
+            write_cursor(making, Cursor())
+            self.folder = making
+            while not self._begin_segment(self._state, limits.segment):
+                pass
+            making.rename(folder)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            self._alive.release()
+            raise
+        self.folder = folder
+        if not _has_gil():
+            self._protect()
 
     @property
     def accepted(self) -> int:
         """How many records were taken in."""
-        return self._state[1]
+        return self._state[4]
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many records were shed, by what they were worth."""
-        return {worth.name.lower(): self._drops[worth] for worth in Worth}
+        return {worth.name.lower(): self._drops.counts[worth] for worth in Worth}
 
     @property
     def position(self) -> tuple[int, int]:
         """Segment and offset behind the last accepted record."""
-        with self._lock:
-            return self._number, self._state[0]
+        while True:
+            state, number = self._state, self._number
+            if self._state is state:
+                return number, state[3]
 
     def append(self, payload: bytes, worth: Worth = Worth.OUTCOME) -> bool:
         """Whether the record was taken in: True once it would survive a kill of this process, False when it was shed.
 
-        Raises OSError when no segment could be begun.
+        Raises OSError when no segment could be begun, JournalClosedError after `seal`.
         """
-        if not self._acquire(False) and not self._wait_for_lock():  # noqa: FBT003 - positional is what makes it cheap
-            self._deferred.append((payload, worth))
-            return True
-        try:
-            position, sequence = self._state
-            length = len(payload)
-            end = position + _FRAME_SIZE + length
-            if end > self._limit:
-                if not self._make_room(length, worth):
+        while True:
+            state = self._state
+            mapped, base, limit, position, sequence = state
+            end = position + _FRAME_SIZE + len(payload)
+            if end > limit:
+                if not self._make_room(state, end, worth):
                     return False
-                position = self._state[0]
-                end = position + _FRAME_SIZE + length
-            sequence += 1
-            crc = crc32(payload, self._base ^ sequence)
-            self._mapped[position:end] = _pack_frame(FRAME_WORD, length, crc, sequence) + payload
-            self._state = (end, sequence)
-        finally:
-            self._release()
-        if self._deferred:
-            self._append_deferred()
-        return True
+                if self._state is not state:
+                    continue
+            number = sequence & _LOW
+            frame = _pack_frame(FRAME_WORD, len(payload), crc32(payload, base ^ number), number) + payload
+            place, new = slice(position, end), (mapped, base, limit, end, sequence + 1)
+            if self._state is state:
+                mapped[place] = frame
+                self._state = new
+                return True
 
     def sync(self) -> None:
-        """Returns once everything accepted so far is on disk: one fdatasync serves all threads that wait for it."""
+        """Returns once everything accepted so far is on disk: one fdatasync serves all threads that wait for it.
+
+        Raises OSError; calling it again then tries again.
+        """
         wanted = self.accepted
-        with self._sync_lock:
+        with self._syncing:
             if self._synced >= wanted:
                 return
-            with self._lock:
-                number, sequence = self._number, self._state[1]
-            first = max(self._first_unsynced, 1)
-            for each in range(first, number + 1):
-                _sync_file(segment.path_of(self.folder, each))
-            if number != self._first_unsynced:  # the names of the segments begun since then
-                segment.sync_folder(self.folder)
-            self._first_unsynced = number
-            self._synced = sequence
+            sequence = self.accepted
+            number, _ = self.position  # asked after the sequence, so that its record is in there
+            first = self._first_unsynced
+            try:
+                for each in range(max(first, 1), number + 1):
+                    _sync_file(segment.path_of(self.folder, each), dirty_first=self._dirty_again)
+                if first == 0:
+                    _sync_file(self.folder / "process.json", dirty_first=False)
+                    sync_chain(self.folder, _PARENTS)
+                elif number != first:  # the names of the segments begun since then
+                    segment.sync_folder(self.folder)
+            except OSError:
+                # The kernel reports a page it could not write once, and then takes it for clean.
+                self._dirty_again = True
+                raise
+            self._first_unsynced, self._synced, self._dirty_again = number, sequence, False
 
     def make_spare(self) -> None:
-        """Begin the next segment ahead of need, so that no caller waits for it; call it from the drain."""
-        if self._spare is None and self._state[0] > self._size // 2 and self._room(self.limits.segment):
-            number = self._number + 1
-            with contextlib.suppress(OSError):
-                self._spare = number, segment.create(segment.spare_of(self.folder), number, self.limits.segment)
+        """Make the next segment ahead of need, so that no caller waits for it; call it from the drain."""
+        if self._spare is not None or self._closed or self._state[3] <= self._size // 2:
+            return
+        if not self._room(self.limits.segment):
+            return
+        with contextlib.suppress(OSError):
+            spare = self._make_segment(self.limits.segment)
+            with self._growing:
+                if self._spare is None and spare.number > self._number:
+                    self._spare = spare
 
     def reassess(self) -> None:
         """Decide anew what is shed, after the drain has freed or not freed space."""
-        used, free = self.size(), shutil.disk_usage(self.folder).free
-        share = used / self.limits.cap if free > self.limits.min_free else 1.0
-        with self._lock:
-            self._level = Worth.START if share >= START_SHARE else Worth.PROGRESS if share >= PROGRESS_SHARE else -1
-            self._limit = self._size if self._level < 0 else 0
+        with self._growing:
+            used = self.size() - (self._size - self._state[3]) - (self._spare.size if self._spare else 0)
+            share = used / self.limits.cap if _free(self.folder) > self.limits.min_free else 1.0
+            self._level = (
+                Worth.START if share >= START_SHARE else Worth.PROGRESS if share >= PROGRESS_SHARE else _KEEP_ALL
+            )
+            self._set_limit()
 
     def size(self) -> int:
         """Bytes of all segments on disk."""
@@ -188,124 +220,123 @@ class Journal:
         """Note that the writer is still there."""
         self._alive.touch()
 
+    def seal(self) -> tuple[int, int]:
+        """The final position: from now on `append` raises JournalClosedError."""
+        with self._growing:
+            self._closed = True
+            self._set_limit()
+            return self.position
+
     def close(self, *, remove: bool) -> None:
         """Give the journal up; with `remove`, its folder goes too (when the store has everything)."""
-        with self._lock:
-            self._level, self._limit = Worth.OUTCOME, 0
-            if remove:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self._alive.release()
+        self.seal()
+        if remove:
+            remove_folder(self.folder)
+        self._alive.release()
 
-    def _wait_for_lock(self) -> bool:
-        """True with the lock held; False when this very thread holds it already, below a signal handler."""
-        while not self._lock.acquire(timeout=0.05):
-            frame = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - who did we interrupt?
-            while frame is not None:
-                if frame.f_code in _HOLDERS and frame.f_locals.get("self") is self:
-                    return False
-                frame = frame.f_back
-        return True
+    def _set_limit(self) -> None:
+        while True:
+            state = self._state
+            limit = self._size if self._level == _KEEP_ALL and not self._closed else 0
+            new = (state[0], state[1], limit, state[3], state[4])
+            if self._state is state:
+                self._state = new
+                return
 
-    def _append_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, []
-        for payload, worth in deferred:
-            self.append(payload, worth)
+    def _make_room(self, state: _State, end: int, worth: Worth) -> bool:
+        """Whether the record may go in: into the current segment, or into one begun here (then the state changed)."""
+        with self._growing:
+            if self._state is not state:
+                return True
+            if self._closed:
+                raise JournalClosedError(f"{self.folder.name} is closed")
+            if worth <= self._level and not self._relaxed(worth):
+                return self._shed(worth)
+            if self._state is not state or end <= self._size:
+                return True
+            size = max(self.limits.segment, FIRST + end - state[3])
+            try:
+                if self._spare is None and not self._room(size):
+                    return self._shed_all(worth, "full")
+                if self._begin_segment(state, size):
+                    self.reassess()
+            except OSError as error:
+                return self._shed_all(worth, str(error))
+            return True
+
+    def _relaxed(self, worth: Worth) -> bool:
+        """Whether this worth is no longer shed, looked at ten times a second."""
+        if time.monotonic() < self._look_again:
+            return False
+        self._look_again = time.monotonic() + _LOOK_SECONDS
+        self.reassess()
+        return worth > self._level
 
     def _shed(self, worth: Worth) -> bool:
-        self._drops[worth] += 1
-        _write_small(self.folder / "drops", _DROPS.pack(*self._drops))
+        self._drops.add(worth)
         return False
 
-    def _make_room(self, length: int, worth: Worth) -> bool:
-        if worth <= self._level:
-            return self._shed(worth)
-        if self._state[0] + _FRAME_SIZE + length <= self._size:
-            return True
-        size = max(self.limits.segment, FIRST + _FRAME_SIZE + length)
-        if self._spare is None and not self._room(size):
-            return self._shed(worth)
-        self._begin_segment(size)
-        return True
+    def _shed_all(self, worth: Worth, reason: str) -> bool:
+        """Shed this one and all others, until a look a little later finds room again."""
+        self._level = Worth.OUTCOME
+        self._look_again = time.monotonic() + _LOOK_SECONDS
+        self._set_limit()
+        if reason != self._said:
+            self._said = reason
+            log.warning("execlog drops records, the journal cannot grow: %s: %s", self.folder, reason)
+        return self._shed(worth)
 
     def _room(self, size: int) -> bool:
-        return (
-            self.size() + size <= max(self.limits.cap, size)
-            and shutil.disk_usage(self.folder).free - size > self.limits.min_free
-        )
+        # Two segments always: the drain can only drop one when the next has begun.
+        return self.size() + size <= max(self.limits.cap, 2 * size) and _free(self.folder) - size > self.limits.min_free
 
-    def _begin_segment(self, size: int) -> None:
-        number = self._number + 1
-        path = segment.path_of(self.folder, number)
+    def _make_segment(self, size: int) -> _Blank:
+        number = self._made = self._made + 1
+        return _Blank(number, segment.create(segment.path_of(self.folder, number), size), size)
+
+    def _begin_segment(self, state: _State, size: int) -> bool:
+        """Whether the next segment has begun; False when somebody else changed the state meanwhile."""
         spare, self._spare = self._spare, None
-        if spare is not None and spare[0] == number and size <= self.limits.segment:
-            mapped = spare[1]
-            segment.spare_of(self.folder).rename(path)
-        else:
-            # A spare that is too small for this record, or was made for a number that is taken now, goes to waste.
-            mapped = segment.create(path, number, size)
-        self._mapped, self._size, self._number = mapped, size, number
-        self._limit = size if self._level < 0 else 0
-        self._base = segment.seed(number) ^ VERSION << 24
-        self._state = (FIRST, self._state[1])
+        if spare is None or spare.size < size or spare.number <= self._number:
+            # A spare that is of no use stays behind, not begun: the drain drops it.
+            spare = self._make_segment(size)
+        number, mapped, size = spare
+        head = segment.header(number, state[4])
+        new = (mapped, segment.seed(number), size, FIRST, state[4])
+        if self._state is state:
+            mapped[_HEAD] = head
+            self._number = number
+            self._size = size
+            self._state = new
+            return True
+        self._spare = spare
+        return False
+
+    def _protect(self) -> None:
+        lock, append = threading.RLock(), self.append
+
+        def guarded(payload: bytes, worth: Worth = Worth.OUTCOME) -> bool:
+            with lock:
+                return append(payload, worth)
+
+        setattr(self, "append", guarded)  # noqa: B010 - it stands before the method on purpose
 
 
-_HOLDERS = {Journal.append.__code__, Journal.reassess.__code__, Journal.sync.__code__, Journal.close.__code__}
+def remove_folder(folder: Path) -> None:
+    """Remove a journal's folder, so that nobody sees half of it."""
+    gone = folder.with_name(f".gone-{folder.name}")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
-def read_owner(folder: Path) -> Owner | None:
-    """Who writes the journal in this folder; None where that is not (yet, or no longer) to be read."""
-    try:
-        return msgspec.json.decode((folder / "process.json").read_bytes(), type=Owner)
-    except (OSError, msgspec.MsgspecError):
-        return None
+def _has_gil() -> bool:
+    return getattr(sys, "_is_gil_enabled", bool)() or not hasattr(sys, "_is_gil_enabled")
 
 
-def read_cursor(folder: Path) -> Cursor:
-    """Up to where the store has the journal in this folder; the beginning where that is not known."""
-    values = _read_small(folder / "cursor", _CURSOR)
-    return Cursor(*values) if values else Cursor()
-
-
-def write_cursor(folder: Path, cursor: Cursor) -> None:
-    """Note up to where the store has the journal; not durable on purpose."""
-    _write_small(folder / "cursor", _CURSOR.pack(*msgspec.structs.astuple(cursor)))
-
-
-def read_drops(folder: Path) -> tuple[int, ...]:
-    """How many records the journal in this folder shed, by worth."""
-    return _read_small(folder / "drops", _DROPS) or (0, 0, 0)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file whole: to a temporary one, fsynced, renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
-    segment.sync_folder(path.parent)
-
-
-def _write_small(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.pwrite(fd, data + _CRC.pack(crc32(data)), 0)
-    finally:
-        os.close(fd)
-
-
-def _read_small(path: Path, shape: struct.Struct) -> tuple[int, ...] | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    body, crc = data[: shape.size], data[shape.size : shape.size + 4]
-    return shape.unpack(body) if len(crc) == _CRC.size and _CRC.unpack(crc)[0] == crc32(body) else None
+def _free(folder: Path) -> int:
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
 
 
 def _size_of(path: Path) -> int:
@@ -315,12 +346,16 @@ def _size_of(path: Path) -> int:
         return 0
 
 
-def _sync_file(path: Path) -> None:
+def _sync_file(path: Path, *, dirty_first: bool) -> None:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:  # the store has it, and the drain dropped it
         return
     try:
+        if dirty_first:
+            with mmap.mmap(fd, 0) as mapped:
+                for offset in range(0, len(mapped), mmap.PAGESIZE):
+                    mapped[offset] = mapped[offset]
         os.fdatasync(fd)
     finally:
         os.close(fd)

@@ -12,20 +12,25 @@ from execlog.core.errors import ExeclogError, StoreError
 from execlog.core.settings import Settings
 from execlog.recorder.drain import JournalDrain
 from execlog.recorder.home import Home
-from execlog.recorder.journal import Journal, read_cursor
+from execlog.recorder.journal import Journal
+from execlog.recorder.presence import Presence, is_shared_between_hosts
+from execlog.recorder.sidecar import Cursor, read_cursor
 from execlog.store.base import Store
 
 log = logging.getLogger("execlog")
 _VISIT_SERVING, _VISIT_ALONE = 0.25, 2.0
-_BACKOFF_MOST = 5.0
+_BACKOFF_LEAST, _BACKOFF_MOST = 0.1, 5.0
 _BACKLOG_FACTOR = 4
 _POLL = 0.01
+_CARE_SECONDS = 1.0
+_SWEEP_SECONDS = 600.0
 
 
 class Pump:
     """Drains this process's journal, adopts those of dead processes, and with `serving` drains everybody's.
 
-    While another process serves the home, it leaves the draining to that one.
+    While another process serves the home, it leaves the draining to that one. `call_drainer` starts a process that
+    does, for the setting drain = "process".
     """
 
     def __init__(
@@ -33,38 +38,42 @@ class Pump:
         settings: Settings,
         home: Home,
         open_store: Callable[[], Store],
-        publish: Callable[[Store], None],
+        publish: Callable[[int], None],
         *,
         own: Callable[[], Path],
+        call_drainer: Callable[[], None] = lambda: None,
     ) -> None:
         """`own` is the folder this process's journal has, or will have: it must not be taken for somebody else's."""
         self.settings, self.home = settings, home
         self._own = own
         self.last_error: str | None = None
-        self._open_store, self._publish = open_store, publish
+        self._open_store, self._publish, self._call_drainer = open_store, publish, call_drainer
         self._wake, self._moved = threading.Event(), threading.Condition()
+        self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._journal: Journal | None = None
         self._drain: JournalDrain | None = None
-        self._next_visit = self._next_touch = 0.0
+        self._next_visit = self._next_care = self._next_sweep = self._next_call = 0.0
         self._failures = 0
+        self.home.presence = Presence(wanted=is_shared_between_hosts(settings.store_url))
 
     def start(self, journal: Journal | None = None) -> None:
         """Begin to drain; with a journal, that one is this process's own."""
-        if journal is not None:
-            self._drain, self._journal = JournalDrain(journal.folder), journal
-        if self._thread is None:
-            self._stopping = False
-            self._thread = threading.Thread(target=self._run, name="execlog-drain", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if journal is not None:
+                self._drain, self._journal = JournalDrain(journal.folder), journal
+            if self._thread is None:
+                self._stopping = False
+                self._thread = threading.Thread(target=self._run, name="execlog-drain", daemon=True)
+                self._thread.start()
 
-    def flush(self, timeout: float) -> bool:
-        """Whether the store got everything that was accepted before the call, within `timeout` seconds."""
+    def flush(self, timeout: float, target: tuple[int, int] | None = None) -> bool:
+        """Whether the store got everything accepted before the call (or up to `target`), within `timeout` seconds."""
         journal = self._journal
         if journal is None:
             return True
-        target, deadline = journal.position, time.monotonic() + timeout
+        target, deadline = target or journal.position, time.monotonic() + timeout
         while not self._reached(target):
             left = deadline - time.monotonic()
             if left <= 0:
@@ -78,29 +87,36 @@ class Pump:
         """End the thread once it has finished the batch it is at, and give back the locks."""
         self._stopping = True
         self._wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+            if thread.is_alive():
+                return  # the store hangs; the thread is a daemon, and the locks go with the process
         self._thread = None
         if self._drain is not None:
             self._drain.release()
         self.home.release()
 
-    def stored(self) -> int:
-        """How many records of this process's journal the store has."""
-        if self._drain is None:
-            return 0
-        return (read_cursor(self._drain.folder) if self._drained_elsewhere() else self._drain.cursor).stored
+    def sign_off(self, store: Callable[[], Store]) -> None:
+        """Tell a store that hosts share that this process is done. Raises StoreError."""
+        if self._journal is not None and self.home.presence.wanted:
+            self.home.presence.leave(store(), self._journal.owner.origin)
 
-    def damaged(self) -> int:
-        """How many bytes of this process's journal were damaged."""
-        return self._drain.cursor.damaged if self._drain is not None else 0
-
-    def _reached(self, target: tuple[int, int]) -> bool:
+    @property
+    def cursor(self) -> Cursor:
+        """How far the store has this process's journal."""
         drain = self._drain
         if drain is None:
-            return True
-        cursor = read_cursor(drain.folder) if self._drained_elsewhere() else drain.cursor
-        return (cursor.number, cursor.offset) >= target
+            return Cursor()
+        return read_cursor(drain.folder) if self._drained_elsewhere() else drain.cursor
+
+    def will_drain(self) -> bool:
+        """Whether somebody is there to empty this process's journal."""
+        return self.settings.drain == "thread" or self.home.served_by_another()
+
+    def _reached(self, target: tuple[int, int]) -> bool:
+        cursor = self.cursor
+        return self._drain is None or (cursor.number, cursor.offset) >= target
 
     def _drained_elsewhere(self) -> bool:
         return self.settings.drain != "thread" or self.home.served_by_another()
@@ -116,43 +132,42 @@ class Pump:
     def _turn(self) -> bool:
         """Whether there may be more to do at once."""
         try:
-            busy = self._drain_own()
+            self._drain_own()
             self._care()
-            busy = self._visit_others() or busy
+            busy = self._visit_others()
         except StoreError as error:
-            self._failed(error, str(error))
+            self._failed(str(error))
             return False
         except (ExeclogError, OSError, ValueError) as error:
-            self._failed(error, f"{type(error).__name__}: {error}")
+            self._failed(f"{type(error).__name__}: {error}")
             return False
         except Exception as error:  # the drain must outlive a bug, and the records wait in the journal meanwhile
             log.exception("execlog: the drain failed and will try again")
-            self._failed(error, f"{type(error).__name__}: {error}")
+            self._failed(f"{type(error).__name__}: {error}")
             return False
         self._failures = 0
         self.last_error = None
         return busy
 
-    def _drain_own(self) -> bool:
+    def _drain_own(self) -> None:
         drain = self._drain
         if drain is None:
-            return False
+            return
         if self._drained_elsewhere():
             drain.release()
-            return False
+            self._see_to_drainer()
+            return
         if not drain.claim():
-            return False
-        store = self._open_store()
-        batch = self.settings.drain_batch
+            return
+        store, batch = self._open_store(), self.settings.drain_batch
+        if drain.owner is not None:
+            self.home.presence.attend(store, drain.owner.origin)
         taken = drain.step(store, batch)
         while taken and not self._stopping:
-            self._moved_on(store)
-            more = drain.step(store, batch * _BACKLOG_FACTOR if taken >= batch else batch)
-            if not more:
-                break
-            taken = more
+            self._moved_on(drain.last_change)
             self._care()
-        return False
+            # A backlog goes faster in larger batches; what trickles in need not wait for one.
+            taken = drain.step(store, batch * _BACKLOG_FACTOR if taken >= batch else batch)
 
     def _visit_others(self) -> bool:
         now = time.monotonic()
@@ -162,16 +177,28 @@ class Pump:
         own = self._own()
         if now >= self._next_visit:
             self._next_visit = now + (_VISIT_SERVING if serving else _VISIT_ALONE)
-        if not serving and not any(folder != own for folder in self.home.journals()):
+        if now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP_SECONDS
+            self.home.sweep()
+        shared = self.home.presence.wanted
+        if not serving and not shared and not any(folder != own for folder in self.home.journals()):
             return False
         store = self._open_store()
+        self.home.judge(store)
         taken = self.home.visit(store, self.settings.drain_batch * _BACKLOG_FACTOR, own=own, everyone=serving)
         if taken:
-            self._moved_on(store)
+            self._moved_on(self.home.last_change)
         return taken > 0
 
-    def _moved_on(self, store: Store) -> None:
-        self._publish(store)
+    def _see_to_drainer(self) -> None:
+        now = time.monotonic()
+        if self.settings.drain == "process" and now >= self._next_call and not self.home.served_by_another():
+            self._next_call = now + 2.0
+            self._call_drainer()
+
+    def _moved_on(self, change: int) -> None:
+        if change:
+            self._publish(change)
         with self._moved:
             self._moved.notify_all()
 
@@ -180,26 +207,26 @@ class Pump:
         if journal is None:
             return
         journal.make_spare()
-        if (now := time.monotonic()) >= self._next_touch:
-            self._next_touch = now + 1.0
+        if (now := time.monotonic()) >= self._next_care:
+            self._next_care = now + _CARE_SECONDS
             journal.touch()
             journal.reassess()
 
-    def _failed(self, error: BaseException, text: str) -> None:
+    def _failed(self, text: str) -> None:
         self._failures += 1
+        self.home.presence.lost_touch()
         if text != self.last_error:
             log.warning("execlog: the store cannot take records, they wait in the journal: %s", text)
         self.last_error = text
         try:
             self._care()
-            if (
-                self._journal is not None
-            ):  # the store may be down for long: what was accepted should survive a power cut too
+            if self._journal is not None:
+                # The store may be down for long: what was accepted should survive a power cut too.
                 self._journal.sync()
         except OSError as broken:
-            log.warning("execlog: the journal's disk fails: %s (after %s)", broken, type(error).__name__)
+            log.warning("execlog: the journal's disk fails: %s", broken)
 
     def _pause(self) -> float:
         if self._failures:
-            return min(0.1 * 2 ** min(self._failures, 10), _BACKOFF_MOST)
+            return min(_BACKOFF_LEAST * 2 ** min(self._failures - 1, 10), _BACKOFF_MOST)
         return self.settings.drain_interval

@@ -3,12 +3,12 @@
     append(event) → redact → encode → journal                microseconds, no queue that a kill could empty
 
 It never raises into the caller. What it could not take as it was is mended and counted; what it could not take at all
-is
-counted, logged once per reason, and shown by `stats`.
+is counted, logged once per reason, and shown by `stats`.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -22,30 +22,42 @@ from typing import Any
 from msgspec import Struct
 
 from execlog.core import codec, storable
-from execlog.core.ids import IdMaker
-from execlog.core.model import OPEN, Event
+from execlog.core.ids import IdMaker, check_id
+from execlog.core.model import OPEN, Event, Key
 from execlog.core.redact import Redactor
 from execlog.core.settings import Settings
 from execlog.recorder.compose import event_of
 from execlog.recorder.context import boot_id, host
-from execlog.recorder.journal import Journal, Limits, Owner, Worth
+from execlog.recorder.journal import Journal, JournalClosedError, Limits, Worth
+from execlog.recorder.sidecar import Owner
 
 log = logging.getLogger("execlog")
 MAX_PAYLOAD = 262_144
 _KNOWN = 5_000
 _OUTCOME = Worth.OUTCOME
-_AS_THEY_ARE = frozenset({"input", "output", "metadata", "params", "parent_id", "root_id", "retry_of"})
-_Names = tuple[str, str, str, str | None, str | None, str | None]
+_RETRY_SECONDS = 1.0
+_FIELDS = Event.__struct_fields__
+_AS_THEY_ARE: dict[str, tuple[int, type[Any] | None]] = {
+    name: (_FIELDS.index(name), shape)
+    for name, shape in (("input", None), ("output", None), ("metadata", dict), ("params", dict))
+}
+_NOWHERE = (0, None)
+_UNSAID = (None, None, (), *(None,) * (max(place for place, _ in _AS_THEY_ARE.values()) - _FIELDS.index("items")))
+_Names = tuple[str, str, str, str | None, str | None, str | None, str]
 _Figures = tuple[int | datetime | None, int | datetime | None, float | None, int | None]
 _encode = codec.encode
 _time_ns = time.time_ns
 
 
 class RecorderStats(Struct, frozen=True):
-    """What became of the records of this process: accepted = stored + pending, and dropped were never accepted."""
+    """What became of the records of this process: accepted = stored + aside + pending; dropped were never accepted.
+
+    `aside` are records that no store could take, kept in the home's quarantine.
+    """
 
     accepted: int
     stored: int
+    aside: int
     pending: int
     dropped: dict[str, int]
     damaged: int
@@ -61,6 +73,8 @@ class Recorder:
     The journal is begun with the first record, and anew in a forked child.
     """
 
+    journal: Journal | None = None
+
     def __init__(self, settings: Settings, root: Path, on_begin: Callable[[Journal], None] | None = None) -> None:
         self.settings = settings
         self.root = root
@@ -74,27 +88,30 @@ class Recorder:
     def forget(self) -> None:
         """Start anew: at the beginning, and in a forked child, where the parent's journal and locks are not ours."""
         self.new_id = IdMaker()
-        self.journal: Journal | None = None
-        self._append: Callable[[bytes, Worth], bool] = self._begin_and_append
-        self._begin_lock = threading.Lock()
+        self.open: set[Key] = set()
         self._known: set[_Names] = set()
         self._retry_at = 0.0
-        self.origin = f"{boot_id()}:{self.new_id()}"
+        self._begin_lock = threading.RLock()
+        self.detach()
 
-    def detach(self) -> None:
-        """Let go of the journal; a later record begins another one, which is adopted once this process is gone."""
-        self._append = self._begin_and_append
-        self.journal = None
-        self.origin = f"{boot_id()}:{self.new_id()}"
+    def detach(self) -> Journal | None:
+        """The journal, which is let go of: a later record begins another one, under another origin."""
+        with self._begin_lock:
+            journal, self.journal = self.journal, None
+            self._append: Callable[[bytes, Worth], bool] = self._begin_and_append
+            self.origin = f"{boot_id()}:{self.new_id()}"
+            return journal
 
     @property
     def folder(self) -> Path:
         """Where this process's journal is, or will be."""
-        return self.root / self.origin.rpartition(":")[2]
+        journal = self.journal
+        return journal.folder if journal is not None else self.root / self.origin.rpartition(":")[2]
 
     def stamp(self) -> int:
         """Now in UTC µs, strictly later than the stamp before: what orders the events of this process."""
         at = _time_ns() // 1000
+        # No call from here on: so no other thread gets in between (see `Journal`).
         if at <= self._last_at:
             at = self._last_at + 1
         self._last_at = at
@@ -110,12 +127,7 @@ class Recorder:
             payload = self._mended_payload(event)
             if payload is None:
                 return False
-        status = event.status
-        worth = Worth.PROGRESS if status is None else Worth.START if status in OPEN else Worth.OUTCOME
-        try:
-            return self._append(payload, worth)
-        except (OSError, ValueError) as error:
-            return self._refuse("journal", error)
+        return self._take(payload, self._worth(event))
 
     def record(  # noqa: PLR0913 - the fields of an event that most records have; naming them saves half a microsecond
         self,
@@ -137,67 +149,92 @@ class Recorder:
         """The id of what was recorded: something that already happened, said in one event. See `Event` for the fields.
 
         Times may be datetimes or UTC µs; without any, it ended now and began `duration` seconds ago. `error` may be
-        an exception
-        or a text, `items` Items, dicts or keys. Unknown fields are counted as refused, never raised.
+        an exception or a text, `items` Items, dicts or keys. Unknown fields are counted as refused, never raised.
         """
         at = _time_ns() // 1000
-        if at <= self._last_at:
+        if at <= self._last_at:  # as in `stamp`
             at = self._last_at + 1
         self._last_at = at
+        given = id
         if id is None:
             id = self.new_id()
-        names = (name, kind, namespace, subject, actor, engine)
-        if rest or names not in self._known or type(started_at) is not int or type(ended_at) is not int:
-            self._record_slowly(at, id, names, status, (started_at, ended_at, duration, rows), rest)
-            return id
+        names = (name, kind, namespace, subject, actor, engine, status)
         try:
-            # Everything that could hold a secret is in `names`, and they were looked at before.
-            payload = _encode(
-                Event(
-                    id=id,
-                    kind=kind,
-                    at=at,
-                    namespace=namespace,
-                    status=status,  # pyright: ignore[reportArgumentType] - validated when it is read back
-                    name=name,
-                    subject=subject,
-                    actor=actor,
-                    engine=engine,
-                    started_at=started_at,
-                    ended_at=ended_at,
-                    duration=duration,
-                    rows=rows,
-                )
-            )
-            self._append(payload, _OUTCOME)
-        except Exception as error:  # noqa: BLE001 - as in append
-            self._refuse("journal", error)
-        return id
-
-    def _record_slowly(
-        self, at: int, id: str, names: _Names, status: str, figures: _Figures, rest: dict[str, Any]
-    ) -> None:
-        name, kind, namespace, subject, actor, engine = names
-        started_at, ended_at, duration, rows = figures
-        fields: dict[str, Any] = {
-            "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status, "name": name, "subject":
-            subject,
-            "actor": actor, "engine": engine, "started_at": started_at, "ended_at": ended_at, "duration": duration,
-            "rows": rows,
-        }  # fmt: skip
-        try:
-            if type(started_at) is type(ended_at) is int and rest.keys() <= _AS_THEY_ARE:
-                event = Event(**fields, **rest)
+            if given is not None:
+                check_id(given)
+            # What an event encodes to, without making one: fields in its order, those at the end left out.
+            said: Any = (
+                id, kind, at, namespace, status, name, subject, actor, engine, None, started_at, ended_at, duration,
+                rows,
+            )  # fmt: skip
+            if rest:
+                said = self._plainly(said, rest)
+            if said and names in self._known and type(started_at) is type(ended_at) is int:
+                payload = _encode(said)
             else:
-                event = event_of(fields | rest)
+                payload = b""
+            if not 0 < len(payload) <= MAX_PAYLOAD:
+                self._record_slowly(at, id, names, (started_at, ended_at, duration, rows), rest)
+                return id
         except Exception as error:  # noqa: BLE001 - as in append
             self._refuse("invalid", error)
+            return id
+        self._take(payload, _OUTCOME)
+        return id
+
+    def _take(self, payload: bytes, worth: Worth) -> bool:
+        try:
+            return self._append(payload, worth)
+        except JournalClosedError:
+            return self._take_late(payload, worth)
+        except Exception as error:  # noqa: BLE001 - as in append
+            return self._refuse("journal", error)
+
+    def _take_late(self, payload: bytes, worth: Worth) -> bool:
+        try:
+            return self._begin_and_append(payload, worth)
+        except Exception as error:  # noqa: BLE001 - as in append
+            return self._refuse("journal", error)
+
+    def _worth(self, event: Event) -> Worth:
+        """What the event is worth when the journal is full; on the way, which executions of ours are open is noted."""
+        status = event.status
+        if status is None:
+            return Worth.PROGRESS
+        if status in OPEN:
+            if event.origin is not None:
+                self.open.add(event.key)
+            return Worth.START
+        if self.open:
+            self.open.discard(event.key)
+        return Worth.OUTCOME
+
+    def _record_slowly(self, at: int, id: str, names: _Names, figures: _Figures, rest: dict[str, Any]) -> None:
+        name, kind, namespace, subject, actor, engine, status = names
+        started_at, ended_at, duration, rows = figures
+        event = event_of({
+            "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status, "name": name,
+            "subject": subject, "actor": actor, "engine": engine, "started_at": started_at, "ended_at": ended_at,
+            "duration": duration, "rows": rows,
+        } | rest)  # fmt: skip
+        self.append(event)
+        if event.status in OPEN or event.status is None:
             return
         if len(self._known) >= _KNOWN:
             self._known.clear()
-        if all(part is None or self._redactor.is_clean(part) for part in names):
+        if all(part is None or (type(part) is str and self._redactor.is_clean(part)) for part in names[:6]):
             self._known.add(names)
-        self.append(event)
+
+    def _plainly(self, head: tuple[Any, ...], rest: dict[str, Any]) -> list[Any] | None:
+        """All fields in the order of an event's, or None where some need a closer look: a secret, or another type."""
+        is_clean = self._redactor.is_clean
+        fields = [*head, *_UNSAID]
+        for name, value in rest.items():
+            place, shape = _AS_THEY_ARE.get(name, _NOWHERE)
+            if not place or (shape is not None and type(value) is not shape) or not is_clean(value):
+                return None
+            fields[place] = value
+        return fields
 
     def append_durable(self, event: Event) -> bool:
         """Whether the event was taken in; True means that it survives a power cut from now on."""
@@ -248,25 +285,37 @@ class Recorder:
 
     def _begin_and_append(self, payload: bytes, worth: Worth) -> bool:
         with self._begin_lock:
-            if self.journal is None:
+            journal = self.journal
+            if journal is None:
                 if time.monotonic() < self._retry_at:
                     self.refused["journal"] += 1
                     return False
-                self._retry_at = time.monotonic() + 1.0
-                self.journal = self._begin()
-                self._append = self.journal.append
-        return self._append(payload, worth)
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                journal = self._begin()
+                self._retry_at = 0.0
+        return journal.append(payload, worth)
 
     def _begin(self) -> Journal:
         settings = self.settings
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         owner = Owner(self.origin, os.getpid(), host(), boot_id(), _time_ns() // 1000)
-        self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        journal = Journal(
-            self.folder, owner, Limits(settings.journal_segment, settings.journal_cap, settings.journal_min_free)
-        )
+        limits = Limits(settings.journal_segment, settings.journal_cap, settings.journal_min_free)
+        journal = Journal(self._free_folder(), owner, limits)
+        if self.journal is not None:  # a signal handler came in between, and began one
+            journal.close(remove=True)
+            return self.journal
         if self._on_begin is not None:
             self._on_begin(journal)
+        self.journal = journal
+        self._append = journal.append
         return journal
+
+    def _free_folder(self) -> Path:
+        """A folder that no journal of this process has yet: a signal handler may begin one while we do."""
+        folder, tries = self.folder, itertools.count(1)
+        while folder.exists() or folder.with_name(f".new-{folder.name}").exists():
+            folder = self.folder.with_name(f"{self.folder.name}.{next(tries)}")
+        return folder
 
     def _refuse(self, reason: str, error: BaseException) -> bool:
         self.refused[reason] += 1

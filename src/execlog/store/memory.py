@@ -78,7 +78,7 @@ class MemoryStore:
             changed = [key for key, old in before.items() if self._executions[key] != old]
             self._note(changed, deleted=False)
             self.mended += mended
-            return Applied(len(inserted), len(changed) - len(inserted), ignored, self._last_change)
+            return Applied(len(inserted), len(changed) - len(inserted), ignored, last_change=self._last_change)
 
     def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:
         """The whole execution, or None; without kind or namespace the newest of that id."""

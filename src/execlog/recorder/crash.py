@@ -1,0 +1,61 @@
+"""What a process that is gone left open: its executions become `crashed`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from execlog.core.filter import Filter
+from execlog.core.model import OPEN, Error, Event, Execution, Item, Status
+from execlog.store.base import WHOLE, Store
+
+_PAGE = 200
+
+
+def mark_crashed(store: Store, origin: str, process: str, *, now: int, seen_at: int) -> int:
+    """How many open executions of a process that is gone became `crashed`, their open items too.
+
+    They ended when the process was last seen (`seen_at`, 0 where that is not known: then now). A real outcome that
+    turns up later wins (`core.fold`).
+    """
+    error = Error("Crashed", f"the process that ran it is gone ({process})")
+    marked = 0
+    for page in _open_pages(store, origin):
+        store.apply([_crash_of(execution, error, now, seen_at or now) for execution in page])
+        marked += len(page)
+    return marked
+
+
+def _open_pages(store: Store, origin: str) -> Iterator[tuple[Execution, ...]]:
+    question = Filter(origin=origin, statuses=tuple(OPEN))
+    cursor = None
+    while True:
+        page = store.find(question, limit=_PAGE, cursor=cursor, parts=WHOLE)
+        if page.entries:
+            yield page.entries
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _crash_of(execution: Execution, error: Error, now: int, seen_at: int) -> Event:
+    started = execution.started_at
+    at = max(now, execution.at + 1)
+    ended_at = max(min(seen_at, now), started or execution.created_at)
+    return Event(
+        id=execution.id,
+        kind=execution.kind,
+        namespace=execution.namespace,
+        at=at,
+        status=Status.CRASHED,
+        ended_at=ended_at,
+        duration=None if started is None else max(ended_at - started, 0) / 1e6,
+        error=error,
+        output=execution.output,
+        items=tuple(_crashed(item, error, at, ended_at) for item in execution.items if item.status in OPEN),
+    )
+
+
+def _crashed(item: Item, error: Error, at: int, ended_at: int) -> Item:
+    return replace(item, status=Status.CRASHED, at=at, ended_at=ended_at, error=error)
