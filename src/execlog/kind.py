@@ -33,6 +33,7 @@ class Call(Struct, frozen=True, kw_only=True):
     headers   lower-case names
     path      as the client wrote it, without the query
     root      where the app is mounted, "" at the top: what links begin with
+    base      the same with scheme and host, as the client sees them
     """
 
     principal: Principal = Principal()
@@ -41,6 +42,7 @@ class Call(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     path: str = ""
     root: str = ""
+    base: str = ""
 
 
 class Reply(Struct, frozen=True):

@@ -122,7 +122,7 @@ def test_a_bad_id_in_a_path_is_422(client, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/executions/", "/api", "//api/executions", "/api/executions/x/y/z", "/../../etc/passwd"]
+    "path", ["/api/executions/", "/api", "/api//executions", "/api/executions/x/y/z", "/../../etc/passwd"]
 )
 def test_addresses_that_are_none_are_404(client, path):
     refused(client.get(path), 404)

@@ -17,14 +17,8 @@ from execlog.history.view import nano
 
 Name = Annotated[str, Meta(max_length=1000)]
 Id = Annotated[str, Meta(min_length=1, max_length=100)]
-When = Annotated[
-    str,
-    Meta(
-        max_length=40,
-        description="ISO 8601 (without an offset: UTC), Unix seconds, or a span back from now: 90s, 15m, 24h, 7d, 2w",
-        examples=["24h", "2026-01-31T06:00:00Z"],
-    ),
-]
+_WHEN = "ISO 8601 (without an offset: UTC), Unix seconds, or a span back from now: 90s, 15m, 24h, 7d, 2w"
+When = Annotated[str, Meta(max_length=40, description=_WHEN, examples=["24h", "2026-01-31T06:00:00Z"])]
 Dollars = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,9})?$", description="US dollars", examples=["0.05"])]
 Seconds = Annotated[float, Meta(ge=0, le=1e9, description="Seconds")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -42,8 +36,8 @@ class Scope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subject: Annotated[Name, Meta(description="What ran: a job id, a pipeline's name …")] | None = None
     actor: Annotated[Name, Meta(description="Who or what triggered it")] | None = None
     engine: Name | None = None
-    since: Annotated[When, Meta(description="Created at or after")] | None = None
-    until: Annotated[When, Meta(description="Created before")] | None = None
+    since: Annotated[When, Meta(description=f"Created at or after: {_WHEN}")] | None = None
+    until: Annotated[When, Meta(description=f"Created before: {_WHEN}")] | None = None
 
 
 class Narrow(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):

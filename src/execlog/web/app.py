@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from execlog.core.settings import Settings
-from execlog.kind import Call, Kind, Reply, Route
+from execlog.kind import Kind
 from execlog.ledger import Ledger
 from execlog.web.access import Access
 from execlog.web.content import Arrivals
@@ -19,10 +18,14 @@ from execlog.web.executions import Executions
 from execlog.web.feed import Feeds
 from execlog.web.guard import Guard, not_found
 from execlog.web.health import Health
-from execlog.web.openapi import describe
+from execlog.web.manual import manual_routes
+from execlog.web.pages import Pages
 from execlog.web.requests import Requests
 from execlog.web.routes import general_routes, system_routes
+from execlog.web.signing import Signing
+from execlog.web.site import page_routes
 from execlog.web.table import RouteTable
+from execlog.web.templates import Templates
 from execlog.web.workers import Workers
 
 
@@ -39,9 +42,11 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     arrivals = Arrivals()
     requests = Requests()
     feeds = Feeds(ledger, workers, most_clients=settings.sse_clients)
+    templates = Templates(asks_for_tokens=not access.open)
     routes = [*general_routes(Executions(ledger), feeds), *system_routes(Health(ledger, feeds, requests))]
     routes += [route for kind in kinds for route in kind.routes]
-    routes += api_routes(routes, tokens=not access.open)
+    routes += page_routes(Pages(ledger, templates), templates, Signing(access, templates))
+    routes += manual_routes(routes, templates, tokens=not access.open)
     table = RouteTable(
         Endpoint(
             route,
@@ -50,6 +55,7 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
             requests=requests,
             arrivals=arrivals,
             body_limit=settings.body_limit,
+            page_of=templates.refusal,
         )
         for route in routes
     )
@@ -70,24 +76,3 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     app.router.default = not_found
     app.state.table, app.state.stop = table, stop
     return app
-
-
-def api_routes(routes: Sequence[Route], *, tokens: bool) -> list[Route]:
-    """Where the API describes itself."""
-    written: list[bytes] = []
-
-    def openapi(_call: Call) -> Reply:
-        if not written:
-            written.append(msgspec.json.encode(describe(routes, tokens=tokens)))
-        return Reply(written[0])
-
-    return [
-        Route(
-            method="GET",
-            path="/openapi.json",
-            handler=openapi,
-            summary="This API as an OpenAPI 3.1 document",
-            role="public",
-            documented=False,
-        ),
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
@@ -31,6 +31,8 @@ SECURITY = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", _POLICY),
 )
+HTML = "text/html"
+PageOf = Callable[[ProblemError, Scope], Reply]
 _log = logging.getLogger("execlog.web")
 
 
@@ -46,7 +48,9 @@ class Endpoint:
         requests: Requests,
         arrivals: Arrivals,
         body_limit: int,
+        page_of: PageOf | None = None,
     ) -> None:
+        """`page_of` makes the page that pages answer with where they cannot be shown."""
         names = frozenset(part[1:-1] for part in route.path.split("/") if part.startswith("{"))
         self.route = route
         self._parameters = Parameters(route.params, names)
@@ -54,6 +58,7 @@ class Endpoint:
         self._access = access
         self._workers = workers
         self._requests = requests
+        self._page_of = page_of
         self._awaits = inspect.iscoroutinefunction(route.handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,9 +71,9 @@ class Endpoint:
             if not self._workers.stopping:
                 raise
             # The server's patience with what still runs is over: its clients are told, and its log is not.
-            reply = refuse(ProblemError(503, "this server is stopping", headers=RETRY_AFTER), scope)
+            reply = self._refuse(ProblemError(503, "this server is stopping", headers=RETRY_AFTER), scope)
         except Exception as error:  # noqa: BLE001 - the last place: the client gets a problem, never a trace
-            reply = refuse(error, scope)
+            reply = self._refuse(error, scope)
         self._requests.count(self.route, reply.status)
         await send_reply(reply, scope, receive, send)
 
@@ -86,8 +91,16 @@ class Endpoint:
 
     @staticmethod
     def _call(scope: Scope, headers: dict[str, str], principal: Principal, params: Any, body: Any) -> Call:
-        root = scope.get("root_path", "")
-        return Call(principal=principal, params=params, body=body, headers=headers, path=scope["path"], root=root)
+        root: str = scope.get("root_path", "")
+        base = f"{scope['scheme']}://{headers.get('host', '')}{root}"
+        return Call(
+            principal=principal, params=params, body=body, headers=headers, path=scope["path"], root=root, base=base
+        )
+
+    def _refuse(self, error: Exception, scope: Scope) -> Reply:
+        if self._page_of is not None and self.route.media_type == HTML:
+            return self._page_of(explain(error, scope), scope)
+        return refuse(error, scope)
 
     def _encoded(self, answer: Any) -> Reply:
         """The answer with its body as bytes, or as the iterator it is."""
@@ -109,14 +122,19 @@ def read_headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-def refuse(error: Exception, scope: Scope) -> Reply:
-    """The answer to an error: its problem document; one nobody expected is told to the log, not to the client."""
+def explain(error: Exception, scope: Scope) -> ProblemError:
+    """The problem an error is; one nobody expected is told to the log, not to the client."""
     problem = as_problem(error)
     if problem is None:
         _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
         problem = ProblemError(500, "this should not happen; the server's log has the reason")
-    written = document(problem, scope["path"])
-    return Reply(to_json(written), problem.status, problem.headers, MEDIA_TYPE)
+    return problem
+
+
+def refuse(error: Exception, scope: Scope) -> Reply:
+    """The answer to an error: its problem document."""
+    problem = explain(error, scope)
+    return Reply(to_json(document(problem, scope["path"])), problem.status, problem.headers, MEDIA_TYPE)
 
 
 async def send_reply(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:

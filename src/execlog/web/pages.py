@@ -1,0 +1,190 @@
+"""The pages: what ran lately, one execution, one subject's history, failures; all made on the server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlencode
+
+from msgspec import Meta, Struct, structs
+
+from execlog.core.clock import moment
+from execlog.core.filter import Filter
+from execlog.core.model import OPEN, Execution, Status
+from execlog.history import dossier, listing, statistics
+from execlog.history.question import Id, Name, Question, as_filter, encoded
+from execlog.history.view import ExecutionView, view
+from execlog.kind import Call, Reply
+from execlog.ledger import Ledger
+from execlog.web.chart import Bar, bars_by_hour, runs
+from execlog.web.news import newest
+from execlog.web.problem import ProblemError
+from execlog.web.templates import Templates
+
+HOUR = 3_600_000_000
+RECENT, SUBJECTS, FAILURES, STRIP = 15, 12, 6, 24
+_WINDOWS = ("1h", "24h", "7d", "30d")
+
+
+class Browse(Question, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A page of executions, as the form asks for it."""
+
+
+class OneExecution(Struct, frozen=True, kw_only=True):
+    """Which execution."""
+
+    id: Id
+    kind: Name | None = None
+    namespace: Name | None = None
+
+
+class OneSubject(Struct, frozen=True, kw_only=True):
+    """Which subject, and how far back."""
+
+    kind: Name
+    subject: Name
+    namespace: Name = ""
+    window: Literal["24h", "7d", "30d"] = "7d"
+    cursor: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class WhichFailures(Struct, frozen=True, kw_only=True):
+    """How far back, and what they say."""
+
+    window: Literal["1h", "24h", "7d", "30d"] = "7d"
+    text: Annotated[str, Meta(max_length=1000)] | None = None
+    kind: Name | None = None
+
+
+class Subject(Struct, frozen=True):
+    """What ran lately, and how it went before."""
+
+    latest: ExecutionView
+    strip: tuple[Bar, ...]
+
+
+class Pages:
+    """The handlers of the pages over one ledger."""
+
+    def __init__(self, ledger: Ledger, templates: Templates) -> None:
+        self._ledger = ledger
+        self._templates = templates
+
+    def overview(self, call: Call) -> Reply:
+        """What ran lately, how it went, and what failed."""
+        store, actor = self._ledger.store, call.principal.actor
+        now = self._ledger.clock.now()
+        day = Filter(since=now - now % HOUR - 23 * HOUR, actor=actor)
+        figures = statistics.statistics(store, day, group_by="hour")
+        latest = [one for one in store.latest(Filter(), limit=200) if actor is None or one.actor == actor][:SUBJECTS]
+        recent = store.find(Filter(actor=actor), limit=RECENT)
+        return self._page(
+            call,
+            "overview.html",
+            figures=figures,
+            bars=bars_by_hour(figures.groups, moment(day.since or 0), 24),
+            subjects=[self._subject(one) for one in latest],
+            failures=listing.list_failures(
+                store, structs.replace(day, since=now - 7 * 24 * HOUR), limit=FAILURES
+            ).failures,
+            executions=[view(one) for one in recent.entries],
+        )
+
+    def executions(self, call: Call) -> Reply:
+        """A page of executions, narrowed by the form."""
+        question: Browse = structs.replace(call.params, include=(), count=False)
+        found = listing.list_executions(
+            self._ledger.store, question, now=self._ledger.clock.now(), actor=call.principal.actor
+        )
+        asked = encoded(question)
+        kinds = [
+            str(group.key) for group in self._ledger.store.stats(Filter(actor=call.principal.actor), group_by="kind")
+        ]
+        following = None
+        if found.next_cursor:
+            following = "?" + urlencode(_pairs({**asked, "cursor": found.next_cursor}))
+        return self._page(
+            call,
+            "executions.html",
+            found=found,
+            asked=asked,
+            question=question,
+            kinds=kinds,
+            following=following,
+            windows=_WINDOWS,
+        )
+
+    def execution(self, call: Call) -> Reply:
+        """One execution: its error, items, log, attempts, and what went in and came out."""
+        params: OneExecution = call.params
+        store, actor = self._ledger.store, call.principal.actor
+        found = dossier.get(store, params.id, kind=params.kind, namespace=params.namespace, actor=actor)
+        whole = dossier.dossier(store, found, actor=actor)
+        items = sorted(cast("Any", whole.items), key=lambda item: (not _bad(item.status), item.position))
+        return self._page(
+            call, "execution.html", execution=whole, items=items, feed={"id": found.id, "kind": found.kind}
+        )
+
+    def subject(self, call: Call) -> Reply:
+        """One subject's history: how often, how well, how long."""
+        params: OneSubject = call.params
+        store, actor = self._ledger.store, call.principal.actor
+        now = self._ledger.clock.now()
+        everything = Filter(kind=params.kind, namespace=params.namespace, subject=params.subject, actor=actor)
+        asked = as_filter(Question(since=params.window), now=now)
+        lately = structs.replace(everything, since=asked.since)
+        page = store.find(everything, limit=50, cursor=params.cursor)
+        if not page.entries and params.cursor is None:
+            raise ProblemError(404, f"{params.kind} {params.subject!r} has not run, as far as is known here")
+        return self._page(
+            call,
+            "subject.html",
+            params=params,
+            name=page.entries[0].name if page.entries else None,
+            figures=statistics.statistics(store, lately),
+            bars=runs(tuple(reversed(page.entries))),
+            executions=[view(one) for one in page.entries],
+            failures=listing.list_failures(store, lately, limit=FAILURES).failures,
+            following=_following(params, page.next_cursor),
+            feed={"kind": params.kind, "subject": params.subject, "namespace": params.namespace},
+        )
+
+    def failures(self, call: Call) -> Reply:
+        """Failures by what they have in common."""
+        params: WhichFailures = call.params
+        since = as_filter(Question(since=params.window), now=self._ledger.clock.now()).since
+        asked = Filter(since=since, text=params.text, kind=params.kind, actor=call.principal.actor)
+        found = listing.list_failures(self._ledger.store, asked, limit=200).failures
+        return self._page(call, "failures.html", failures=found, params=params, windows=_WINDOWS)
+
+    def _subject(self, latest: Execution) -> Subject:
+        asked = Filter(kind=latest.kind, namespace=latest.namespace, subject=latest.subject)
+        before = self._ledger.store.find(asked, limit=STRIP).entries if latest.subject else (latest,)
+        return Subject(view(latest), runs(tuple(reversed(before)), STRIP))
+
+    def _page(self, call: Call, template: str, **values: Any) -> Reply:
+        change = newest(self._ledger.store) if self._ledger.store.capabilities.changes else None
+        now = moment(self._ledger.clock.now())
+        return self._templates.reply(template, call, change=change, now=now, base=call.base, **values)
+
+
+def _bad(status: Status) -> bool:
+    return status not in OPEN and status is not Status.SUCCEEDED
+
+
+def _following(params: OneSubject, cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    return "?" + urlencode({**structs.asdict(params), "cursor": cursor})
+
+
+def _pairs(asked: dict[str, Any]) -> list[tuple[str, str]]:
+    """The pairs of a query string that asks this."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in asked.items():
+        if isinstance(value, list | tuple):
+            pairs += [(name, str(entry)) for entry in cast("list[Any]", value)]
+        elif isinstance(value, dict):
+            pairs += [(name, f"{key}:{entry}") for key, entry in cast("dict[str, Any]", value).items()]
+        elif value is not None:
+            pairs.append((name, str(value)))
+    return pairs

@@ -1,0 +1,88 @@
+"""Pages out of templates, and the few files they need."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+import jinja2
+from msgspec import Struct
+from starlette.types import Scope
+
+from execlog.kind import Call, Reply
+from execlog.web import wording
+from execlog.web.endpoint import HTML
+from execlog.web.problem import Problem, ProblemError, document
+from execlog.web.release import release
+
+HERE = Path(__file__).parent
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_WORDS = ("word", "duration", "number", "short", "percent", "money", "stamp", "iso", "ago", "pretty", "about", "coded")
+_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+class Asset(Struct, frozen=True):
+    """A file of the pages; `v` changes with what is in it."""
+
+    name: str
+    v: str | None = None
+
+
+class Templates:
+    """The templates of the pages; `asks_for_tokens` adds a way to sign out."""
+
+    def __init__(self, *, asks_for_tokens: bool) -> None:
+        self._files = {file.name: file.read_bytes() for file in sorted((HERE / "static").iterdir())}
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        filters = cast("dict[str, Any]", self._environment.filters)  # pyright: ignore[reportUnknownMemberType]
+        filters.update({name: getattr(wording, name) for name in _WORDS})
+        self._always: dict[str, Any] = {"release": release(), "signs_in": asks_for_tokens, "change": None, "feed": {}}
+
+    def reply(self, template: str, call: Call, *, status: int = 200, **values: Any) -> Reply:
+        """The page a template makes of these values."""
+        return Reply(self._render(template, call.root, values).encode(), status=status, media_type=HTML)
+
+    def asset(self, call: Call) -> Reply:
+        """A file of the pages; raises ProblemError 404 for any other."""
+        asset: Asset = call.params
+        data = self._files.get(asset.name)
+        if data is None:
+            raise ProblemError(404, f"no file {asset.name!r}")
+        headers = _FOREVER if asset.v == self._version(asset.name) else {}
+        return Reply(data, headers=headers, media_type=_TYPES[Path(asset.name).suffix])
+
+    def refusal(self, error: ProblemError, scope: Scope) -> Reply:
+        """The page that says why there is no page; who is not known yet is sent to sign in."""
+        root = scope.get("root_path", "")
+        if error.status == 401:  # noqa: PLR2004 - Unauthorized
+            query = scope["query_string"].decode("latin-1")
+            wanted = scope["path"] + (f"?{query}" if query else "")
+            return Reply(b"", 303, {"Location": f"{root}/login?{urlencode({'next': wanted})}"}, HTML)
+        problem: Problem = document(error, scope["path"])
+        page = self._render("problem.html", root, {"problem": problem}).encode()
+        return Reply(page, error.status, error.headers, HTML)
+
+    def _render(self, template: str, root: str, values: dict[str, Any]) -> str:
+        def url(path: str, **query: object) -> str:
+            pairs = {name: value for name, value in query.items() if value not in (None, "")}
+            return f"{root}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+        def execution_url(kind: str, namespace: str, id_: str) -> str:
+            return url(f"/executions/{quote(id_, safe='')}", kind=kind, namespace=namespace)
+
+        def asset_url(name: str) -> str:
+            return url(f"/static/{name}", v=self._version(name))
+
+        helpers = {"root": root, "url": url, "execution_url": execution_url, "asset_url": asset_url}
+        return self._environment.get_template(template).render(self._always | values | helpers)
+
+    def _version(self, name: str) -> str:
+        return hashlib.blake2s(self._files[name], digest_size=6).hexdigest()

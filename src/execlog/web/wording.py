@@ -1,0 +1,112 @@
+"""How pages say things: durations, counts, money, moments, statuses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from markupsafe import Markup, escape
+
+from execlog.core.model import Status
+from execlog.history.view import to_json
+
+MOST_CHARACTERS = 20_000
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_PARTS = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s"))
+_POWERS = ((1e9, "bn"), (1e6, "M"), (1e3, "k"))
+_WORDS = {Status.TIMED_OUT: "timed out"}
+
+
+def word(status: Status | str) -> str:
+    """A status as people say it."""
+    return _WORDS.get(Status(status), Status(status).value)
+
+
+def duration(seconds: float | None) -> str:
+    """A duration with the unit that fits: 350 µs, 12 ms, 1.5 s, 3 min 20 s, 2 h 5 min, 4 d 3 h; – for none."""
+    if seconds is None:
+        return "–"
+    if seconds < 1e-3:  # noqa: PLR2004 - a millisecond
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.3g} s"
+    for size, unit, smaller, small_unit in _PARTS:
+        if seconds >= size:
+            whole, rest = divmod(int(seconds), size)
+            return f"{whole} {unit} {rest // smaller} {small_unit}" if rest // smaller else f"{whole} {unit}"
+    return ""
+
+
+def number(count: float | None) -> str:
+    """A count with its thousands apart; – for none."""
+    return "–" if count is None else f"{count:,}"
+
+
+def short(count: float) -> str:
+    """A count in at most four digits and a letter: 9999 is 9,999, and 12345 is 12.3k."""
+    if count < 10_000:  # noqa: PLR2004 - four digits are short enough
+        return f"{count:,}"
+    for size, letter in _POWERS:
+        if count >= size * 0.9995:
+            value = count / size
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}{letter}"  # noqa: PLR2004 - three digits
+    return f"{count:,}"
+
+
+def percent(share: float) -> str:
+    """A percentage; 100 and 0 only where they are exact."""
+    if 99.95 <= share < 100:  # noqa: PLR2004 - percent
+        return "99.9 %"
+    return f"{share:.1f} %" if 0 < share < 100 else f"{share:.0f} %"  # noqa: PLR2004 - percent
+
+
+def money(dollars: Decimal | None) -> str:
+    """US dollars, exactly; – for none."""
+    if dollars is None:
+        return "–"
+    text = f"{dollars:,f}"
+    whole, _, cents = text.partition(".")
+    return f"${whole}.{cents:0<2}"
+
+
+def about(dollars: Decimal) -> str:
+    """US dollars, in two digits after the point or in three that count."""
+    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.3g}" if dollars >= Decimal("0.0001") else "< $0.0001"
+
+
+def stamp(moment: datetime | None) -> str:
+    """A moment as 2026-01-31 06:00:05, UTC; – for none."""
+    return "–" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def iso(moment: datetime) -> str:
+    """A moment for machines."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago a moment was, roughly: 12 s ago, 3 min ago, 5 h ago, 2 d ago; its date when that is long past."""
+    seconds = (now - moment).total_seconds()
+    if seconds < 0:
+        return stamp(moment)
+    for size, unit in ((_MINUTE, "s"), (_HOUR, "min"), (_DAY, "h"), (30 * _DAY, "d")):
+        if seconds < size:
+            step = {"s": 1, "min": _MINUTE, "h": _HOUR, "d": _DAY}[unit]
+            return f"{int(seconds // step)} {unit} ago"
+    return f"{moment:%Y-%m-%d}"
+
+
+def pretty(value: Any) -> str:
+    """A value as indented JSON, cut where it is very long."""
+    text = msgspec.json.format(to_json(value), indent=2).decode()
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n… {len(text):,} characters in all"
+
+
+def coded(text: str) -> Markup:
+    """A text with what stands between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
