@@ -26,6 +26,7 @@ from execlog.runner.stop import Stop
 _SAY_AFTER = 0.25
 """Seconds for which news of items is gathered before it is said: a shorter execution is said in two events."""
 
+_NOTHING = (None, {}, [])
 _MARGIN = KILL_GRACE + 1.0
 """Seconds an action that keeps its own time-out (a command) gets beyond it, to kill, read and report."""
 
@@ -161,7 +162,7 @@ class Attempt:
                 queued_at=order.queued_at,
                 started_at=at,
                 total=None if self._single else len(order.stocks),
-                params=codec.builtins(job.run),
+                params={name: value for name, value in codec.builtins(job.run).items() if value not in _NOTHING},
                 metadata=order.metadata or None,
                 tags=job.tags or None,
                 root_id=order.root_id,
