@@ -82,3 +82,15 @@ def wait_for(condition, seconds=10):
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.005)
+
+
+def speak(item):
+    """Say something about the execution this runs in."""
+    import execlog
+
+    run = execlog.current_run()
+    run.log(f"fetching {item}", item=item)
+    run.rows(3)
+    with execlog.run("inner"):
+        pass
+    return run.id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -25,6 +26,16 @@ _current: ContextVar[Run | None] = ContextVar("execlog_run", default=None)
 def current_run() -> Run | None:
     """The innermost run this code is in, None outside of any."""
     return _current.get()
+
+
+@contextmanager
+def inside(run: Run | None) -> Generator[None]:
+    """Let code find this run as the current one, though somebody else begins and ends it; None: no run at all."""
+    token = _current.set(run)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class Run:
@@ -71,6 +82,11 @@ class Run:
     def status(self) -> Status:
         """What it would end as if it ended now."""
         return self._verdict[0] if self._verdict else outcome(self._counts)
+
+    @property
+    def row_count(self) -> int | None:
+        """The rows added so far, None where nobody added any."""
+        return self._rows
 
     def begin(self) -> Self:
         """Record that it runs; `with` does that."""

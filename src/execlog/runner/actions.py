@@ -15,6 +15,7 @@ from execlog.core import codec
 from execlog.core.errors import InvalidError
 from execlog.core.model import Error, Status
 from execlog.recorder.fault import error_of, status_of
+from execlog.recorder.run import Run, inside
 from execlog.runner.commands import CommandResult, run_command
 from execlog.runner.job import Action, Call, Command
 from execlog.runner.stop import Stop, current
@@ -47,11 +48,15 @@ Perform = Callable[[Task], ItemResult]
 """Runs an item and tells what became of it. It may raise; `Stop` of `run.stop.current` says when to end early."""
 
 
-def run_task(perform: Perform, task: Task, stop: Stop | None = None) -> ItemResult:
-    """What became of the item; never raises, so that the same comes back from a thread and from another process."""
+def run_task(perform: Perform, task: Task, stop: Stop | None = None, run: Run | None = None) -> ItemResult:
+    """What became of the item; never raises, so that the same comes back from a thread and from another process.
+
+    What runs finds `stop` and `run` as its current ones, so that it can look, log, and nest.
+    """
     token = current.set(stop)
     try:
-        return perform(task)
+        with inside(run):
+            return perform(task)
     except BaseException as error:  # noqa: BLE001 - an item's exception is its outcome; SystemExit must not end a worker
         if isinstance(error, SystemExit) and error.code in {None, 0}:
             return ItemResult()

@@ -17,6 +17,8 @@ from execlog.core.fold import count, outcome
 from execlog.core.model import Counts, Error, Event, Item, LogLine, Status
 from execlog.recorder.context import surroundings
 from execlog.recorder.fault import error_of
+from execlog.recorder.recorder import Recorder
+from execlog.recorder.run import Run
 from execlog.runner.actions import ItemResult, Perform, Task, run_task, timed_out
 from execlog.runner.commands import KILL_GRACE
 from execlog.runner.job import Command, Job
@@ -130,6 +132,7 @@ class Attempt:
         self._cancel_by: float | None = None
         self._limited = self.job.timeout is not None or self.job.seconds_per_item is not None
         self.looking_at: float | None = None
+        self._run: Run | None = None
         self.result: Result | None = None
         self.began = 0.0
         self.started_at = 0
@@ -150,8 +153,7 @@ class Attempt:
         self.began = self._said_at = self._monotonic()
         at = self.started_at = self._sink.stamp()
         order, job = self.order, self.job
-        self._sink.append(
-            Event(
+        event = Event(
                 id=order.execution_id,
                 kind=order.kind,
                 at=at,
@@ -170,7 +172,10 @@ class Attempt:
                 origin=self._sink.origin,
                 context=surroundings(),
             )
-        )
+        self._sink.append(event)
+        recorder = _recorder_of(self._sink)
+        if recorder is not None and job.launcher == "threads":
+            self._run = Run(recorder, event)
         self.advance()
 
     def advance(self) -> None:
@@ -246,7 +251,7 @@ class Attempt:
         )
         # A process gets no flag: it is killed.
         flag = None if job.launcher == "processes" else stop
-        work = self._launcher.submit(run_task, self._perform, task, flag)
+        work = self._launcher.submit(run_task, self._perform, task, flag, self._run)
         self._flights[work] = Flight(item, work, stop, position)
         work.add_done_callback(self._on_done)
 
@@ -322,6 +327,8 @@ class Attempt:
         items = tuple(self._items[position] for position in sorted(self._items))
         status, error = self._verdict(items)
         rows = [item.rows for item in items if item.rows is not None]
+        if self._run is not None and self._run.row_count is not None:
+            rows.append(self._run.row_count)
         at = self._sink.stamp()
         duration = self._monotonic() - self.began
         self.result = Result(
@@ -366,6 +373,11 @@ class Attempt:
         if failed in ({Status.TIMED_OUT}, {Status.CANCELLED}):
             status = failed.pop()
         return status, next((item.error for item in items if item.error is not None), None)
+
+
+def _recorder_of(sink: Sink) -> Recorder | None:
+    """The recorder behind a sink, through which the code that runs can speak; None where there is none."""
+    return sink if isinstance(sink, Recorder) else getattr(sink, "recorder", None)
 
 
 def _result_of(work: Work) -> ItemResult:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import execlog
 from execlog.core.errors import InvalidError, NotFoundError, StoreError
+from execlog.core.filter import Filter
 from execlog.core.model import Error, Event, Execution, Item, Status
 from execlog.kinds.jobs import (
+    Call,
     ExecutionHistoryRegistry,
     Fetch,
     Job,
@@ -326,3 +329,15 @@ def test_a_crash_seen_by_others_is_an_error_the_client_can_read(ledger):
     assert ledger.flush()
     (found,) = ExecutionHistoryRegistry(ledger).get_job_history("j", status="failed")
     assert found.errors == ["Crashed: the process that ran it is gone"]
+
+
+def test_what_a_job_runs_can_speak_about_its_execution(ledger, monkeypatch):
+    monkeypatch.setattr(execlog, "_default", ledger)
+    with JobExecutor(ledger) as executor:
+        result = executor.execute_job(Job(id="j", name="J", stocks=("A", "B"), run=Call("chores:speak")))
+        execution = executor.registry.find(result.execution_id)
+    assert [item.output for item in execution.items] == [result.execution_id] * 2
+    assert sorted(line.message for line in execution.logs) == ["fetching A", "fetching B"]
+    assert execution.rows == 6
+    inner = ledger.store.find(Filter(parent_id=result.execution_id)).entries
+    assert [child.name for child in inner] == ["inner", "inner"]

@@ -9,6 +9,7 @@ from collections import deque
 from execlog.core.errors import ExeclogError
 from execlog.core.model import TERMINAL, Event
 from execlog.kinds.jobs.registry import ExecutionHistoryRegistry
+from execlog.recorder.recorder import Recorder
 
 log = logging.getLogger("execlog")
 _REMEMBERED = 1_000
@@ -28,6 +29,11 @@ class HistorySink:
     def origin(self) -> str | None:
         """The process as executions name it."""
         return self._registry.origin
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """The ledger's recorder, None over a bare store."""
+        return None if self._registry.ledger is None else self._registry.ledger.recorder
 
     def append(self, event: Event) -> bool:
         """Whether the history took it."""
