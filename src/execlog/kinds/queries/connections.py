@@ -107,6 +107,8 @@ def _with_secrets(settings: dict[str, Any], environment: Mapping[str, str]) -> d
                 said[name.removesuffix(_FROM_FILE)] = Path(str(value)).expanduser().read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise InvalidError(f"{name}: {error}") from error
+        elif isinstance(value, dict):
+            said[name] = _with_secrets(cast("dict[str, Any]", value), environment)
         else:
             said[name] = value
     return said
@@ -124,5 +126,17 @@ def _duckdb(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FB
     return DuckDBConnector(convert(settings, DuckDBOptions), read_only=read_only)
 
 
-CONNECTORS: dict[str, Open] = {"duckdb": _duckdb, "sqlite": _sqlite}
+def _postgres(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT001 - as all in CONNECTORS
+    from execlog.kinds.queries.connectors.postgres import PostgresConnector, PostgresOptions
+
+    return PostgresConnector(convert(settings, PostgresOptions), read_only=read_only)
+
+
+def _dbapi(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT001 - as all in CONNECTORS
+    from execlog.kinds.queries.connectors.dbapi import DBAPIConnector, DBAPIOptions
+
+    return DBAPIConnector(convert(settings, DBAPIOptions), read_only=read_only)
+
+
+CONNECTORS: dict[str, Open] = {"dbapi": _dbapi, "duckdb": _duckdb, "postgres": _postgres, "sqlite": _sqlite}
 """By `type`: what makes a connector of its settings. A driver is imported when the first query needs it."""

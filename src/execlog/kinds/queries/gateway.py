@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from execlog.core.errors import ConflictError, InvalidError, MissingExtraError, NotFoundError
+from execlog.core.errors import ConflictError, InvalidError, MissingExtraError, NotFoundError, SettingsError
 from execlog.core.ids import check_id
 from execlog.core.model import Event, Status
 from execlog.kinds.queries.connections import Connection, load_connections
@@ -116,9 +116,8 @@ class Gateway:
             running = self._running.get(execution_id)
         if running is None or (user_id is not None and running.event.actor != user_id):
             raise NotFoundError(f"no query {execution_id!r:.120} is running here")
-        if not running.stop(cancelled(f"cancelled by {by}" if by else "cancelled")):
+        if not self._stop(running, cancelled(f"cancelled by {by}" if by else "cancelled")):
             raise ConflictError(f"query {execution_id!r:.120} has ended or is being stopped")
-        self._deadlines.set(self._grace, lambda: self._abandon(running))
 
     def find(self, query: Query) -> Connection:
         """The connection a query is for. Raises InvalidError."""
@@ -213,8 +212,12 @@ class Gateway:
         text = f"the query was stopped after {seconds:g} s"
         if running.began is None:
             text = f"the query waited {seconds:g} s for its turn and was given up"
-        if running.stop(timed_out(text)):
-            self._deadlines.set(self._grace, lambda: self._abandon(running))
+        self._stop(running, timed_out(text))
+
+    def _stop(self, running: Running, trouble: TroubleError) -> bool:
+        """Whether this stopped it. The grace begins before the database is told, which may take long."""
+        self._deadlines.set(self._grace, lambda: self._abandon(running))
+        return running.stop(trouble)
 
     def _abandon(self, running: Running) -> None:
         if running.abandon():
@@ -294,8 +297,8 @@ def _put_away(session: Session, place: Place, *, succeeded: bool, reusable: bool
 def _trouble(fault: Exception, connection: Connection) -> TroubleError:
     if isinstance(fault, TroubleError):
         return fault
-    if isinstance(fault, MissingExtraError):
-        return broken("MissingExtraError", str(fault))
+    if isinstance(fault, MissingExtraError | SettingsError):
+        return broken(type(fault).__name__, str(fault))
     return connection.connector.trouble(fault) if not isinstance(fault, TimeoutError) else trouble_of(fault)
 
 

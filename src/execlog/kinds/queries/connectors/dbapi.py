@@ -1,0 +1,127 @@
+"""Any database with a Python DB API 2.0 module (PEP 249)."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import suppress
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from execlog.core.errors import SettingsError
+from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.sql import batches, check_sql
+from execlog.kinds.queries.lexer import DUCKDB, MYSQL, POSTGRES, SQLITE, STANDARD, TRINO, Dialect
+from execlog.kinds.queries.trouble import TroubleError, trouble_of
+
+_DIALECTS: dict[str, Dialect] = {
+    "standard": STANDARD, "postgres": POSTGRES, "mysql": MYSQL, "sqlite": SQLITE, "duckdb": DUCKDB, "trino": TRINO,
+}  # fmt: skip
+_CANCELLING = ("cancel_safe", "cancel", "interrupt")
+
+
+class DBAPIOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a connection through a DB API module.
+
+    module    its name, such as "sqlite3" or "pymysql"
+    connect   keyword arguments of its `connect`
+    setup     statements run on each new connection, such as "set session transaction read only"
+    dialect   how its SQL is read
+    cancel    method of its connection that stops a query from another thread; "" looks for the usual ones
+    """
+
+    module: str
+    connect: dict[str, Any] = {}
+    setup: tuple[str, ...] = ()
+    dialect: Literal["standard", "postgres", "mysql", "sqlite", "duckdb", "trino"] = "standard"
+    cancel: str = ""
+
+
+class DBAPIConnector:
+    """A module and the arguments of its `connect`.
+
+    The DB API knows neither read-only connections nor cancelling. So here `read_only` is the gateway's reading of the
+    statement, a rollback, and whatever `setup` tells the database; give it a user that may only read. Where the module
+    has no method to stop a query, its connection is closed instead.
+    """
+
+    def __init__(self, options: DBAPIOptions, *, read_only: bool) -> None:
+        self._options, self._read_only = options, read_only
+        self.dialect: Dialect | None = _DIALECTS[options.dialect]
+        self.language = "" if options.dialect == "standard" else options.dialect
+        self.facts = {"module": options.module}
+
+    def check(self, query: str, *, read_only: bool) -> str:
+        """The one statement to run."""
+        return check_sql(query, self.dialect or STANDARD, read_only=read_only)
+
+    def open(self) -> Session:
+        """A connection."""
+        try:
+            module = importlib.import_module(self._options.module)
+        except ImportError as error:
+            raise SettingsError(f"{self._options.module} is not installed: {error}") from error
+        connection = module.connect(**self._options.connect)
+        if self._options.setup:
+            cursor = connection.cursor()
+            for statement in self._options.setup:
+                cursor.execute(statement)
+            cursor.close()
+        cancel = next((name for name in (self._options.cancel, *_CANCELLING) if name and hasattr(connection, name)), "")
+        return DBAPISession(connection, cancel=cancel, read_only=self._read_only)
+
+    def trouble(self, fault: Exception) -> TroubleError:
+        """What the module's exception means, by its type or else its message."""
+        return trouble_of(fault)
+
+    def close(self) -> None:
+        """Nothing: sessions share nothing."""
+
+
+class DBAPISession:
+    """One connection."""
+
+    def __init__(self, connection: Any, *, cancel: str, read_only: bool) -> None:
+        self._connection, self._cancel, self._read_only = connection, cancel, read_only
+        self._cursor: Any = None
+
+    def run(self, statement: Statement) -> Answer:
+        """The statement's result."""
+        cursor = self._cursor = self._connection.cursor()
+        if statement.params:
+            cursor.execute(statement.text, statement.params)
+        else:
+            cursor.execute(statement.text)
+        if not cursor.description:
+            return Answer((), (), max(cursor.rowcount, 0))
+        columns = tuple(Column(str(column[0]), _type(column[1])) for column in cursor.description)
+        return Answer(columns, batches(cursor))
+
+    def finish(self, *, succeeded: bool) -> bool:
+        """Whether the connection may be used again: what was changed is kept, or else undone."""
+        if self._cursor is not None:
+            with suppress(Exception):
+                self._cursor.close()
+            self._cursor = None
+        if succeeded and not self._read_only:
+            self._connection.commit()
+        else:
+            self._connection.rollback()
+        return True
+
+    def cancel(self) -> None:
+        """Stop the query by the module's own method, or else by hanging up."""
+        if not self._cancel:
+            self.close()
+            return
+        with suppress(Exception):
+            getattr(self._connection, self._cancel)()
+
+    def close(self) -> None:
+        """Hang up."""
+        with suppress(Exception):
+            self._connection.close()
+
+
+def _type(code: Any) -> str:
+    return getattr(code, "__name__", None) or ("" if code is None else str(code))

@@ -1,0 +1,189 @@
+"""PostgreSQL, through psycopg (extra `postgres`)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from msgspec import Struct
+
+from execlog.core.errors import MissingExtraError
+from execlog.core.model import Status
+from execlog.kinds.queries.connectors.base import BATCH, Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.sql import batches, check_sql, named
+from execlog.kinds.queries.lexer import POSTGRES
+from execlog.kinds.queries.trouble import TroubleError, trouble_of
+
+_BROKEN_CLASSES = ("08", "53", "57P", "58", "F0")
+_QUERY_CANCELED = "57014"
+_SECONDS_TO_CANCEL = 5.0
+_SECONDS_LONGER = 5.0
+_LENIENT = ("date", "timestamp", "timestamptz", "interval")
+
+
+class PostgresOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a connection to PostgreSQL.
+
+    url               postgresql://user@host:5432/database?sslmode=verify-full; the other settings override its parts
+    connect_timeout   seconds
+    search_path       schemas in which names are looked up
+    """
+
+    url: str = ""
+    host: str = ""
+    port: int = 0
+    database: str = ""
+    user: str = ""
+    password: str = ""
+    sslmode: str = ""
+    connect_timeout: int = 10
+    search_path: str = ""
+
+
+class PostgresConnector:
+    """A server. Read-only means a transaction that PostgreSQL itself knows to be read-only, rolled back at the end.
+
+    The extended protocol takes one statement only. A time-out is known to the server too (`statement_timeout`, a little
+    later than the gateway's own), so that it holds even when the gateway is gone.
+    """
+
+    dialect = POSTGRES
+    language = "postgres"
+
+    def __init__(self, options: PostgresOptions, *, read_only: bool) -> None:
+        self._options, self._read_only = options, read_only
+        self.facts = {
+            name: str(getattr(options, name)) for name in ("host", "port", "database", "user") if getattr(options, name)
+        }
+        if options.url:
+            self.facts["url"] = options.url
+
+    def check(self, query: str, *, read_only: bool) -> str:
+        """The one statement to run."""
+        return check_sql(query, POSTGRES, read_only=read_only)
+
+    def open(self) -> Session:
+        """A connection to the server."""
+        try:
+            import psycopg
+        except ImportError as error:
+            raise MissingExtraError("postgres", needed_for="a connection to PostgreSQL") from error
+        said: dict[str, Any] = {
+            "host": self._options.host, "port": self._options.port, "dbname": self._options.database,
+            "user": self._options.user, "password": self._options.password, "sslmode": self._options.sslmode,
+            "connect_timeout": self._options.connect_timeout,
+        }  # fmt: skip
+        given = {name: value for name, value in said.items() if value}
+        connection = psycopg.connect(self._options.url, autocommit=True, application_name="execlog", **given)
+        if self._options.search_path:
+            connection.execute("select set_config('search_path', %s, false)", [self._options.search_path])
+        return PostgresSession(connection, read_only=self._read_only)
+
+    def trouble(self, fault: Exception) -> TroubleError:
+        """What psycopg's exception means: its SQLSTATE decides."""
+        import psycopg
+
+        if not isinstance(fault, psycopg.Error):
+            return trouble_of(fault)
+        state = fault.sqlstate
+        if state == _QUERY_CANCELED:
+            return named(fault, Status.TIMED_OUT if "timeout" in str(fault) else Status.CANCELLED)
+        if state is None:
+            lost = isinstance(fault, psycopg.OperationalError | psycopg.InterfaceError)
+            return named(fault, Status.CRASHED if lost else Status.FAILED)
+        return named(fault, Status.CRASHED if state.startswith(_BROKEN_CLASSES) else Status.FAILED)
+
+    def close(self) -> None:
+        """Nothing: sessions share nothing."""
+
+
+class PostgresSession:
+    """One connection; `cancel` is PostgreSQL's cancel request, on a connection of its own."""
+
+    def __init__(self, connection: Any, *, read_only: bool) -> None:
+        self._connection, self._read_only = connection, read_only
+        self._stream: Generator[Any] | None = None
+        _read_leniently(connection)
+
+    def run(self, statement: Statement) -> Answer:
+        """The statement's result; rows arrive as they are read."""
+        import psycopg
+
+        limit = round((statement.timeout + _SECONDS_LONGER) * 1000)
+        begin = "begin read only" if self._read_only else "begin"
+        self._connection.execute(f"{begin}; set local statement_timeout = {limit}")
+        named_params = isinstance(statement.params, dict)
+        make: Any = psycopg.Cursor if named_params else psycopg.RawCursor
+        cursor = make(self._connection)
+        params = statement.params or None
+        if not self._read_only:
+            cursor.execute(statement.text, params)
+            if cursor.description is None:
+                return Answer((), (), max(cursor.rowcount, 0))
+            return Answer(_columns(cursor), batches(cursor), None)
+        size = BATCH if psycopg.capabilities.has_stream_chunked() else 1
+        stream: Generator[Any] = cursor.stream(statement.text, params, size=size)
+        self._stream = stream
+        first = next(stream, None)
+        return Answer(_columns(cursor), _batches(first, stream))
+
+    def finish(self, *, succeeded: bool) -> bool:
+        """Whether the connection is as good as before: what was not read is given up, and the transaction ended."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._connection.execute("commit" if succeeded and not self._read_only else "rollback")
+        return not self._connection.broken
+
+    def cancel(self) -> None:
+        """Ask the server to stop the statement."""
+        with suppress(Exception):
+            self._connection.cancel_safe(timeout=_SECONDS_TO_CANCEL)
+
+    def close(self) -> None:
+        """Hang up; a thread that waits for the server wakes up."""
+        with suppress(Exception), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+        with suppress(Exception):
+            self._connection.close()
+
+
+def _columns(cursor: Any) -> tuple[Column, ...]:
+    return tuple(Column(column.name, column.type_display) for column in cursor.description or ())
+
+
+def _batches(first: Any, stream: Iterator[Any]) -> Iterator[Sequence[Sequence[Any]]]:
+    if first is None:
+        return
+    yield [first]
+    while rows := list(islice(stream, BATCH)):
+        yield rows
+
+
+def _read_leniently(connection: Any) -> None:
+    """Times that Python has no value for (infinity, years beyond 9999, BC) are read as their text."""
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    for name in _LENIENT:
+        oid = connection.adapters.types[name].oid
+        strict = connection.adapters.get_loader(oid, Format.TEXT)
+
+        class Lenient(Loader):
+            inner = strict
+
+            def __init__(self, oid: int, context: Any = None) -> None:
+                super().__init__(oid, context)
+                self._strict = self.inner(oid, context)
+
+            def load(self, data: Any) -> Any:
+                try:
+                    return self._strict.load(data)
+                except Exception:  # noqa: BLE001 - whatever it cannot read has a text
+                    return bytes(data).decode("utf-8", "replace")
+
+        connection.adapters.register_loader(oid, Lenient)
