@@ -1,0 +1,124 @@
+"""The statistics cells: adding what a batch brings, and taking executions out again.
+
+Sums and sketches are counts, so an execution that changes or goes is taken out by counting it negatively. Only a maximum
+has no inverse: where the execution taken out was the greatest, the maximum is looked up again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import apsw
+import msgspec
+
+from execlog.core.codec import to_json
+from execlog.core.rollup import DAY, HOUR, MINUTE, SEPARATOR, Sketch
+from execlog.store.sql import queries
+from execlog.store.sqlite.rows import Row
+from execlog.store.sqlite.sketches import appended, compact, take_in
+from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, Delta, gather
+
+_MANY = 8
+_LONG_TAIL = 2_000
+_FINER = {HOUR: MINUTE, DAY: HOUR}
+_SQL = queries("sqlite", "buckets")
+_decode_texts = msgspec.json.Decoder(list[tuple[int, str]]).decode
+_decode_rows = msgspec.json.Decoder(list[list[int | str]]).decode
+
+
+def add(connection: apsw.Connection, deltas: dict[Cell, Delta]) -> None:
+    """Add to the cells by one statement, with one before it that reads the sketches of cells which much is added to."""
+    if not deltas:
+        return
+    ordered = sorted(deltas.items())
+    busy = [cell for cell, delta in ordered if len(delta.bins) >= _MANY]
+    sketches = _sketches(connection, busy, deltas)
+    rows = [(*cell, *delta.sums, sketches.get(cell) or appended(delta.bins)) for cell, delta in ordered]
+    connection.execute(_SQL["add_cells"], {"rows": _json(rows)})
+
+
+def shorten(connection: apsw.Connection, cells: Iterable[Cell]) -> None:
+    """Make the sketches of these cells compact where much was appended to them."""
+    found = connection.execute(_SQL["long_sketches"], {"cells": _json(list(cells)), "limit": _LONG_TAIL}).get
+    rows = [(*cell, *(0,) * WIDTH, _with(str(text), ())) for *cell, text in _decode_rows(found)]
+    connection.execute(_SQL["add_cells"], {"rows": _json(rows)})
+
+
+def correct(connection: apsw.Connection, gone: Sequence[Row], come: Sequence[Row]) -> None:
+    """Take the executions of the rows `gone` out and put those of `come` in; the executions' table says so already."""
+    minus, plus = gather(gone), gather(come)
+    cells = sorted(minus.keys() | plus.keys())
+    found = connection.execute(_SQL["cells_of"], {"cells": _json(cells)}).get
+    current = {Cell(*row[:3]): row[3:] for row in _decode_rows(found)}  # pyright: ignore[reportArgumentType]
+    kept: list[Row] = []
+    empty: list[Cell] = []
+    lost: list[Cell] = []
+    for cell in cells:
+        was = current.get(cell, [*[0] * WIDTH, "+"])
+        sums = _corrected(was, minus.get(cell), plus.get(cell))
+        if not any(sums[:TIMED]):
+            empty.append(cell)
+            continue
+        if cell in minus and sums[MAX] <= minus[cell].sums[MAX]:
+            lost.append(cell)
+        kept.append((*cell, *sums, _corrected_sketch(str(was[-1]), minus.get(cell), plus.get(cell))))
+    connection.execute(_SQL["put_cells"], {"rows": _json(kept)})
+    connection.execute(_SQL["delete_cells"], {"cells": _json(empty)})
+    for cell in lost:
+        _find_maximum(connection, cell, minus[cell].sample)
+
+
+def _sketches(connection: apsw.Connection, cells: Sequence[Cell], deltas: dict[Cell, Delta]) -> dict[Cell, str]:
+    """The whole sketches of these cells, with what is added taken in."""
+    if not cells:
+        return {}
+    found = connection.execute(_SQL["sketches_of"], {"cells": _json(cells)}).get
+    known = {cells[place]: text for place, text in _decode_texts(found)}
+    return {cell: _with(known.get(cell, "+"), deltas[cell].bins) for cell in cells}
+
+
+def _with(text: str, bins: Iterable[int]) -> str:
+    sketch = Sketch()
+    take_in(sketch, text)
+    for number, times in Counter(bins).items():
+        sketch.add(number, times)
+    return compact(sketch)
+
+
+def _corrected(was: Sequence[int | str], minus: Delta | None, plus: Delta | None) -> list[int]:
+    sums = [int(value) for value in was[:WIDTH]]
+    greatest = max(sums[MAX], plus.sums[MAX] if plus else 0)
+    for sign, delta in ((-1, minus), (1, plus)):
+        if delta is not None:
+            sums = [value + sign * change for value, change in zip(sums, delta.sums, strict=True)]
+    sums[MAX] = greatest
+    return sums
+
+
+def _corrected_sketch(text: str, minus: Delta | None, plus: Delta | None) -> str:
+    sketch = Sketch()
+    take_in(sketch, text)
+    for sign, delta in ((-1, minus), (1, plus)):
+        for number, times in Counter(delta.bins if delta else ()).items():
+            sketch.add(number, sign * times)
+    return compact(Sketch({number: times for number, times in sketch.settled().items() if times > 0}))
+
+
+def _find_maximum(connection: apsw.Connection, cell: Cell, sample: Row) -> None:
+    """Look a cell's maximum up: in the finer cells it is made of, else in its executions. Finer ones come first."""
+    window = {"since": cell.start, "until": cell.start + cell.resolution * SECOND}
+    dimension = cell.series.partition(SEPARATOR)[0]
+    if dimension in {"all", "kind"} and cell.resolution in _FINER:
+        bindings = {**window, "resolution": _FINER[cell.resolution], "series": cell.series}
+        greatest = connection.execute(_SQL["greatest_of_finer"], bindings).get
+    else:
+        about = {"kind": sample[2], "namespace": sample[3], "subject": sample[7], "actor": sample[8], "engine": sample[9]}
+        sql = _SQL[f"greatest_of_{dimension}"]
+        bindings = window | {name: value for name, value in about.items() if f":{name}" in sql}
+        greatest = round((connection.execute(sql, bindings).get or 0) * 1e6)
+    connection.execute(_SQL["set_maximum"], {**cell._asdict(), "greatest": greatest})
+
+
+def _json(value: object) -> str:
+    return to_json(value).decode()

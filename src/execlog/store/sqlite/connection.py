@@ -1,0 +1,156 @@
+"""Connections: one that writes, a pool that reads, and apsw's errors in the house's words."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from execlog.core.errors import StoreError
+
+PAGE_SIZE = 8_192
+CHECKPOINT_PAGES = 4_000
+WRITER_CACHE_KIB = 65_536
+READER_CACHE_KIB = 16_384
+_READERS_KEPT = 8
+_PROGRESS_STEPS = 200_000
+_CACHED_STATEMENTS = 256
+
+RETRY = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.NoMemError)
+"""What may go away by itself: another writer, a full disk, a device that answers again."""
+
+POISON = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError, apsw.SQLError)
+"""What one event can cause for the whole batch it is in."""
+
+
+class Connections:
+    """The connections of one database file. Readers see the last commit, and neither wait for the writer nor hold it up."""
+
+    def __init__(self, path: Path, *, busy_timeout: float, read_timeout: float) -> None:
+        self.path = path
+        self._busy_ms = round(busy_timeout * 1000)
+        self._busy_timeout = busy_timeout
+        self._read_timeout = read_timeout
+        self._pid = os.getpid()
+        self._write_lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._writer: apsw.Connection | None = None
+        self._idle: list[apsw.Connection] = []
+        self._abandoned: list[Any] = []
+        self._closed = False
+
+    @contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """The writing connection inside a transaction: committed at the end, rolled back on any exception.
+
+        Raises StoreError; what an event can cause (`POISON`) is raised as it is, for the caller to sort out.
+        """
+        self._check()
+        if not self._write_lock.acquire(timeout=self._busy_timeout):
+            raise StoreError(f"{self.path}: another thread has been writing for {self._busy_timeout:g} s", retry=True)
+        try:
+            with translated(self.path, poison=True):
+                connection = self._writer = self._writer or self.open(cache_kib=WRITER_CACHE_KIB)
+                with _transaction(connection):
+                    yield connection
+        finally:
+            self._write_lock.release()
+
+    @contextmanager
+    def read(self, *, snapshot: bool = False) -> Iterator[apsw.Connection]:
+        """A reading connection, interrupted at the time-out; with `snapshot` all its statements see the same state."""
+        self._check()
+        with translated(self.path):
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            connection = connection or self.open(cache_kib=READER_CACHE_KIB, readonly=True)
+            connection.set_progress_handler(_deadline(self._read_timeout), _PROGRESS_STEPS)
+            try:
+                if snapshot:
+                    connection.execute("begin")
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                connection.set_progress_handler(None)
+                self._give_back(connection)
+
+    def open(self, *, cache_kib: int, readonly: bool = False) -> apsw.Connection:
+        """A new connection with the settings every connection has."""
+        connection = apsw.Connection(str(self.path), statementcachesize=_CACHED_STATEMENTS)
+        connection.set_busy_timeout(self._busy_ms)
+        connection.execute(f"pragma cache_size = {-cache_kib}")
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = off")
+        connection.execute("pragma trusted_schema = off")
+        connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        if readonly:
+            connection.execute("pragma query_only = on")
+        return connection
+
+    def close(self) -> None:
+        """Close what is idle; a reading still under way closes its connection itself when it ends."""
+        with self._write_lock, self._lock:
+            self._closed = True
+            if self._pid == os.getpid():
+                for connection in (self._writer, *self._idle):
+                    if connection is not None:
+                        connection.close()
+            self._writer, self._idle = None, []
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < _READERS_KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.path}: the store is closed", retry=False)
+        if self._pid != os.getpid():
+            self._leave_to_parent()
+
+    def _leave_to_parent(self) -> None:
+        """Forget the connections a fork brought along: using or closing them here would break the parent's."""
+        self._abandoned += [self._writer, *self._idle]
+        self._writer, self._idle = None, []
+        self._write_lock, self._lock = threading.Lock(), threading.Lock()
+        self._pid = os.getpid()
+
+
+@contextmanager
+def translated(path: Path, *, poison: bool = False) -> Iterator[None]:
+    """Nothing; errors of apsw become StoreError, except, with `poison`, those an event can cause."""
+    try:
+        yield
+    except apsw.Error as error:
+        if poison and isinstance(error, POISON):
+            raise
+        message = f"{path}: {error}" if str(error) else f"{path}: {type(error).__name__}"
+        if isinstance(error, apsw.InterruptError):
+            message = f"{path}: the question took longer than its time-out"
+        raise StoreError(message, retry=isinstance(error, RETRY)) from error
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _deadline(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end

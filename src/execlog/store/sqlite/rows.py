@@ -1,0 +1,328 @@
+"""Rows of the tables: made of events and executions, and read back into executions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from execlog.core.codec import to_json
+from execlog.core.fold import created
+from execlog.core.model import (
+    TERMINAL,
+    Counts,
+    Error,
+    Event,
+    Execution,
+    Item,
+    LogLine,
+    Status,
+    Usage,
+)
+from execlog.store.preparing import FAILURES, unexplained
+
+WRITTEN = (
+    "number", "id", "kind", "namespace", "status", "at", "name", "subject", "actor", "engine", "queued_at", "started_at",
+    "ended_at", "duration", "rows", "total", "declared_succeeded", "declared_failed", "parent_id", "root_id", "retry_of",
+    "origin", "created_at", "items_total", "items_succeeded", "items_failed", "items_open", "tokens_input", "tokens_output",
+    "cost_nano", "error_type", "error_message", "fingerprint", "text_key", "tags", "usage", "detail", "stamps",
+)  # fmt: skip
+"""The columns of `executions`, in the order a row is written in."""
+
+STAMPED = (
+    "status", "name", "subject", "actor", "engine", "queued_at", "started_at", "rows", "total", "declared_succeeded",
+    "declared_failed", "usage", "input", "params", "metadata", "tags", "parent_id", "root_id", "retry_of", "origin", "context",
+)  # fmt: skip
+"""What the bits of a stored stamp stand for. Only ever append here: databases hold these positions."""
+
+ITEM_WRITTEN = (
+    "execution", "key", "status", "at", "position", "attempt", "created_at", "started_at", "ended_at", "duration", "rows",
+    "tokens_input", "tokens_output", "cost_nano", "detail",
+)  # fmt: skip
+
+_SAID = attrgetter(*WRITTEN[1:22])
+_ITEM_SAID = attrgetter(*ITEM_WRITTEN[1:6])
+_ITEM_MEASURED = attrgetter(*ITEM_WRITTEN[7:14])
+_BITS = {name: 1 << position for position, name in enumerate(STAMPED)}
+_TEXT_SHIFT, _TEXT_BITS = 20, 24
+Row = tuple[Any, ...]
+
+
+class Detail(Struct, omit_defaults=True):
+    """What of an execution is only ever read whole."""
+
+    input: Any = None
+    output: Any = None
+    params: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    context: dict[str, str] | None = None
+    frames: tuple[str, ...] = ()
+
+
+class ItemDetail(Struct, omit_defaults=True):
+    """What of an item is only ever read whole."""
+
+    error: Error | None = None
+    input: Any = None
+    output: Any = None
+    data: dict[str, Any] | None = None
+
+
+class Head(Struct, array_like=True, frozen=True):
+    """An execution's row as it is read: one element of the JSON array that a reading statement answers with."""
+
+    number: int
+    id: str
+    kind: str
+    namespace: str
+    status: Status
+    at: int
+    name: str | None
+    subject: str | None
+    actor: str | None
+    engine: str | None
+    queued_at: int | None
+    started_at: int | None
+    ended_at: int | None
+    duration: float | None
+    rows: int | None
+    total: int | None
+    declared_succeeded: int | None
+    declared_failed: int | None
+    parent_id: str | None
+    root_id: str | None
+    retry_of: str | None
+    origin: str | None
+    created_at: int
+    items_total: int
+    items_succeeded: int
+    items_failed: int
+    items_open: int
+    error_type: str | None
+    error_message: str | None
+    fingerprint: str | None
+    text_key: int | None
+    tags: str | None
+    usage: str | None
+    detail: str | None
+    stamps: str | None
+
+
+class ItemRow(Struct, array_like=True, frozen=True):
+    """An item's row as it is read."""
+
+    execution: int
+    key: str
+    status: Status
+    at: int
+    position: int
+    attempt: int
+    started_at: int | None
+    ended_at: int | None
+    duration: float | None
+    rows: int | None
+    tokens_input: int | None
+    tokens_output: int | None
+    cost_nano: int | None
+    detail: str | None
+
+
+class LogRow(Struct, array_like=True, frozen=True):
+    """A log line's row as it is read."""
+
+    execution: int
+    at: int
+    number: int
+    level: str
+    message: str
+    item: str | None
+
+
+decode_heads = msgspec.json.Decoder(list[Head]).decode
+decode_items = msgspec.json.Decoder(list[ItemRow]).decode
+decode_logs = msgspec.json.Decoder(list[LogRow]).decode
+_decode_detail = msgspec.json.Decoder(Detail).decode
+_decode_item_detail = msgspec.json.Decoder(ItemDetail).decode
+_decode_usage = msgspec.json.Decoder(dict[str, Usage]).decode
+_decode_tags = msgspec.json.Decoder(dict[str, str]).decode
+_decode_stamps = msgspec.json.Decoder(list[tuple[int, int]]).decode
+
+
+def event_row(number: int, event: Event) -> Row:
+    """The row of an execution that one event with a status tells whole; the same as `execution_row` of its beginning."""
+    error = event.error
+    items = event.items
+    counts: Row = _count(items) if items else (0, 0, 0, 0)
+    created_at = created(event.queued_at, event.started_at, event.at)
+    frames: tuple[str, ...] = ()
+    if error is not None:
+        kind, message, frames, fingerprint = error.type, error.message, error.frames, error.fingerprint
+    else:
+        kind = message = None
+        fingerprint = failure_fingerprint(event.status, None, items) if event.status in FAILURES else None
+    return (
+        number, *_SAID(event), created_at, *counts, *_consumed(event.usage), kind, message, fingerprint,
+        None if error is None else text_key(created_at, number),
+        None if event.tags is None else to_json(event.tags).decode(),
+        None if event.usage is None else to_json(event.usage).decode(),
+        _detail(event, frames), None,
+    )  # fmt: skip
+
+
+def execution_row(number: int, execution: Execution, text_key: int | None, fingerprint: str | None) -> Row:
+    """The row of an execution; `fingerprint` is its failure's, for which its items have been looked at."""
+    error, counts = execution.error, execution.counts
+    return (
+        number, *_SAID(execution), execution.created_at, counts.total, counts.succeeded, counts.failed, counts.open,
+        *_consumed(execution.usage), error.type if error else None, error.message if error else None, fingerprint, text_key,
+        None if execution.tags is None else to_json(execution.tags).decode(),
+        None if execution.usage is None else to_json(execution.usage).decode(),
+        _detail(execution, error.frames if error else ()), _encode_stamps(execution.stamps),
+    )  # fmt: skip
+
+
+def item_row(number: int, created_at: int, item: Item) -> Row:
+    """The row of an item of the execution `number`."""
+    detail = None
+    if item.error is not None or item.input is not None or item.output is not None or item.data is not None:
+        detail = to_json(ItemDetail(item.error, item.input, item.output, item.data)).decode()
+    return (number, *_ITEM_SAID(item), created_at, *_ITEM_MEASURED(item), detail)
+
+
+def failure_fingerprint(status: Status | None, error: Error | None, items: Iterable[Item]) -> str | None:
+    """The fingerprint its failure is grouped by, as `store.preparing.failure_of` says; errors must have theirs."""
+    if error is not None:
+        return error.fingerprint
+    if status not in FAILURES or status is None:
+        return None
+    failed = [item for item in items if is_failed(item)]
+    first = min(failed, key=lambda item: (item.position, item.key), default=None)
+    shown = first.error if first else None
+    return shown.fingerprint if shown else unexplained(status).fingerprint
+
+
+def is_failed(item: Item) -> bool:
+    """Whether an item ended badly and says why."""
+    return item.error is not None and item.status in TERMINAL and item.status is not Status.SUCCEEDED
+
+
+def text_key(created_at: int, number: int) -> int:
+    """The rowid in the text index: ascends with created_at, second by second (2²⁰ µs), and is the execution's own."""
+    return created_at >> _TEXT_SHIFT << _TEXT_BITS | number & ((1 << _TEXT_BITS) - 1)
+
+
+def text_range(created_at: int) -> tuple[int, int]:
+    """The first and the last rowid in the text index that executions of this second have."""
+    first = created_at >> _TEXT_SHIFT << _TEXT_BITS
+    return first, first | ((1 << _TEXT_BITS) - 1)
+
+
+def to_execution(head: Head, items: tuple[Item, ...] = (), logs: tuple[LogLine, ...] = ()) -> Execution:
+    """The execution of a row; what the row was read without stays empty."""
+    detail = _decode_detail(head.detail) if head.detail else Detail()
+    error = None
+    if head.error_type is not None:
+        error = Error(head.error_type, head.error_message or "", detail.frames, head.fingerprint)
+    return Execution(
+        id=head.id,
+        kind=head.kind,
+        namespace=head.namespace,
+        status=head.status,
+        at=head.at,
+        created_at=head.created_at,
+        name=head.name,
+        subject=head.subject,
+        actor=head.actor,
+        engine=head.engine,
+        queued_at=head.queued_at,
+        started_at=head.started_at,
+        ended_at=head.ended_at,
+        duration=head.duration,
+        rows=head.rows,
+        total=head.total,
+        declared_succeeded=head.declared_succeeded,
+        declared_failed=head.declared_failed,
+        parent_id=head.parent_id,
+        root_id=head.root_id,
+        retry_of=head.retry_of,
+        origin=head.origin,
+        counts=Counts(head.items_total, head.items_succeeded, head.items_failed, head.items_open),
+        error=error,
+        tags=_decode_tags(head.tags) if head.tags else None,
+        usage=_decode_usage(head.usage) if head.usage else None,
+        input=detail.input,
+        output=detail.output,
+        params=detail.params,
+        metadata=detail.metadata,
+        context=detail.context,
+        stamps=_from_stamps(head.stamps),
+        items=items,
+        logs=logs,
+    )
+
+
+def to_item(row: ItemRow) -> Item:
+    """The item of a row."""
+    detail = _decode_item_detail(row.detail) if row.detail else ItemDetail()
+    return Item(
+        key=row.key,
+        status=row.status,
+        at=row.at,
+        position=row.position,
+        attempt=row.attempt,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        duration=row.duration,
+        rows=row.rows,
+        tokens_input=row.tokens_input,
+        tokens_output=row.tokens_output,
+        cost_nano=row.cost_nano,
+        error=detail.error,
+        input=detail.input,
+        output=detail.output,
+        data=detail.data,
+    )
+
+
+def _count(items: Iterable[Item]) -> tuple[int, int, int, int]:
+    total = succeeded = unfinished = 0
+    for item in items:
+        total += 1
+        if item.status is Status.SUCCEEDED:
+            succeeded += 1
+        elif item.status not in TERMINAL:
+            unfinished += 1
+    return total, succeeded, total - succeeded - unfinished, unfinished
+
+
+def _consumed(usage: Mapping[str, Usage] | None) -> tuple[int | None, int | None, int | None]:
+    """Tokens in, tokens out, cost: null where there was no model call, and the cost where no price is known."""
+    if not usage:
+        return None, None, None
+    calls = usage.values()
+    costs = [call.cost_nano for call in calls if call.cost_nano is not None]
+    return sum(call.input for call in calls), sum(call.output for call in calls), sum(costs) if costs else None
+
+
+def _detail(said: Event | Execution, frames: tuple[str, ...]) -> str | None:
+    detail = Detail(said.input, said.output, said.params, said.metadata, said.context, frames)
+    text = to_json(detail)
+    return None if len(text) == len(b"{}") else text.decode()
+
+
+def _encode_stamps(stamps: Mapping[str, int] | None) -> str | None:
+    if not stamps:
+        return None
+    bits: dict[int, int] = {}
+    for name, at in stamps.items():
+        bits[at] = bits.get(at, 0) | _BITS[name]
+    return to_json(sorted(bits.items())).decode()
+
+
+def _from_stamps(text: str | None) -> dict[str, int] | None:
+    if text is None:
+        return None
+    return {name: at for at, bits in _decode_stamps(text) for name, bit in _BITS.items() if bits & bit}

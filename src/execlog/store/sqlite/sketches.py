@@ -1,0 +1,49 @@
+"""Sketches at rest: text that a statement can append to without reading it.
+
+`<compact>+<pairs>`: the compact part is `Sketch.encode()` in base64, what was counted since follows as two characters a
+duration, its bin. Appending two characters is all that counting a duration costs; what grows long is made compact.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import Iterable
+
+from execlog.core.errors import CodecError
+from execlog.core.rollup import Sketch
+
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+PAIRS = tuple(high + low for high in _DIGITS for low in _DIGITS)
+_BINS = {pair: number for number, pair in enumerate(PAIRS)}
+_LAST = len(PAIRS) - 1
+
+
+def appended(bins: Iterable[int]) -> str:
+    """The text that adds these bins to a sketch at rest, or is one where there is none yet."""
+    return "+" + "".join([PAIRS[number if number < _LAST else _LAST] for number in bins])
+
+
+def compact(sketch: Sketch) -> str:
+    """The shortest text of a sketch."""
+    return urlsafe_b64encode(sketch.encode()).decode() + "+"
+
+
+def take_in(sketch: Sketch, text: str) -> None:
+    """Merge a sketch at rest into another. Raises CodecError for text that is none."""
+    encoded, mark, pairs = text.partition("+")
+    if not mark:
+        raise CodecError(f"not a sketch: {text[:40]!r}")
+    if encoded:
+        sketch.merge(urlsafe_b64decode(encoded))
+    if not pairs:
+        return
+    try:
+        if len(pairs) <= 64:  # noqa: PLR2004 - below this, counting first costs more than it saves
+            for start in range(0, len(pairs), 2):
+                sketch.add(_BINS[pairs[start : start + 2]])
+            return
+        for pair, times in Counter(map("".join, zip(pairs[::2], pairs[1::2], strict=True))).items():
+            sketch.add(_BINS[pair], times)
+    except (KeyError, ValueError) as error:
+        raise CodecError(f"not a sketch: {text[:40]!r}") from error
