@@ -28,7 +28,8 @@ OUTCOME = ("status", "ended_at", "duration", "error", "output")
 """What is decided together, by the status."""
 
 _STATUS = "status"
-_UNSAID = 0
+_UNSAID = -(2**63)
+"""Before every time there is: the status an execution begins with is nobody's word yet."""
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -153,11 +154,11 @@ def _later(old: object, old_at: int | None, new: object, new_at: int) -> bool:
         return True
     if old_at != new_at:
         return new_at > old_at
-    return old != new and _encode(new) > _encode(old)
+    return _encode(new) > _encode(old)  # not `!=`: 1, 1.0 and True are equal, but not the same
 
 
 def _outranks(execution: Execution, decided_at: int | None, event: Event) -> bool:
-    if not decided_at:
+    if decided_at is None or decided_at == _UNSAID:
         return True
     mine = (RANK[event.status or Status.QUEUED], event.at)
     theirs = (RANK[execution.status], decided_at)
@@ -177,5 +178,5 @@ def _item_order(item: Item) -> tuple[int, str]:
     return item.position, item.key
 
 
-def _log_order(line: LogLine) -> tuple[int, int]:
-    return line.at, line.number
+def _log_order(line: LogLine) -> tuple[int, int, str, str, bool, str]:
+    return line.at, line.number, line.level, line.message, line.item is not None, line.item or ""

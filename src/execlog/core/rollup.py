@@ -1,12 +1,9 @@
 """Statistics that are added up as executions end: buckets, and a mergeable sketch of their durations.
 
 A bucket is one cell of one series (everything, a kind, a subject, a namespace, an actor on an engine, an engine) over
-one
-minute, hour or day of `created_at`. Only terminal executions count. Everything summed is an integer, so that buckets
-are the
-same whether built in one batch or in any split. Taking an execution out again is not done by subtraction (a maximum
-has no
-inverse): a store recomputes the cells it touches.
+one minute, hour or day of `created_at`. Only terminal executions count. Everything summed is an integer, so that
+buckets are the same whether built in one batch or in any split. Counts are taken out again by subtraction; a maximum has
+no inverse, so a store looks it up again where the execution taken out was the greatest.
 
 The sketch is DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
 guarantees", VLDB 2019) with logarithmic bins of relative error α = 1 %.
@@ -28,8 +25,9 @@ from execlog.core.model import TERMINAL, Execution, Status
 
 ALPHA = 0.01
 _GAMMA = (1 + ALPHA) / (1 - ALPHA)
-_LOG_GAMMA = math.log(_GAMMA)
+LOG_GAMMA = math.log(_GAMMA)
 _SPARSE, _DENSE = b"\0", b"\1"
+_DENSE_BELOW, _SETTLE_AFTER = 2**20, 2**12 - 1
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 SEPARATOR = "\x1f"
 COARSE, FINE = (HOUR,), (MINUTE, HOUR, DAY)
@@ -38,7 +36,7 @@ COARSE, FINE = (HOUR,), (MINUTE, HOUR, DAY)
 def bin_of(seconds: float) -> int:
     """The number of the bin a duration falls into; 0 is one microsecond and below."""
     micros = seconds * 1e6
-    return 0 if micros <= 1 else math.ceil(math.log(micros) / _LOG_GAMMA)
+    return 0 if micros <= 1 else math.ceil(math.log(micros) / LOG_GAMMA)
 
 
 @lru_cache(maxsize=4096)
@@ -50,11 +48,12 @@ def value_of(number: int) -> float:
 class Sketch:
     """How durations are distributed: counts by bin. Merging adds counts, so order and grouping do not matter."""
 
-    __slots__ = ("_dense", "bins")
+    __slots__ = ("_dense", "_merged", "bins")
 
     def __init__(self, bins: dict[int, int] | None = None) -> None:
         self.bins: dict[int, int] = bins if bins is not None else {}
         self._dense = 0
+        self._merged = 0
 
     def add(self, number: int, times: int = 1) -> None:
         """Count a bin `times` more."""
@@ -64,9 +63,13 @@ class Sketch:
         """Take in an encoded sketch. Raises CodecError for bytes that are none."""
         kind, body = encoded[:1], encoded[1:]
         if kind == _DENSE:
-            # Counts in 32-bit lanes of one big integer: merging a thousand bins is a single addition.
+            # Counts in 32-bit lanes of one big integer: merging a thousand bins is a single addition. No lane can run
+            # over into the next: each count is below _DENSE_BELOW, and they are settled in time.
             offset = int.from_bytes(body[:2], "little")
             self._dense += int.from_bytes(body[2:], "little") << (32 * offset)
+            self._merged += 1
+            if self._merged >= _SETTLE_AFTER:
+                self._settle()
         elif kind == _SPARSE:
             bins = self.bins
             for number, times in msgspec.msgpack.decode(body, type=dict[int, int]).items():
@@ -82,12 +85,17 @@ class Sketch:
             return b""
         low, high = min(self.bins), max(self.bins)
         sparse = _SPARSE + msgspec.msgpack.encode(dict(sorted(self.bins.items())))
-        if 4 * (high - low + 1) + 3 > len(sparse) or max(self.bins.values()) >= 2**31:
+        if 4 * (high - low + 1) + 3 > len(sparse) or max(self.bins.values()) >= _DENSE_BELOW:
             return sparse
         lanes = array("I", bytes(4 * (high - low + 1)))
         for number, times in self.bins.items():
             lanes[number - low] = times
         return _DENSE + low.to_bytes(2, "little") + lanes.tobytes()
+
+    def counts(self) -> dict[int, int]:
+        """How many durations lie in each bin."""
+        self._settle()
+        return self.bins
 
     def quantiles(self, *shares: float) -> list[float | None]:
         """The durations in seconds below which these shares (0 to 1) lie, within 1 %; None for an empty sketch."""
@@ -102,7 +110,7 @@ class Sketch:
         if not self._dense:
             return
         lanes = array("I", self._dense.to_bytes(-(-self._dense.bit_length() // 32) * 4, "little"))
-        self._dense = 0
+        self._dense = self._merged = 0
         for number, times in enumerate(lanes):
             if times:
                 self.add(number, times)
@@ -203,7 +211,7 @@ def tally(bucket: Bucket, sketch: Sketch, execution: Execution) -> None:
     setattr(bucket, status, getattr(bucket, status) + 1)
     seconds = execution.seconds
     if seconds is not None:
-        micros = round(seconds * 1e6)
+        micros = int(seconds * 1e6 + 0.5)  # halves up: what every database's arithmetic can say too
         bucket.timed += 1
         bucket.duration_micros += micros
         bucket.max_micros = max(bucket.max_micros, micros)

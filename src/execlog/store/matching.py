@@ -12,7 +12,7 @@ import msgspec
 
 from execlog.core.errors import InvalidError
 from execlog.core.filter import MAX_LIMIT, Filter, Page, Position, decode_cursor, encode_cursor
-from execlog.core.model import Error, Execution
+from execlog.core.model import Error, Event, Execution
 from execlog.store.base import Part
 from execlog.store.preparing import failure_of
 
@@ -46,12 +46,12 @@ def matches(filter: Filter, execution: Execution, searched: Mapping[str, tuple[s
         and _has_item(filter, execution)
         and _has_tags(filter, execution)
         and _has_error(filter, execution)
-        and (filter.text is None or fold_case(filter.text) in fold_case(searchable(execution, searched) or ""))
+        and (not filter.text or fold_case(filter.text) in fold_case(searchable(execution, searched) or ""))
     )
 
 
-def searchable(execution: Execution, searched: Mapping[str, tuple[str, ...]] = SEARCHED) -> str | None:
-    """The text a search looks at; None where there is nothing to search."""
+def searchable(execution: Event | Execution, searched: Mapping[str, tuple[str, ...]] = SEARCHED) -> str | None:
+    """The text a search looks at, of an execution or of an event that tells it whole; None where there is none."""
     parts = [execution.error.type, execution.error.message] if execution.error else []
     for name in searched.get(execution.kind, ()):
         value = getattr(execution, name)

@@ -147,7 +147,7 @@ class MemoryStore:
                 if keep_marks:
                     old_at, was_open = self._marks.get(execution.key, (at, False))
                     self._marks[execution.key] = (max(at, old_at), was_open or execution.status in OPEN)
-            gone.sort(key=sort_key(Filter()))
+            gone.sort(key=sort_key(Filter()), reverse=True)
             self._note([execution.key for execution in gone], deleted=True)
             return len(gone)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from execlog.core.errors import UnsupportedError
+from execlog.core.errors import SettingsError, UnsupportedError
 from execlog.core.settings import Settings
 from execlog.store.base import Store
 
@@ -39,5 +40,15 @@ def _redis(url: str, settings: Settings) -> Store:
     return RedisStore(url, settings)
 
 
-OPENERS: dict[str, Opener] = {"memory": _memory, "redis": _redis, "rediss": _redis}
+def _sqlite(url: str, settings: Settings) -> Store:
+    from execlog.store.sqlite import SQLiteStore
+
+    del settings
+    path = unquote(url.removeprefix("sqlite://").removeprefix("/"))
+    if not path:
+        raise SettingsError(f"{url} names no file: write sqlite:///relative.db or sqlite:////absolute.db")
+    return SQLiteStore(Path(path).absolute())
+
+
+OPENERS: dict[str, Opener] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis, "rediss": _redis}
 """Scheme → what opens it. A store brings its driver with it only when it is opened."""

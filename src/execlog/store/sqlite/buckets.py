@@ -1,7 +1,7 @@
 """The statistics cells: adding what a batch brings, and taking executions out again.
 
-Sums and sketches are counts, so an execution that changes or goes is taken out by counting it negatively. Only a maximum
-has no inverse: where the execution taken out was the greatest, the maximum is looked up again.
+Sums and sketches are counts, so an execution that changes or goes is taken out by counting it negatively. Only a
+maximum has no inverse: where the execution taken out was the greatest, the maximum is looked up again.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import apsw
 import msgspec
 
-from execlog.core.codec import to_json
 from execlog.core.rollup import DAY, HOUR, MINUTE, SEPARATOR, Sketch
 from execlog.store.sql import queries
+from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.rows import Row
 from execlog.store.sqlite.sketches import appended, compact, take_in
 from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, Delta, gather
@@ -27,29 +26,29 @@ _decode_texts = msgspec.json.Decoder(list[tuple[int, str]]).decode
 _decode_rows = msgspec.json.Decoder(list[list[int | str]]).decode
 
 
-def add(connection: apsw.Connection, deltas: dict[Cell, Delta]) -> None:
+def add(session: Session, deltas: dict[Cell, Delta]) -> None:
     """Add to the cells by one statement, with one before it that reads the sketches of cells which much is added to."""
     if not deltas:
         return
     ordered = sorted(deltas.items())
     busy = [cell for cell, delta in ordered if len(delta.bins) >= _MANY]
-    sketches = _sketches(connection, busy, deltas)
+    sketches = _sketches(session, busy, deltas)
     rows = [(*cell, *delta.sums, sketches.get(cell) or appended(delta.bins)) for cell, delta in ordered]
-    connection.execute(_SQL["add_cells"], {"rows": _json(rows)})
+    session.run(_SQL["add_cells"], {"rows": rows})
 
 
-def shorten(connection: apsw.Connection, cells: Iterable[Cell]) -> None:
+def shorten(session: Session, cells: Iterable[Cell]) -> None:
     """Make the sketches of these cells compact where much was appended to them."""
-    found = connection.execute(_SQL["long_sketches"], {"cells": _json(list(cells)), "limit": _LONG_TAIL}).get
+    found = session.value(_SQL["long_sketches"], {"cells": list(cells), "limit": _LONG_TAIL})
     rows = [(*cell, *(0,) * WIDTH, _with(str(text), ())) for *cell, text in _decode_rows(found)]
-    connection.execute(_SQL["add_cells"], {"rows": _json(rows)})
+    session.run(_SQL["add_cells"], {"rows": rows})
 
 
-def correct(connection: apsw.Connection, gone: Sequence[Row], come: Sequence[Row]) -> None:
+def correct(session: Session, gone: Sequence[Row], come: Sequence[Row]) -> None:
     """Take the executions of the rows `gone` out and put those of `come` in; the executions' table says so already."""
     minus, plus = gather(gone), gather(come)
     cells = sorted(minus.keys() | plus.keys())
-    found = connection.execute(_SQL["cells_of"], {"cells": _json(cells)}).get
+    found = session.value(_SQL["cells_of"], {"cells": cells})
     current = {Cell(*row[:3]): row[3:] for row in _decode_rows(found)}  # pyright: ignore[reportArgumentType]
     kept: list[Row] = []
     empty: list[Cell] = []
@@ -63,17 +62,17 @@ def correct(connection: apsw.Connection, gone: Sequence[Row], come: Sequence[Row
         if cell in minus and sums[MAX] <= minus[cell].sums[MAX]:
             lost.append(cell)
         kept.append((*cell, *sums, _corrected_sketch(str(was[-1]), minus.get(cell), plus.get(cell))))
-    connection.execute(_SQL["put_cells"], {"rows": _json(kept)})
-    connection.execute(_SQL["delete_cells"], {"cells": _json(empty)})
+    session.run(_SQL["put_cells"], {"rows": kept})
+    session.run(_SQL["delete_cells"], {"cells": empty})
     for cell in lost:
-        _find_maximum(connection, cell, minus[cell].sample)
+        _find_maximum(session, cell, minus[cell].sample)
 
 
-def _sketches(connection: apsw.Connection, cells: Sequence[Cell], deltas: dict[Cell, Delta]) -> dict[Cell, str]:
+def _sketches(session: Session, cells: Sequence[Cell], deltas: dict[Cell, Delta]) -> dict[Cell, str]:
     """The whole sketches of these cells, with what is added taken in."""
     if not cells:
         return {}
-    found = connection.execute(_SQL["sketches_of"], {"cells": _json(cells)}).get
+    found = session.value(_SQL["sketches_of"], {"cells": cells})
     known = {cells[place]: text for place, text in _decode_texts(found)}
     return {cell: _with(known.get(cell, "+"), deltas[cell].bins) for cell in cells}
 
@@ -102,23 +101,25 @@ def _corrected_sketch(text: str, minus: Delta | None, plus: Delta | None) -> str
     for sign, delta in ((-1, minus), (1, plus)):
         for number, times in Counter(delta.bins if delta else ()).items():
             sketch.add(number, sign * times)
-    return compact(Sketch({number: times for number, times in sketch.settled().items() if times > 0}))
+    return compact(Sketch({number: times for number, times in sketch.counts().items() if times > 0}))
 
 
-def _find_maximum(connection: apsw.Connection, cell: Cell, sample: Row) -> None:
+def _find_maximum(session: Session, cell: Cell, sample: Row) -> None:
     """Look a cell's maximum up: in the finer cells it is made of, else in its executions. Finer ones come first."""
     window = {"since": cell.start, "until": cell.start + cell.resolution * SECOND}
     dimension = cell.series.partition(SEPARATOR)[0]
     if dimension in {"all", "kind"} and cell.resolution in _FINER:
         bindings = {**window, "resolution": _FINER[cell.resolution], "series": cell.series}
-        greatest = connection.execute(_SQL["greatest_of_finer"], bindings).get
+        greatest = session.value(_SQL["greatest_of_finer"], bindings)
     else:
-        about = {"kind": sample[2], "namespace": sample[3], "subject": sample[7], "actor": sample[8], "engine": sample[9]}
+        about = {
+            "kind": sample[2],
+            "namespace": sample[3],
+            "subject": sample[7],
+            "actor": sample[8],
+            "engine": sample[9],
+        }
         sql = _SQL[f"greatest_of_{dimension}"]
         bindings = window | {name: value for name, value in about.items() if f":{name}" in sql}
-        greatest = round((connection.execute(sql, bindings).get or 0) * 1e6)
-    connection.execute(_SQL["set_maximum"], {**cell._asdict(), "greatest": greatest})
-
-
-def _json(value: object) -> str:
-    return to_json(value).decode()
+        greatest = int((session.value(sql, bindings) or 0) * 1e6 + 0.5)
+    session.run(_SQL["set_maximum"], {**cell._asdict(), "greatest": greatest})

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from execlog.core.errors import StoreError
+from execlog.core.codec import to_json
+from execlog.core.errors import InvalidError, StoreError
 
 PAGE_SIZE = 8_192
 CHECKPOINT_PAGES = 4_000
@@ -29,24 +30,63 @@ POISON = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.Range
 """What one event can cause for the whole batch it is in."""
 
 
-class Connections:
-    """The connections of one database file. Readers see the last commit, and neither wait for the writer nor hold it up."""
+class Session:
+    """A connection in use: statements with named bindings. Lists, tuples and dicts are bound as JSON text.
 
-    def __init__(self, path: Path, *, busy_timeout: float, read_timeout: float) -> None:
+    SQLite takes NUL characters and then cuts texts off at them. Unless the events are known to be `mended`, what is
+    written is looked through for them.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.mended = False
+
+    def run(self, sql: str, bindings: Mapping[str, Any] | None = None) -> None:
+        """Run a statement for its effect. Raises ValueError where it would write a NUL character."""
+        bound = _bound(bindings)
+        if not self.mended and any(isinstance(value, str) and "u0000" in value for value in bound.values()):
+            raise ValueError("a NUL character, or what looks like one")
+        self._connection.execute(sql, bound)
+
+    def value(self, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row a statement answers with; None where there is none."""
+        return self._connection.execute(sql, _bound(bindings)).get
+
+    def rows(self, sql: str, bindings: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows a statement answers with."""
+        return self._connection.execute(sql, _bound(bindings)).fetchall()
+
+    @property
+    def changed(self) -> int:
+        """How many rows the last statement inserted, changed or deleted."""
+        return self._connection.changes()
+
+    def savepoint(self) -> AbstractContextManager[Any]:
+        """A transaction within the transaction: an exception undoes what was done in it, and goes on."""
+        return self._connection
+
+
+class Connections:
+    """The connections of one database file. Readers see the last commit, and wait for no writer."""
+
+    def __init__(
+        self, path: Path, *, busy_timeout: float, read_timeout: float, functions: Mapping[str, Callable[..., Any]]
+    ) -> None:
         self.path = path
+        self._functions = functions
         self._busy_ms = round(busy_timeout * 1000)
         self._busy_timeout = busy_timeout
         self._read_timeout = read_timeout
         self._pid = os.getpid()
         self._write_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._writer: apsw.Connection | None = None
-        self._idle: list[apsw.Connection] = []
+        self._writer: Any = None
+        self._idle: list[Any] = []
         self._abandoned: list[Any] = []
         self._closed = False
 
     @contextmanager
-    def write(self) -> Iterator[apsw.Connection]:
+    def write(self) -> Generator[Session]:
         """The writing connection inside a transaction: committed at the end, rolled back on any exception.
 
         Raises StoreError; what an event can cause (`POISON`) is raised as it is, for the caller to sort out.
@@ -58,12 +98,12 @@ class Connections:
             with translated(self.path, poison=True):
                 connection = self._writer = self._writer or self.open(cache_kib=WRITER_CACHE_KIB)
                 with _transaction(connection):
-                    yield connection
+                    yield Session(connection)
         finally:
             self._write_lock.release()
 
     @contextmanager
-    def read(self, *, snapshot: bool = False) -> Iterator[apsw.Connection]:
+    def read(self, *, snapshot: bool = False) -> Generator[Session]:
         """A reading connection, interrupted at the time-out; with `snapshot` all its statements see the same state."""
         self._check()
         with translated(self.path):
@@ -74,22 +114,24 @@ class Connections:
             try:
                 if snapshot:
                     connection.execute("begin")
-                yield connection
+                yield Session(connection)
             finally:
                 if connection.in_transaction:
                     connection.execute("rollback")
                 connection.set_progress_handler(None)
                 self._give_back(connection)
 
-    def open(self, *, cache_kib: int, readonly: bool = False) -> apsw.Connection:
-        """A new connection with the settings every connection has."""
-        connection = apsw.Connection(str(self.path), statementcachesize=_CACHED_STATEMENTS)
+    def open(self, *, cache_kib: int, readonly: bool = False) -> Any:
+        """A new apsw.Connection with the settings every connection has."""
+        connection: Any = apsw.Connection(str(self.path), statementcachesize=_CACHED_STATEMENTS)
         connection.set_busy_timeout(self._busy_ms)
         connection.execute(f"pragma cache_size = {-cache_kib}")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = off")
         connection.execute("pragma trusted_schema = off")
         connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        for name, function in self._functions.items():
+            connection.create_scalar_function(name, function, deterministic=True)
         if readonly:
             connection.execute("pragma query_only = on")
         return connection
@@ -104,7 +146,7 @@ class Connections:
                         connection.close()
             self._writer, self._idle = None, []
 
-    def _give_back(self, connection: apsw.Connection) -> None:
+    def _give_back(self, connection: Any) -> None:
         with self._lock:
             if not self._closed and len(self._idle) < _READERS_KEPT:
                 self._idle.append(connection)
@@ -126,10 +168,14 @@ class Connections:
 
 
 @contextmanager
-def translated(path: Path, *, poison: bool = False) -> Iterator[None]:
+def translated(path: Path, *, poison: bool = False) -> Generator[None]:
     """Nothing; errors of apsw become StoreError, except, with `poison`, those an event can cause."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        if poison:
+            raise
+        raise InvalidError("a text with a lone surrogate cannot be looked for") from error
     except apsw.Error as error:
         if poison and isinstance(error, POISON):
             raise
@@ -140,7 +186,7 @@ def translated(path: Path, *, poison: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _transaction(connection: apsw.Connection) -> Iterator[None]:
+def _transaction(connection: Any) -> Generator[None]:
     connection.execute("begin immediate")
     try:
         yield
@@ -154,3 +200,10 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 def _deadline(seconds: float) -> Callable[[], bool]:
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end
+
+
+def _bound(bindings: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        name: to_json(value).decode() if isinstance(value, list | tuple | dict) else value
+        for name, value in (bindings or {}).items()
+    }

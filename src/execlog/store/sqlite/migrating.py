@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -15,12 +16,15 @@ from execlog.store.sqlite.connection import PAGE_SIZE, WRITER_CACHE_KIB, Connect
 APPLICATION_ID = 0x45584C47  # "EXLG"
 _OWNER_ALONE = 0o600
 _STATE = """
-select user_version, application_id, (select count(*) from sqlite_master) from pragma_user_version, pragma_application_id
+select user_version, application_id, (
+    select count(*) from sqlite_master where type = 'table' and name not in ('jobs', 'firings')
+)
+from pragma_user_version, pragma_application_id
 """
 
 
 def migrate(connections: Connections, *, timeout: float) -> int:
-    """The schema version the database has now, which is this code's; several processes may do this at once.
+    """The schema version the database has now: this code's. Several processes may do this at once.
 
     Raises StoreError for a database of a newer execlog, or one that is not execlog's.
     """
@@ -46,7 +50,7 @@ def _create(path: Path) -> None:
         raise StoreError(f"{path}: {error.strerror}", retry=False) from error
 
 
-def _version(connection: apsw.Connection, path: Path) -> int:
+def _version(connection: Any, path: Path) -> int:
     # One statement, so that another process's migration is seen whole or not at all.
     version, application, tables = connection.execute(_STATE).fetchall()[0]
     known = len(migrations("sqlite"))
@@ -63,7 +67,7 @@ def _version(connection: apsw.Connection, path: Path) -> int:
     return version
 
 
-def _to_wal(connection: apsw.Connection, path: Path, timeout: float) -> None:
+def _to_wal(connection: Any, path: Path, timeout: float) -> None:
     """Switch to write-ahead logging. SQLite does not wait for other connections here, so we do."""
     end = time.monotonic() + timeout
     while True:
@@ -79,7 +83,7 @@ def _to_wal(connection: apsw.Connection, path: Path, timeout: float) -> None:
         raise StoreError(f"{path}: write-ahead logging is not possible here (a network file system?)", retry=False)
 
 
-def _apply(connection: apsw.Connection, path: Path) -> None:
+def _apply(connection: Any, path: Path) -> None:
     connection.execute("begin immediate")
     try:
         for number, sql in migrations("sqlite")[_version(connection, path) :]:

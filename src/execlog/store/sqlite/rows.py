@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -22,25 +22,38 @@ from execlog.core.model import (
     Status,
     Usage,
 )
+from execlog.store.matching import fold_case, searchable
 from execlog.store.preparing import FAILURES, unexplained
 
 WRITTEN = (
-    "number", "id", "kind", "namespace", "status", "at", "name", "subject", "actor", "engine", "queued_at", "started_at",
-    "ended_at", "duration", "rows", "total", "declared_succeeded", "declared_failed", "parent_id", "root_id", "retry_of",
-    "origin", "created_at", "items_total", "items_succeeded", "items_failed", "items_open", "tokens_input", "tokens_output",
-    "cost_nano", "error_type", "error_message", "fingerprint", "text_key", "tags", "usage", "detail", "stamps",
+    "number", "id", "kind", "namespace", "status", "at", "name", "subject", "actor", "engine", "queued_at",
+    "started_at", "ended_at", "duration", "rows", "total", "declared_succeeded", "declared_failed", "parent_id",
+    "root_id", "retry_of", "origin", "created_at", "items_total", "items_succeeded", "items_failed", "items_open",
+    "tokens_input", "tokens_output", "cost_nano", "error_type", "error_message", "fingerprint", "text_key", "tags",
+    "usage", "detail", "stamps",
 )  # fmt: skip
 """The columns of `executions`, in the order a row is written in."""
 
+CREATED_AT, FINGERPRINT, TEXT_KEY = map(WRITTEN.index, ("created_at", "fingerprint", "text_key"))
+LOST_BY = tuple(
+    WRITTEN.index(name)
+    for name in (
+        "kind", "namespace", "status", "subject", "actor", "engine", "started_at", "ended_at", "duration", "rows",
+        "created_at", "tokens_input", "tokens_output", "cost_nano",
+    )
+)  # fmt: skip
+"""The columns that statistics are made of: where one of them changes, the execution is counted anew."""
+
 STAMPED = (
     "status", "name", "subject", "actor", "engine", "queued_at", "started_at", "rows", "total", "declared_succeeded",
-    "declared_failed", "usage", "input", "params", "metadata", "tags", "parent_id", "root_id", "retry_of", "origin", "context",
+    "declared_failed", "usage", "input", "params", "metadata", "tags", "parent_id", "root_id", "retry_of", "origin",
+    "context",
 )  # fmt: skip
 """What the bits of a stored stamp stand for. Only ever append here: databases hold these positions."""
 
 ITEM_WRITTEN = (
-    "execution", "key", "status", "at", "position", "attempt", "created_at", "started_at", "ended_at", "duration", "rows",
-    "tokens_input", "tokens_output", "cost_nano", "detail",
+    "execution", "key", "status", "at", "position", "attempt", "created_at", "started_at", "ended_at", "duration",
+    "rows", "tokens_input", "tokens_output", "cost_nano", "detail",
 )  # fmt: skip
 
 _SAID = attrgetter(*WRITTEN[1:22])
@@ -101,6 +114,9 @@ class Head(Struct, array_like=True, frozen=True):
     items_succeeded: int
     items_failed: int
     items_open: int
+    tokens_input: int | None
+    tokens_output: int | None
+    cost_nano: int | None
     error_type: str | None
     error_message: str | None
     fingerprint: str | None
@@ -130,20 +146,7 @@ class ItemRow(Struct, array_like=True, frozen=True):
     detail: str | None
 
 
-class LogRow(Struct, array_like=True, frozen=True):
-    """A log line's row as it is read."""
-
-    execution: int
-    at: int
-    number: int
-    level: str
-    message: str
-    item: str | None
-
-
 decode_heads = msgspec.json.Decoder(list[Head]).decode
-decode_items = msgspec.json.Decoder(list[ItemRow]).decode
-decode_logs = msgspec.json.Decoder(list[LogRow]).decode
 _decode_detail = msgspec.json.Decoder(Detail).decode
 _decode_item_detail = msgspec.json.Decoder(ItemDetail).decode
 _decode_usage = msgspec.json.Decoder(dict[str, Usage]).decode
@@ -151,8 +154,8 @@ _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 _decode_stamps = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
-def event_row(number: int, event: Event) -> Row:
-    """The row of an execution that one event with a status tells whole; the same as `execution_row` of its beginning."""
+def event_row(number: int, event: Event, *, has_text: bool) -> Row:
+    """The row of an execution that one event with a status tells whole: as `execution_row` of its beginning."""
     error = event.error
     items = event.items
     counts: Row = _count(items) if items else (0, 0, 0, 0)
@@ -165,7 +168,7 @@ def event_row(number: int, event: Event) -> Row:
         fingerprint = failure_fingerprint(event.status, None, items) if event.status in FAILURES else None
     return (
         number, *_SAID(event), created_at, *counts, *_consumed(event.usage), kind, message, fingerprint,
-        None if error is None else text_key(created_at, number),
+        text_key(created_at, number) if has_text else None,
         None if event.tags is None else to_json(event.tags).decode(),
         None if event.usage is None else to_json(event.usage).decode(),
         _detail(event, frames), None,
@@ -177,7 +180,8 @@ def execution_row(number: int, execution: Execution, text_key: int | None, finge
     error, counts = execution.error, execution.counts
     return (
         number, *_SAID(execution), execution.created_at, counts.total, counts.succeeded, counts.failed, counts.open,
-        *_consumed(execution.usage), error.type if error else None, error.message if error else None, fingerprint, text_key,
+        *_consumed(execution.usage), error.type if error else None, error.message if error else None, fingerprint,
+        text_key,
         None if execution.tags is None else to_json(execution.tags).decode(),
         None if execution.usage is None else to_json(execution.usage).decode(),
         _detail(execution, error.frames if error else ()), _encode_stamps(execution.stamps),
@@ -218,6 +222,21 @@ def text_range(created_at: int) -> tuple[int, int]:
     """The first and the last rowid in the text index that executions of this second have."""
     first = created_at >> _TEXT_SHIFT << _TEXT_BITS
     return first, first | ((1 << _TEXT_BITS) - 1)
+
+
+def text_search(searched: Mapping[str, tuple[str, ...]]) -> Callable[..., bool]:
+    """The SQL function `has_text`: whether the searchable text of a row contains a text, given folded."""
+
+    def has_text(kind: str, type_: str | None, message: str | None, detail: str | None, text: str) -> bool:
+        said = _decode_detail(detail) if detail and kind in searched else Detail()
+        error = None if type_ is None else Error(type_, message or "")
+        shown = Execution(
+            id="", kind=kind, at=0, created_at=0, error=error, input=said.input, output=said.output, params=said.params,
+            metadata=said.metadata,
+        )  # fmt: skip
+        return text in fold_case(searchable(shown, searched) or "")
+
+    return has_text
 
 
 def to_execution(head: Head, items: tuple[Item, ...] = (), logs: tuple[LogLine, ...] = ()) -> Execution:

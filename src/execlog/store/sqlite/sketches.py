@@ -21,7 +21,7 @@ _LAST = len(PAIRS) - 1
 
 def appended(bins: Iterable[int]) -> str:
     """The text that adds these bins to a sketch at rest, or is one where there is none yet."""
-    return "+" + "".join([PAIRS[number if number < _LAST else _LAST] for number in bins])
+    return "+" + "".join([PAIRS[min(_LAST, number)] for number in bins])
 
 
 def compact(sketch: Sketch) -> str:

@@ -1,7 +1,7 @@
 """What a batch of executions adds to the statistics, cell by cell.
 
-The cells and sums are those of `core.rollup`, reached from rows instead of executions and without a step more than needed:
-this runs for every execution that is stored. tests/stores/test_sqlite_buckets.py holds it to `rollup.gather`.
+The cells and sums are those of `core.rollup`, reached from rows instead of executions and without a step more than
+needed: this runs for every execution that is stored. tests/stores/test_sqlite_buckets.py holds it to `rollup.gather`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from execlog.core.model import Status
-from execlog.core.rollup import ALPHA, DAY, HOUR, MINUTE, series_name
+from execlog.core.rollup import DAY, HOUR, LOG_GAMMA, MINUTE, series_name
 from execlog.store.sqlite.rows import Row
 
 SECOND = 1_000_000
@@ -20,8 +20,7 @@ STATUSES = (Status.SUCCEEDED, Status.PARTIAL, Status.FAILED, Status.TIMED_OUT, S
 TIMED, DURATION, MAX = 6, 7, 8
 WIDTH = 13
 _PLACES: dict[str, int] = {status: place for place, status in enumerate(STATUSES)}
-_LOG_GAMMA = math.log((1 + ALPHA) / (1 - ALPHA))
-_MINUTE, _HOUR, _DAY = MINUTE * SECOND, HOUR * SECOND, DAY * SECOND
+_MINUTE, _HOUR = MINUTE * SECOND, HOUR * SECOND
 
 
 class Cell(NamedTuple):
@@ -35,7 +34,7 @@ class Cell(NamedTuple):
 class Delta:
     """What is added to one cell.
 
-    sums     six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano: as in the table
+    sums     the six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano
     bins     of the durations, one each
     sample   one of the executions' rows: what the series is about
     """
@@ -55,8 +54,7 @@ class Delta:
         if number >= 0:
             sums[6] += 1
             sums[7] += micros
-            if micros > sums[8]:
-                sums[8] = micros
+            sums[8] = max(sums[8], micros)
             self.bins.append(number)
         sums[9] += rows
         if tokens_input or tokens_output or cost:
@@ -78,21 +76,8 @@ def gather(rows: Iterable[Row]) -> dict[Cell, Delta]:
     hours: dict[tuple[int, str], Delta] = {}
     for row in rows:
         place = _PLACES.get(row[4])
-        if place is None:
-            continue
-        measured = _measure(row)
-        at = row[22]
-        minute = (row[2], at - at % _MINUTE)
-        delta = minutes.get(minute)
-        if delta is None:
-            delta = minutes[minute] = Delta(row)
-        delta.count(place, measured)
-        hour = at - at % _HOUR
-        for series in _coarse(row[2], row[3], row[7], row[8], row[9]):
-            delta = hours.get((hour, series))
-            if delta is None:
-                delta = hours[hour, series] = Delta(row)
-            delta.count(place, measured)
+        if place is not None:
+            _count(row, place, minutes, hours)
     deltas = {Cell(HOUR, start, series): delta for (start, series), delta in hours.items()}
     for (kind, start), delta in minutes.items():
         for cell in _fine(kind, start):
@@ -100,6 +85,22 @@ def gather(rows: Iterable[Row]) -> dict[Cell, Delta]:
                 deltas[cell] = Delta(delta.sample)
             deltas[cell].add(delta)
     return deltas
+
+
+def _count(row: Row, place: int, minutes: dict[tuple[str, int], Delta], hours: dict[tuple[int, str], Delta]) -> None:
+    measured = _measure(row)
+    at = row[22]
+    minute = (row[2], at - at % _MINUTE)
+    delta = minutes.get(minute)
+    if delta is None:
+        delta = minutes[minute] = Delta(row)
+    delta.count(place, measured)
+    hour = at - at % _HOUR
+    for series in _coarse(row[2], row[3], row[7], row[8], row[9]):
+        delta = hours.get((hour, series))
+        if delta is None:
+            delta = hours[hour, series] = Delta(row)
+        delta.count(place, measured)
 
 
 def _measure(row: Row) -> tuple[int, int, int, int, int, int]:
@@ -110,8 +111,8 @@ def _measure(row: Row) -> tuple[int, int, int, int, int, int]:
     if seconds is None:
         return 0, -1, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0
     micros = seconds * 1e6
-    number = 0 if micros <= 1 else math.ceil(math.log(micros) / _LOG_GAMMA)
-    return round(micros), number, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0
+    number = 0 if micros <= 1 else math.ceil(math.log(micros) / LOG_GAMMA)
+    return int(micros + 0.5), number, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0
 
 
 @lru_cache(maxsize=65_536)

@@ -58,7 +58,6 @@ create index executions_unsuccessful_subject on executions (kind, subject, names
     where status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed');
 create index executions_fingerprint on executions (fingerprint, created_at) where fingerprint is not null;
 create index executions_open on executions (created_at, kind, subject, origin) where status in ('queued', 'running');
-create index executions_cost on executions (cost_nano) where cost_nano is not null;
 create index executions_parent on executions (parent_id) where parent_id is not null;
 create index executions_root on executions (root_id) where root_id is not null;
 create index executions_retry on executions (retry_of) where retry_of is not null;

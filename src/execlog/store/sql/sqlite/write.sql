@@ -143,16 +143,16 @@ update items set created_at = moved.value ->> 1
 from json_each(:moved) as moved
 where execution = moved.value ->> 0;
 
+-- name: logs_said
+select json_group_array(json_array(l.execution, l.at, l.number, l.level, l.message, l.item))
+from json_each(:rows) as said
+cross join logs as l
+    on l.execution = said.value ->> 0 and l.at = said.value ->> 1 and l.number = said.value ->> 2
+        and l.level = said.value ->> 3 and l.message = said.value ->> 4 and l.item is said.value ->> 5;
+
 -- name: put_logs
 insert into logs (execution, at, number, level, message, item)
-select line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3, line.value ->> 4, line.value ->> 5
-from jsonb_each(:rows) as line
-where not exists (
-    select 1
-    from logs
-    where execution = line.value ->> 0 and at = line.value ->> 1 and number = line.value ->> 2
-        and level = line.value ->> 3 and message = line.value ->> 4 and item is line.value ->> 5
-);
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 from jsonb_each(:rows);
 
 -- name: insert_texts
 insert into texts (rowid, text) select value ->> 0, value ->> 1 from jsonb_each(:rows) order by value ->> 0;
@@ -172,6 +172,9 @@ delete from changes where number <= :number;
 -- name: quarantine
 insert into quarantine (at, reason, event) values (:at, :reason, :event);
 
+-- name: count_quarantined
+select count(*) from quarantine;
+
 -- name: attend
 insert into processes (origin, until) values (:origin, :until)
 on conflict (origin) do update set until = excluded.until;
@@ -189,6 +192,21 @@ on conflict (id, kind, namespace) do update set
     at = max(at, excluded.at),
     was_open = max(was_open, excluded.was_open);
 
+-- name: rows_to_delete
+select json_group_array(json_array(
+    number, id, kind, namespace, status, at, name, subject, actor, engine, queued_at, started_at, ended_at, duration,
+    rows, total, declared_succeeded, declared_failed, parent_id, root_id, retry_of, origin, created_at, items_total,
+    items_succeeded, items_failed, items_open, tokens_input, tokens_output, cost_nano, error_type, error_message,
+    fingerprint, text_key, null, null, null, null
+))
+from (
+    select executions.*
+    from {source}
+    where {where} and executions.number <= :highest
+    order by {order}
+    limit :limit
+);
+
 -- name: delete_items
 delete from items where execution in (select value from json_each(:numbers));
 
@@ -197,3 +215,6 @@ delete from logs where execution in (select value from json_each(:numbers));
 
 -- name: delete_executions
 delete from executions where number in (select value from json_each(:numbers));
+
+-- name: last_change
+select coalesce(max(number), 0) from changes;

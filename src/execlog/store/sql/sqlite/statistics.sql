@@ -1,0 +1,111 @@
+-- Statistics: sums over cells, and over executions where no cell serves. Each answers with groups
+-- [key, [six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano], sketches].
+
+-- name: cells_by_series
+-- The starts that have cells are stepped through one by one: a series is a single look-up in each.
+with recursive starts (start) as (
+    select (
+        select min(start) from buckets where resolution = :resolution and start >= :since and start < :until
+    )
+    union all
+    select (
+        select min(buckets.start)
+        from buckets
+        where buckets.resolution = :resolution and buckets.start > starts.start and buckets.start < :until
+    )
+    from starts
+    where starts.start is not null
+)
+select json_group_array(json_array(
+    series,
+    json_array(
+        succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros, max_micros, rows, tokens_input,
+        tokens_output, cost_nano
+    ),
+    sketches
+))
+from (
+    select series, sum(succeeded) as succeeded, sum(partial) as partial, sum(failed) as failed,
+        sum(timed_out) as timed_out, sum(cancelled) as cancelled, sum(crashed) as crashed, sum(timed) as timed,
+        sum(duration_micros) as duration_micros, max(max_micros) as max_micros, sum(rows) as rows,
+        sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
+        group_concat(iif(:sketches, sketch, ''), ' ') as sketches
+    from starts
+    cross join buckets
+        on resolution = :resolution and buckets.start = starts.start and series >= :low and series < :high
+    group by series
+);
+
+-- name: cells_by_start
+with recursive starts (start) as (
+    select (
+        select min(start) from buckets where resolution = :resolution and start >= :since and start < :until
+    )
+    union all
+    select (
+        select min(buckets.start)
+        from buckets
+        where buckets.resolution = :resolution and buckets.start > starts.start and buckets.start < :until
+    )
+    from starts
+    where starts.start is not null
+)
+select json_group_array(json_array(
+    cell,
+    json_array(
+        succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros, max_micros, rows, tokens_input,
+        tokens_output, cost_nano
+    ),
+    sketches
+))
+from (
+    select starts.start - ((starts.start % :span) + :span) % :span as cell,
+        sum(succeeded) as succeeded, sum(partial) as partial, sum(failed) as failed,
+        sum(timed_out) as timed_out, sum(cancelled) as cancelled, sum(crashed) as crashed, sum(timed) as timed,
+        sum(duration_micros) as duration_micros, max(max_micros) as max_micros, sum(rows) as rows,
+        sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
+        group_concat(iif(:sketches, sketch, ''), ' ') as sketches
+    from starts
+    cross join buckets
+        on resolution = :resolution and buckets.start = starts.start and series >= :low and series < :high
+    group by cell
+);
+
+-- name: executions
+-- [key, status, bin (-1: no duration), count, duration_micros, max_seconds, rows, tokens_input, tokens_output, cost_nano],
+-- the bin and the rounding as in core.rollup.
+select json_group_array(json_array(
+    key, status, bin, n, duration_micros, max_seconds, rows, tokens_input, tokens_output, cost_nano
+))
+from (
+    select {key} as key,
+        executions.status as status,
+        case
+            when seconds is null then -1
+            when seconds * 1e6 <= 1 then 0
+            else cast(ceil(ln(seconds * 1e6) / :log_gamma) as integer)
+        end as bin,
+        count(*) as n,
+        sum(cast(coalesce(seconds, 0) * 1e6 + 0.5 as integer)) as duration_micros,
+        max(seconds) as max_seconds,
+        sum(coalesce(executions.rows, 0)) as rows,
+        sum(coalesce(executions.tokens_input, 0)) as tokens_input,
+        sum(coalesce(executions.tokens_output, 0)) as tokens_output,
+        sum(coalesce(executions.cost_nano, 0)) as cost_nano
+    from {source}
+    where {where}
+    group by 1, 2, 3
+);
+
+-- name: key_none
+null;
+-- name: key_subject
+executions.subject;
+-- name: key_actor
+executions.actor;
+-- name: key_engine
+executions.engine;
+-- name: key_kind
+executions.kind;
+-- name: key_time
+executions.created_at - ((executions.created_at % :span) + :span) % :span;

@@ -1,0 +1,150 @@
+"""Events about executions that are there already: read, fold, write what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from execlog.core.fold import fold
+from execlog.core.model import TERMINAL, Event, Execution, Item, Key
+from execlog.store.matching import searchable
+from execlog.store.preparing import FAILURES
+from execlog.store.sql import queries
+from execlog.store.sqlite.connection import Session
+from execlog.store.sqlite.contents import Contents, Said, Searched, log_rows
+from execlog.store.sqlite.rows import (
+    CREATED_AT,
+    LOST_BY,
+    TEXT_KEY,
+    Head,
+    ItemRow,
+    Row,
+    decode_heads,
+    execution_row,
+    failure_fingerprint,
+    item_row,
+    text_key,
+    to_execution,
+    to_item,
+)
+
+_SQL = queries("sqlite", "write")
+_decode_items = msgspec.json.Decoder(list[ItemRow]).decode
+_decode_lines = msgspec.json.Decoder(list[tuple[int, int, int, str, str, str | None]]).decode
+Items = dict[int, dict[str, Item]]
+
+
+def merge(session: Session, groups: Mapping[Key, Said], contents: Contents, searched: Searched) -> frozenset[Key]:
+    """The keys of the executions that the events changed; all of them are there already."""
+    keys = [(key.id, key.kind, key.namespace) for key in groups]
+    heads = decode_heads(session.value(_SQL["heads"], {"keys": keys}))
+    said = {head.number: _events(groups[Key(head.kind, head.namespace, head.id)]) for head in heads}
+    items = _items(session, said)
+    folded: dict[int, Execution] = {}
+    for head in heads:
+        before = to_execution(head, tuple(items.get(head.number, {}).values()))
+        for event in said[head.number]:
+            before = fold(before, event)
+        folded[head.number] = before
+    changed = _write_items(session, folded, items) | _add_logs(session, folded, contents)
+    failed = _first_failed(session, folded)
+    rows: list[Row] = []
+    for head in heads:
+        row = _changed_row(head, folded[head.number], failed.get(head.number, ()), contents, searched)
+        if row is not None:
+            rows.append(row)
+            changed.add(head.number)
+    _update(session, rows, heads)
+    return frozenset(Key(head.kind, head.namespace, head.id) for head in heads if head.number in changed)
+
+
+def _events(said: Said) -> list[Event]:
+    return said if isinstance(said, list) else [said]
+
+
+def _items(session: Session, said: Mapping[int, list[Event]]) -> Items:
+    """The items the events speak of, as they are now: folding needs no others."""
+    keys = [(number, item.key) for number, events in said.items() for event in events for item in event.items]
+    return _by_execution(session, "items_said", "keys", keys) if keys else {}
+
+
+def _by_execution(session: Session, query: str, name: str, values: object) -> Items:
+    found: Items = {}
+    for row in _decode_items(session.value(_SQL[query], {name: values})):
+        found.setdefault(row.execution, {})[row.key] = to_item(row)
+    return found
+
+
+def _write_items(session: Session, folded: Mapping[int, Execution], before: Items) -> set[int]:
+    """The numbers of executions whose items changed. The items are written: what comes next looks at them all."""
+    rows: list[Row] = []
+    for number, execution in folded.items():
+        was = before.get(number, {})
+        rows += [item_row(number, execution.created_at, item) for item in execution.items if was.get(item.key) != item]
+    if rows:
+        session.run(_SQL["put_items"], {"rows": rows})
+    return {row[0] for row in rows}
+
+
+def _add_logs(session: Session, folded: Mapping[int, Execution], contents: Contents) -> set[int]:
+    """The numbers of executions that have lines they did not have."""
+    rows = {row for number, execution in folded.items() if execution.logs for row in log_rows(number, execution.logs)}
+    if not rows:
+        return set()
+    found = session.value(_SQL["logs_said"], {"rows": sorted(rows, key=lambda row: row[:3])})
+    rows -= set(_decode_lines(found))
+    contents.logs += rows
+    return {row[0] for row in rows}
+
+
+def _first_failed(session: Session, folded: Mapping[int, Execution]) -> dict[int, Iterable[Item]]:
+    """The first failed item of those executions that failed without an error of their own."""
+    numbers = [number for number, entry in folded.items() if entry.error is None and entry.status in FAILURES]
+    if not numbers:
+        return {}
+    found = _by_execution(session, "first_failed_items", "numbers", numbers)
+    return {number: items.values() for number, items in found.items()}
+
+
+def _changed_row(
+    head: Head, execution: Execution, failed: Iterable[Item], contents: Contents, searched: Searched
+) -> Row | None:
+    """The execution's row if it differs from the one that is there, with what else follows from that noted."""
+    old: Row = msgspec.structs.astuple(head)
+    text = searchable(execution, searched)
+    key = None if text is None else head.text_key
+    if text is not None and (key is None or execution.created_at >> 20 != head.created_at >> 20):
+        key = text_key(execution.created_at, head.number)
+    fingerprint = failure_fingerprint(execution.status, execution.error, failed)
+    row = execution_row(head.number, execution, key, fingerprint)
+    if row == old:
+        return None
+    _note_text(head, row[TEXT_KEY], text, contents, searched)
+    if head.status not in TERMINAL:
+        contents.gained.append(row)
+    elif any(row[place] != old[place] for place in LOST_BY):
+        contents.lost.append(old)
+        contents.corrected.append(row)
+    return row
+
+
+def _note_text(head: Head, key: int | None, text: str | None, contents: Contents, searched: Searched) -> None:
+    if head.text_key is None and key is None:
+        return
+    if head.text_key == key and searchable(to_execution(head), searched) == text:
+        return
+    if head.text_key is not None:
+        contents.stale_texts.append(head.text_key)
+    if key is not None:
+        contents.texts.append((key, text or ""))
+
+
+def _update(session: Session, rows: list[Row], heads: list[Head]) -> None:
+    if not rows:
+        return
+    session.run(_SQL["update_executions"], {"rows": rows})
+    before = {head.number: head.created_at for head in heads}
+    moved = [(row[0], row[CREATED_AT]) for row in rows if before[row[0]] != row[CREATED_AT]]
+    if moved:
+        session.run(_SQL["move_items"], {"moved": moved})

@@ -1,0 +1,178 @@
+"""Reading executions: pages, single ones, the latest of each subject, failures by their error."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from execlog.core.filter import Filter, Page
+from execlog.core.model import UNSUCCESSFUL, Execution, Item, LogLine, Status
+from execlog.store.base import WHOLE, FailureGroup, Part
+from execlog.store.matching import page_of, sort_key, trim
+from execlog.store.preparing import FAILURES, failure_of, unexplained
+from execlog.store.sql import queries
+from execlog.store.sqlite.connection import Session
+from execlog.store.sqlite.query import (
+    Places,
+    Question,
+    ask,
+    continue_after,
+    is_in,
+    order,
+    placed,
+    same_but,
+)
+from execlog.store.sqlite.rows import Head, ItemRow, decode_heads, text_range, to_execution, to_item
+
+_SQL = queries("sqlite", "read")
+_LAST_KEY = 2**63 - 1
+_decode_numbers = msgspec.json.Decoder(list[int]).decode
+_decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_decode_texts = msgspec.json.Decoder(list[tuple[int, int, int, str, str, str]]).decode
+_decode_groups = msgspec.json.Decoder(list[tuple[str, int, int, int, list[str]]]).decode
+
+
+def find(
+    session: Session, filter: Filter, *, limit: int, cursor: str | None, offset: int, parts: Collection[Part]
+) -> Page[Execution]:
+    """A page of executions in the filter's order."""
+    heads = find_heads(session, filter, limit=limit + 1, cursor=cursor, offset=offset)
+    more = len(heads) > limit
+    found = complete(session, heads[:limit], parts)
+    return page_of(filter, [*found, found[-1]] if more else found, limit)
+
+
+def find_heads(
+    session: Session, filter: Filter, *, limit: int, cursor: str | None = None, offset: int = 0
+) -> list[Head]:
+    """The rows of a page, in the filter's order."""
+    settled = settle(session, filter)
+    if settled is None:
+        return []
+    narrowed, places = settled
+    question = ask(narrowed, places=places)
+    continue_after(filter, question, cursor)
+    if question.driver == "texts" and filter.sort in {"newest", "oldest"}:
+        return _find_texts(session, filter, question, limit=limit, offset=offset)
+    sql = _SQL["find"].format(source=question.source, where=question.where, order=order(filter, question))
+    return decode_heads(session.value(sql, {**question.bindings, "limit": limit, "offset": offset}))
+
+
+def settle(session: Session, filter: Filter) -> tuple[Filter, Places] | None:
+    """The filter with the places of its subject known, which its index is in the order of; None if there are none."""
+    if filter.subject is None or (filter.kind is not None and filter.namespace is not None):
+        return filter, ()
+    kinds = [filter.kind] if filter.kind is not None else kinds_of(session)
+    bindings = {"subject": filter.subject, "kinds": kinds, "namespace": filter.namespace}
+    places = tuple(_decode_places(session.value(_SQL["places"], bindings)))
+    return placed(filter, places) if places else None
+
+
+def kinds_of(session: Session) -> list[str]:
+    """The kinds that have executions."""
+    return msgspec.json.decode(session.value(_SQL["kinds"]), type=list[str])
+
+
+def complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -> list[Execution]:
+    """The executions of these rows, in the same order, with the parts asked for."""
+    numbers = [head.number for head in heads]
+    if "detail" in parts:
+        details = dict(session.rows(_SQL["details"], {"numbers": numbers}))
+        heads = [
+            msgspec.structs.replace(head, detail=details[head.number]) if head.number in details else head
+            for head in heads
+        ]
+    items = _items(session, numbers) if "items" in parts else {}
+    logs = _logs(session, numbers) if "logs" in parts else {}
+    executions = [
+        to_execution(head, tuple(items.get(head.number, ())), tuple(logs.get(head.number, ()))) for head in heads
+    ]
+    return [trim(execution, parts) for execution in executions]
+
+
+def latest(session: Session, filter: Filter, *, limit: int) -> list[Execution]:
+    """The newest execution of each subject, newest first."""
+    index = "executions_unsuccessful_subject" if is_in(filter.statuses, UNSUCCESSFUL) else "executions_subject"
+    question = ask(filter, index=index)
+    sql = _SQL["latest"].format(index=index, where=question.where)
+    numbers = session.value(sql, {"kind": None, **question.bindings})
+    heads = decode_heads(session.value(_SQL["heads_of"], {"numbers": numbers}))
+    executions = sorted(map(to_execution, heads), key=sort_key(Filter()), reverse=True)
+    return [trim(execution, ()) for execution in executions[:limit]]
+
+
+def failures(session: Session, filter: Filter, *, limit: int) -> list[FailureGroup]:
+    """Executions that failed, grouped by error fingerprint, the latest group first."""
+    statuses = tuple(status for status in Status if status in FAILURES and status in (filter.statuses or FAILURES))
+    settled = settle(session, same_but(filter, statuses=statuses, sort="newest"))
+    if not statuses or settled is None:
+        return []
+    narrowed, places = settled
+    question = ask(narrowed, places=places)
+    sql = _SQL["failures"].format(source=question.source, where=question.where)
+    found = _decode_groups(session.value(sql, {**question.bindings, "limit": limit}))
+    groups: list[tuple[Any, FailureGroup]] = []
+    for fingerprint, count, first_at, last_at, subjects in found:
+        own = same_but(narrowed, fingerprint=fingerprint, since=last_at, until=last_at + 1)
+        last = complete(session, find_heads(session, own, limit=1), WHOLE)[0]
+        error = failure_of(last) or unexplained(last.status)
+        group = FailureGroup(
+            fingerprint, error.type, error.message, count, first_at, last_at, last.key, tuple(sorted(subjects))
+        )
+        groups.append((sort_key(Filter())(last), group))
+    return [group for _, group in sorted(groups, key=lambda entry: entry[0], reverse=True)][:limit]
+
+
+def _items(session: Session, numbers: list[int]) -> dict[int, list[Item]]:
+    found: dict[int, list[Item]] = {}
+    for row in session.rows(_SQL["items"], {"numbers": numbers}):
+        found.setdefault(row[0], []).append(to_item(msgspec.convert(row, ItemRow)))
+    return found
+
+
+def _logs(session: Session, numbers: list[int]) -> dict[int, list[LogLine]]:
+    found: dict[int, list[LogLine]] = {}
+    for number, *line in session.rows(_SQL["logs"], {"numbers": numbers}):
+        found.setdefault(number, []).append(LogLine(*line))
+    return found
+
+
+def _find_texts(session: Session, filter: Filter, question: Question, *, limit: int, offset: int) -> list[Head]:
+    """The rows of a page of a text search: the index is walked in its own order, seconds are put in order here."""
+    downwards = filter.sort != "oldest"
+    sql = _SQL["find_texts"].format(
+        source=question.source, where=question.where, direction="desc" if downwards else "asc"
+    )
+    first, last = _window(filter, question)
+    wanted = limit + offset
+
+    def walk(first: int, last: int, limit: int) -> list[tuple[int, int, int, str, str, str]]:
+        bindings = {**question.bindings, "first_key": first, "last_key": last, "limit": limit}
+        return _decode_texts(session.value(sql, bindings))
+
+    found = walk(first, last, wanted)
+    if len(found) == wanted:
+        # The last second may be cut off in its middle: take all of it.
+        low, high = text_range(found[-1][2])
+        found = [row for row in found if not low <= row[1] <= high] + walk(low, high, -1)
+    found.sort(key=lambda row: row[2:], reverse=downwards)
+    page = [row[0] for row in found[offset:wanted]]
+    heads = decode_heads(session.value(_SQL["heads_of"], {"numbers": page}))
+    by_number = {head.number: head for head in heads}
+    return [by_number[number] for number in page]
+
+
+def _window(filter: Filter, question: Question) -> tuple[int, int]:
+    """The rowids of the text index between which the answer lies: what time and cursor leave of it."""
+    first, last = -_LAST_KEY, _LAST_KEY
+    if filter.since is not None:
+        first = text_range(filter.since)[0]
+    if filter.until is not None:
+        last = text_range(filter.until)[1]
+    after: int | None = question.bindings.get("after_at")
+    if after is not None:
+        low, high = text_range(after)
+        first, last = (first, min(last, high)) if filter.sort != "oldest" else (max(first, low), last)
+    return first, last

@@ -1,0 +1,168 @@
+"""Statistics over executions: from cells where a series serves the question, else from the executions themselves.
+
+A window is cut into whole cells, and what is left at its two edges is read from the executions, so that the sums are
+exact to the microsecond. An open end has no edge.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from execlog.core.filter import Filter
+from execlog.core.model import OPEN, TERMINAL, Status
+from execlog.core.rollup import LOG_GAMMA, SEPARATOR, Bucket, Sketch
+from execlog.store.base import Group, GroupBy
+from execlog.store.sql import queries
+from execlog.store.sqlite.connection import Session
+from execlog.store.sqlite.query import Bindings, Places, ask, is_in, only, same_but
+from execlog.store.sqlite.reading import kinds_of, settle
+from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
+from execlog.store.sqlite.sketches import take_in
+from execlog.store.sqlite.tallying import DURATION, MAX, SECOND, STATUSES, WIDTH
+
+_SQL = queries("sqlite", "statistics")
+_READ = queries("sqlite", "read")
+_FILTER = queries("sqlite", "filter")
+_FIRST, _LAST = -(2**62), 2**62
+_NAMES = (
+    *(status.value for status in STATUSES), "timed", "duration_micros", "max_micros", "rows", "tokens_input",
+    "tokens_output", "cost_nano",
+)  # fmt: skip
+_Key = str | int | None
+_decode_cells = msgspec.json.Decoder(list[tuple[str | int, list[int], str]]).decode
+_decode_scan = msgspec.json.Decoder(
+    list[tuple[str | int | None, Status, int, int, int, float | None, int, int, int, int]]
+).decode
+
+
+class Tallies:
+    """Sums by group, their sketches still open."""
+
+    def __init__(self) -> None:
+        self._groups: dict[_Key, tuple[Bucket, Sketch]] = {}
+
+    def of(self, key: _Key) -> tuple[Bucket, Sketch]:
+        """The sums of a group."""
+        if key not in self._groups:
+            self._groups[key] = Bucket(), Sketch()
+        return self._groups[key]
+
+    def groups(self, group_by: GroupBy | None) -> list[Group]:
+        """The groups, in order; over everything there is one even where nothing was counted."""
+        if group_by is None:
+            self.of(None)
+        for bucket, sketch in self._groups.values():
+            bucket.sketch = sketch.encode()
+        keys = sorted(self._groups, key=lambda key: (key is not None, key))
+        return [Group(key, self._groups[key][0]) for key in keys if group_by is None or self._groups[key][0].total]
+
+
+def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketches: bool = True) -> list[Group]:
+    """Sums over the terminal executions, in one group or several."""
+    tallies = Tallies()
+    settled = settle(session, filter)
+    if settled is None:
+        return tallies.groups(group_by)
+    narrowed, places = settled
+    kinds = [narrowed.kind] if narrowed.kind is not None else kinds_of(session)
+    series = serving(narrowed, group_by, kinds, places)
+    if series is None:
+        _scan(session, narrowed, places, group_by, tallies)
+        return tallies.groups(group_by)
+    cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))
+    for entry in series:
+        for resolution, window in cells:
+            _sum_cells(session, entry, resolution, window, group_by, tallies, sketches=sketches)
+    for since, until in edges:
+        _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies)
+    return tallies.groups(group_by)
+
+
+def count(session: Session, filter: Filter) -> int:
+    """How many executions the filter asks for: from cells where they tell, else counted."""
+    if not only(filter, SERVED | {"statuses"}) or is_in(filter.statuses, OPEN):
+        return _count(session, filter)
+    statuses = filter.statuses or tuple(Status)
+    ended = stats(session, same_but(filter, statuses=()), None, sketches=False)[0].bucket
+    known = sum(getattr(ended, status.value) for status in set(statuses) & TERMINAL)
+    unfinished = tuple(status for status in statuses if status in OPEN)
+    return known + (_count(session, same_but(filter, statuses=unfinished)) if unfinished else 0)
+
+
+def _count(session: Session, filter: Filter) -> int:
+    settled = settle(session, filter)
+    if settled is None:
+        return 0
+    question = ask(settled[0], places=settled[1])
+    sql = _READ["count"].format(source=question.source, where=question.where)
+    return session.value(sql, question.bindings)
+
+
+def _sum_cells(
+    session: Session,
+    series: Series,
+    resolution: int,
+    window: Window,
+    group_by: GroupBy | None,
+    tallies: Tallies,
+    *,
+    sketches: bool,
+) -> None:
+    low, high = series.bounds
+    since, until = window
+    bindings: Bindings = {
+        "resolution": resolution,
+        "since": _FIRST if since is None else since,
+        "until": _LAST if until is None else until,
+        "low": low,
+        "high": high,
+        "sketches": sketches,
+    }
+    sql = _SQL["cells_by_series"]
+    if group_by in SPANS:
+        sql, bindings["span"] = _SQL["cells_by_start"], SPANS[group_by] * SECOND
+    for key, sums, texts in _decode_cells(session.value(sql, bindings)):
+        group = key if isinstance(key, int) else _group(series, key)
+        if group == "":
+            continue
+        bucket, sketch = tallies.of(group)
+        _add(bucket, sums)
+        for text in texts.split():
+            take_in(sketch, text)
+
+
+def _group(series: Series, name: str) -> str | None:
+    """The group a series belongs to: None for the one over everything, "" for none."""
+    parts = name.split(SEPARATOR)
+    if series.wanted is not None and parts[series.wanted[0]] != series.wanted[1]:
+        return ""
+    return None if series.part is None else parts[series.part]
+
+
+def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies) -> None:
+    question = ask(same_but(filter, sort="newest"), places=places)
+    question.conditions.append(_FILTER["terminal"])
+    key = _SQL["key_time" if group_by in SPANS else f"key_{group_by or 'none'}"]
+    sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
+    bindings = {**question.bindings, "log_gamma": LOG_GAMMA, "span": SPANS.get(group_by or "", 1) * SECOND}
+    for group, status, number, times, micros, longest, *rest in _decode_scan(session.value(sql, bindings)):
+        if group_by is not None and group in {None, ""}:
+            continue
+        bucket, sketch = tallies.of(group)
+        sums = [0] * WIDTH
+        sums[STATUSES.index(status)] = times
+        sums[9:] = rest
+        if number >= 0:
+            sums[6], sums[DURATION], sums[MAX] = times, micros, int((longest or 0) * 1e6 + 0.5)
+            sketch.add(number, times)
+        _add(bucket, sums)
+
+
+def _add(bucket: Bucket, sums: list[int]) -> None:
+    for place, name in enumerate(_NAMES):
+        if place == MAX:
+            bucket.max_micros = max(bucket.max_micros, sums[place])
+        elif sums[place]:
+            setattr(bucket, name, cast("int", getattr(bucket, name)) + sums[place])

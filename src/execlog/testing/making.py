@@ -1,0 +1,151 @@
+"""Hypothesis strategies of events and filters: few values each, so that they meet; times around the edges of cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from execlog.core.filter import Filter
+from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
+
+MIDNIGHT = 1_763_769_600_000_000
+"""UTC µs of 2025-11-22T00:00:00Z: minute, hour and day begin together."""
+
+_MINUTE, _HOUR, _DAY = 60_000_000, 3_600_000_000, 86_400_000_000
+_EDGES = (-_DAY, -_HOUR, -_MINUTE, 0, _MINUTE, _HOUR, _HOUR + _MINUTE, 2 * _HOUR, _DAY, 8 * _DAY)
+
+times: st.SearchStrategy[int] = st.sampled_from([MIDNIGHT + edge + off for edge in _EDGES for off in range(-2, 4)])
+kinds = st.sampled_from(("job", "query", "übung"))
+namespaces = st.sampled_from(("", "north", "süd"))
+ids = st.sampled_from(("a", "b", "c", "Ab", "abc", "ä"))
+subjects = st.sampled_from(("prices", "Prices", "news", "日報", ""))
+actors = st.sampled_from(("ann", "bob", "schedule"))
+engines = st.sampled_from(("kdb", "duck"))
+names = st.sampled_from(("one", "two"))
+keys = st.sampled_from(("AAPL", "GOOG", "Ünit"))
+texts = st.sampled_from(
+    (
+        "Failed to fetch GOOGL: Connection timeout after 30s",
+        "connection TIMEOUT after 45s",
+        "Überlauf bei Zeile 7",
+        '100 % "broken" *',
+        "no",
+        "価格が見つかりません",
+        "line one\nline two",
+        "",
+    )
+)
+statuses = st.sampled_from(list(Status))
+durations = st.one_of(st.sampled_from((0.0, 0.5e-6, 1e-6, 1.5e-6, 0.25, 1.0, 3600.0)), st.floats(0, 1e5))
+small = st.integers(0, 5)
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(-1e9, 1e9), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=4,
+)
+objects = st.dictionaries(st.text(max_size=3), plain, max_size=3)
+
+
+def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The strategy, or None: for fields an event need not say."""
+    return st.one_of(st.none(), strategy)
+
+
+errors = st.builds(
+    Error,
+    type=st.sampled_from(("ValueError", "HTTPError")),
+    message=texts,
+    frames=st.sampled_from(((), ("a.py:3 run",))),
+)
+usages = st.dictionaries(
+    st.sampled_from(("small", "large")),
+    st.builds(Usage, input=small, output=small, cost_nano=maybe(st.integers(0, 10**9))),
+    max_size=2,
+)
+items = st.builds(
+    Item,
+    key=keys,
+    at=times,
+    status=statuses,
+    position=small,
+    attempt=st.integers(1, 2),
+    started_at=maybe(times),
+    duration=maybe(durations),
+    rows=maybe(small),
+    cost_nano=maybe(small),
+    error=maybe(errors),
+    input=maybe(plain),
+    data=maybe(objects),
+)
+lines = st.builds(LogLine, at=times, number=small, level=st.just("info"), message=texts, item=maybe(keys))
+events = st.builds(
+    Event,
+    id=ids,
+    kind=kinds,
+    namespace=namespaces,
+    at=times,
+    status=maybe(statuses),
+    name=maybe(names),
+    subject=maybe(subjects),
+    actor=maybe(actors),
+    engine=maybe(engines),
+    queued_at=maybe(times),
+    started_at=maybe(times),
+    ended_at=maybe(times),
+    duration=maybe(durations),
+    rows=maybe(small),
+    error=maybe(errors),
+    total=maybe(small),
+    items=st.lists(items, max_size=3).map(tuple),
+    usage=maybe(usages),
+    input=maybe(plain),
+    output=maybe(plain),
+    params=maybe(objects),
+    metadata=maybe(objects),
+    tags=maybe(st.dictionaries(st.sampled_from(("team", "stage")), st.sampled_from(("x", "y")), max_size=2)),
+    logs=st.lists(lines, max_size=2).map(tuple),
+    parent_id=maybe(ids),
+    root_id=maybe(ids),
+    retry_of=maybe(ids),
+    origin=maybe(st.sampled_from(("boot:1", "boot:2"))),
+    context=maybe(st.dictionaries(st.sampled_from(("host", "pid")), st.text(max_size=3), max_size=2)),
+)
+"""Events of any content; few executions, so that most events meet others of theirs."""
+
+_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "kind": kinds,
+    "namespace": namespaces,
+    "subject": subjects,
+    "actor": actors,
+    "engine": engines,
+    "name": names,
+    "statuses": st.lists(statuses, min_size=1, max_size=4, unique=True).map(tuple),
+    "since": times,
+    "until": times,
+    "item": keys,
+    "item_status": statuses,
+    "text": st.sampled_from(
+        ("timeout", "TIMEOUT after", "überl", "価格が", "e", '"broken" *', "% ", "one\nline", "zzz")
+    ),
+    "min_duration": durations,
+    "max_duration": durations,
+    "min_cost_nano": st.integers(0, 10**9),
+    "max_tokens": small,
+    "min_tokens": small,
+    "tags": st.dictionaries(st.sampled_from(("team", "stage")), st.sampled_from(("x", "y")), min_size=1, max_size=2),
+    "ids": st.lists(ids, min_size=1, max_size=3, unique=True).map(tuple),
+    "id_prefix": st.sampled_from(("a", "A", "ab", "ä")),
+    "parent_id": ids,
+    "root_id": ids,
+    "retry_of": ids,
+    "origin": st.sampled_from(("boot:1", "boot:2")),
+}
+
+
+@st.composite
+def filters(draw: st.DrawFn, sorts: tuple[str, ...] = ("newest", "oldest", "slowest", "costliest")) -> Filter:
+    """Filters that narrow by up to three fields."""
+    chosen = draw(st.lists(st.sampled_from(sorted(_FIELDS)), max_size=3, unique=True))
+    fields = {name: draw(_FIELDS[name]) for name in chosen}
+    return Filter(**fields, sort=draw(st.sampled_from(sorts)))  # pyright: ignore[reportArgumentType]
