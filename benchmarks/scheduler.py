@@ -1,4 +1,4 @@
-"""10,000 jobs every minute on one machine: due jobs claimed, run (an empty callable) and recorded per second; start delays.
+"""10,000 jobs every minute on one machine: due jobs claimed, run (an empty callable) and recorded a second, and late.
 
 Everything is real: SQLite in a folder of its own, the journal, the drain in this process, one scheduler. Two shapes:
 
@@ -44,7 +44,11 @@ def fill(app: SchedulerServingApp, jobs: int, first: int, spacing: float) -> Non
 
 def measure(shape: str, jobs: int, seconds: float, room: int) -> dict[str, float | str]:
     """One run of a shape: figures by name."""
-    with tempfile.TemporaryDirectory() as home, Ledger.open(home=Path(home)) as ledger, SchedulerServingApp(ledger) as app:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        Ledger.open(home=Path(home)) as ledger,
+        SchedulerServingApp(ledger) as app,
+    ):
         prepared = time.monotonic()
         first = ledger.clock.now() + 2 * SECOND + jobs * 500
         # Only making the jobs goes without waiting for the disk, so that they are all there in time.

@@ -1,5 +1,6 @@
 """The routes of section A, by their handlers and over HTTP."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -294,6 +295,15 @@ def test_a_running_job_is_not_run_beside_itself_and_can_be_cancelled(app, http):
     assert record["fetched_stocks"] == ["A"]
     assert record["errors"][0] == "Failed to run B: cancelled on request"
     assert app.registry.find(execution_id).status is Status.CANCELLED
+
+
+def test_a_run_that_has_ended_but_is_not_settled_yet_is_no_reason_to_refuse(app, http):
+    job = make(http)
+    app.desk.run(job["id"])
+    (claimed,) = app.jobs.begin(app.jobs.claim("h", now=2**60, lease_until=2**61, limit=1))
+    app.registry.append([Event(id=claimed.execution_id, kind="job", at=2, status=Status.SUCCEEDED, ended_at=2)])
+    threading.Timer(0.2, app.jobs.settle, [[claimed]]).start()
+    assert http.post(f"/scheduler/jobs/{job['id']}/run").status_code == 202
 
 
 def test_pausing_and_resuming(http):

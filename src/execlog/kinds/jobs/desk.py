@@ -13,7 +13,7 @@ from execlog.core.codec import builtins, convert
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.filter import Page
 from execlog.core.ids import check_id
-from execlog.core.model import Error, Event, Status
+from execlog.core.model import OPEN, Error, Event, Status
 from execlog.core.redact import Redactor
 from execlog.kinds.jobs.fetcher import config_of
 from execlog.kinds.jobs.record import KIND
@@ -22,10 +22,13 @@ from execlog.kinds.jobs.sources import SourceConfig
 from execlog.ledger import Ledger
 from execlog.runner.firing import decode_job, encode_job, queued_event
 from execlog.runner.job import Fetch, Job, Once
+from execlog.runner.stop import pause
 from execlog.runner.triggers import after, anchored, due_at
 from execlog.runner.validation import check_job
 from execlog.store.jobs import Entry, Firing, JobStore
 
+_SETTLE_SECONDS = 2.0
+_SETTLE_LOOK = 0.01
 _TRIES = 20
 """How often a change is tried anew because the job ran meanwhile."""
 
@@ -69,6 +72,9 @@ class RunRequest(Struct, frozen=True, forbid_unknown_fields=True):
     stocks: tuple[str, ...] | None = None
     retry_of: str | None = None
     failed_only: bool = True
+
+
+_EVERYTHING = RunRequest()
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -172,7 +178,7 @@ class Desk:
         self._wake()
         return removed
 
-    def run(self, job_id: str, request: RunRequest, *, triggered_by: str = "manual") -> Started:
+    def run(self, job_id: str, request: RunRequest = _EVERYTHING, *, triggered_by: str = "manual") -> Started:
         """The execution asked for. Raises NotFoundError; ConflictError when the job runs and its overlap is "skip"."""
         job = decode_job(self._entry(job_id))
         items, before = request.stocks, None
@@ -187,7 +193,7 @@ class Desk:
         if unknown or items == ():
             raise InvalidError(f"{unknown[0] if unknown else 'nothing'!r} is none of the job's stocks", field="stocks")
         now = self._registry.stamp()
-        firing = self._jobs.enqueue(
+        firing = self._enqueue(
             Firing(
                 job_id=job_id,
                 instant=now,
@@ -227,6 +233,24 @@ class Desk:
             "running": tuple(firing.execution_id for firing in self._jobs.firings(job_id=entry.id)),
         }
         return JobView(**(fields | state))
+
+    def _enqueue(self, firing: Firing) -> Firing:
+        """The firing, waiting. An execution whose end is known may not be settled yet; it is no reason to refuse."""
+        deadline = self._clock.monotonic() + _SETTLE_SECONDS
+        while True:
+            try:
+                return self._jobs.enqueue(firing)
+            except ConflictError:
+                if self._is_going(firing.job_id) or self._clock.monotonic() > deadline:
+                    raise
+                self._wake()
+                pause(_SETTLE_LOOK)
+
+    def _is_going(self, job_id: str) -> bool:
+        """Whether any of the job's claimed executions has not ended yet."""
+        ids = [firing.execution_id for firing in self._jobs.firings(job_id=job_id)]
+        found = [self._registry.find(execution_id) for execution_id in ids]
+        return any(execution is None or execution.status in OPEN for execution in found)
 
     def _change(self, job_id: str, change: Callable[[Job], Job], version: int | None) -> JobView:
         for _ in range(_TRIES):
