@@ -1,5 +1,6 @@
 """The suite every job store passes, and one history of random steps in which SQLite agrees with memory."""
 
+import os
 import threading
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from execlog.core.errors import ConflictError, InvalidError, NotFoundError
+from execlog.core.errors import ConflictError, InvalidError, NotFoundError, StoreError
 from execlog.store.jobs import MAX_WAITING, Advance, Entry, Firing
 from execlog.store.memory_jobs import MemoryJobStore
 from execlog.store.sqlite_jobs import SqliteJobStore
@@ -269,6 +270,55 @@ def test_a_second_process_sees_what_the_first_wrote(tmp_path):
     one.close()
     two.close()
     assert len(SqliteJobStore(tmp_path / "jobs.db").firings()) == 1
+
+
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path):
+    store = SqliteJobStore(tmp_path / "jobs.db")
+    store.put(entry(), expected=None)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            store.put(entry("child"), expected=None)
+            store.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert {found.id for found in store.list().entries} == {"a", "child"}
+    store.close()
+
+
+def test_the_file_is_its_owner_s_alone_and_a_bad_place_is_said(tmp_path):
+    SqliteJobStore(tmp_path / "jobs.db").close()
+    assert (tmp_path / "jobs.db").stat().st_mode & 0o077 == 0
+    for bad in (tmp_path / "none" / "jobs.db", tmp_path):
+        with pytest.raises(StoreError):
+            SqliteJobStore(bad)
+    (tmp_path / "text.db").write_text("no database at all, only text" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        SqliteJobStore(tmp_path / "text.db")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["due", "claim", "settle"]), max_size=40), st.sampled_from(["skip", "queue"]))
+def test_whatever_happens_one_runs_at_a_time_and_in_order(history, overlap):
+    store, started, at = MemoryJobStore(), [], 10
+    store.put(entry(next_at=at, due_at=at), expected=None)
+    going = []
+    for operation in history:
+        if operation == "due":
+            store.advance([step(was_at=at, next_at=at + 10, firings=(firing(instant=at, overlap=overlap),))])
+            at += 10
+        elif operation == "claim":
+            begun = store.begin(store.claim("h", now=at, lease_until=10**6, limit=3))
+            going += begun
+            started += [it.instant for it in begun]
+        elif going:
+            assert store.settle([going.pop()]) == 1
+        assert len(going) <= 1
+    assert started == sorted(set(started))
+    waiting = len(store.firings()) - len(going)
+    assert len(started) + waiting + store.get("a").skipped == (at - 10) // 10
 
 
 ids = st.sampled_from(["a", "b"])

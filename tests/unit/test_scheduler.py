@@ -228,13 +228,11 @@ def test_a_start_that_nobody_ever_heard_of_is_recorded_as_crashed(house):
     house.put(trigger=None)
     house.ask()
     house.jobs.begin(house.jobs.claim("dead", now=START, lease_until=START + SECOND, limit=1))
-    scheduler = house.scheduler()
-    house.clock.move(20)
+    scheduler = house.scheduler(lease=0.1)
+    house.clock.move(86_400)
     house.run(scheduler)
     assert house.history() == []
-    house.clock.move(60)
-    scheduler._salvage._look_at = 0.0
-    house.run(scheduler)
+    wait_for(lambda: house.run(scheduler) or house.history())
     (lost,) = house.history()
     assert lost.status is Status.CRASHED
     assert "gone" in lost.error.message

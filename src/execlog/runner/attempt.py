@@ -28,7 +28,7 @@ from execlog.runner.stop import Stop
 _SAY_AFTER = 0.25
 """Seconds for which news of items is gathered before it is said: a shorter execution is said in two events."""
 
-_NOTHING = (None, {}, [])
+_NOTHING: tuple[Any, ...] = (None, {}, [])
 _MARGIN = KILL_GRACE + 1.0
 """Seconds an action that keeps its own time-out (a command) gets beyond it, to kill, read and report."""
 
@@ -154,24 +154,24 @@ class Attempt:
         at = self.started_at = self._sink.stamp()
         order, job = self.order, self.job
         event = Event(
-                id=order.execution_id,
-                kind=order.kind,
-                at=at,
-                status=Status.RUNNING,
-                name=job.name,
-                subject=job.id,
-                actor=order.triggered_by,
-                queued_at=order.queued_at,
-                started_at=at,
-                total=None if self._single else len(order.stocks),
-                params={name: value for name, value in codec.builtins(job.run).items() if value not in _NOTHING},
-                metadata=order.metadata or None,
-                tags=job.tags or None,
-                root_id=order.root_id,
-                retry_of=order.retry_of,
-                origin=self._sink.origin,
-                context=surroundings(),
-            )
+            id=order.execution_id,
+            kind=order.kind,
+            at=at,
+            status=Status.RUNNING,
+            name=job.name,
+            subject=job.id,
+            actor=order.triggered_by,
+            queued_at=order.queued_at,
+            started_at=at,
+            total=None if self._single else len(order.stocks),
+            params={name: value for name, value in codec.builtins(job.run).items() if value not in _NOTHING},
+            metadata=order.metadata or None,
+            tags=job.tags or None,
+            root_id=order.root_id,
+            retry_of=order.retry_of,
+            origin=self._sink.origin,
+            context=surroundings(),
+        )
         self._sink.append(event)
         recorder = _recorder_of(self._sink)
         if recorder is not None and job.launcher == "threads":

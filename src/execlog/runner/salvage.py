@@ -9,7 +9,7 @@ from execlog.core.model import TERMINAL, Error, Event, Execution, Status
 from execlog.ledger import Ledger
 from execlog.runner.firing import Claimed, follow_up, queued_event
 from execlog.runner.job import Job
-from execlog.store.jobs import Entry, Firing, JobStore
+from execlog.store.jobs import Entry, Firing, FiringKey, JobStore
 
 _SECOND = 1_000_000
 _LEASES_UNTIL_LOST = 3
@@ -33,6 +33,7 @@ class Salvage:
         self._lease = lease
         self._job_of = job_of
         self._look_at = 0.0
+        self._expired_at: dict[FiringKey, float] = {}
 
     def look(self, now: int) -> int:
         """How many firings were ended; it looks about twice a lease. Raises StoreError."""
@@ -40,6 +41,8 @@ class Salvage:
             return 0
         self._look_at = time.monotonic() + min(self._lease / _SECOND / 2, 2.0)
         expired = [firing for firing in self._jobs.firings(expired_at=now) if firing.holder != self._holder]
+        seen = time.monotonic()
+        self._expired_at = {firing.key: self._expired_at.get(firing.key, seen) for firing in expired}
         if not expired:
             return 0
         self._ledger.drain_dead()
@@ -48,7 +51,8 @@ class Salvage:
     def _end(self, firing: Firing, now: int) -> bool:
         execution = self._ledger.store.get(firing.execution_id, kind="job", namespace="")
         if execution is None or execution.status is Status.QUEUED:
-            if now - firing.lease_until < self._lease * _LEASES_UNTIL_LOST:
+            # By the clock that does not jump: when the wall clock does, every lease looks long over.
+            if time.monotonic() - self._expired_at[firing.key] < self._lease / _SECOND * _LEASES_UNTIL_LOST:
                 return False
             self._say_lost(firing)
             return self._settle(firing, Status.CRASHED, (), now)

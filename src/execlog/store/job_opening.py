@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Lock
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
-from execlog.core.errors import UnsupportedError
 from execlog.store.base import Store
 from execlog.store.jobs import JobStore
 from execlog.store.memory_jobs import MemoryJobStore
@@ -15,18 +15,19 @@ _in_memory: WeakKeyDictionary[Store, MemoryJobStore] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def open_jobs(store: Store, url: str) -> JobStore:
-    """The jobs of an open store, `url` being what it was opened with.
+def open_jobs(store: Store, url: str, home: Path) -> JobStore:
+    """The jobs of an open store, `url` being what it was opened with; to be closed by the caller.
 
-    Those of a store in memory are the same each time; others get a connection of their own, to be closed by the caller.
-    Raises UnsupportedError (capability "jobs") for a store that keeps none, StoreError.
+    A store in memory has the same jobs each time, an SQLite store keeps them in its own file. One that keeps no jobs
+    leaves them to `{home}/jobs.db`, which the schedulers of one host share. Raises StoreError.
     """
     parts = urlsplit(url)
     if parts.scheme == "memory":
         with _lock:
             return _in_memory.setdefault(store, MemoryJobStore())
-    if parts.scheme == "sqlite":
-        from execlog.store.sqlite_jobs import SqliteJobStore
+    from execlog.store.sqlite_jobs import SqliteJobStore
 
+    if parts.scheme == "sqlite":
         return SqliteJobStore(unquote(parts.path.removeprefix("/")))
-    raise UnsupportedError(f"a {parts.scheme} store keeps no jobs", capability="jobs")
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return SqliteJobStore(home / "jobs.db")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -30,6 +31,7 @@ from execlog.store.jobs import (
 )
 
 _BUSY_MS = 10_000
+_OWNER_ALONE = 0o600
 _TRANSIENT = (apsw.BusyError, apsw.LockedError, apsw.IOError, apsw.FullError, apsw.CantOpenError)
 _json = msgspec.json.Encoder()
 
@@ -49,6 +51,8 @@ class SqliteJobStore:
         self._lock = threading.Lock()
         self._path = str(path)
         self._connection: Any = None
+        self._pid = os.getpid()
+        self._left_to_parent: list[Any] = []
         with self._lock, _errors():
             self._open()
 
@@ -175,6 +179,7 @@ class SqliteJobStore:
 
     def close(self) -> None:
         """Close the connection."""
+        self._mind_fork()
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -203,6 +208,8 @@ class SqliteJobStore:
 
     def _open(self) -> Any:
         if self._connection is None:
+            if self._path != ":memory:":
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, _OWNER_ALONE))
             connection: Any = apsw.Connection(self._path)
             connection.set_busy_timeout(_BUSY_MS)
             connection.execute("pragma journal_mode = wal")
@@ -211,13 +218,22 @@ class SqliteJobStore:
             self._connection = connection
         return self._connection
 
+    def _mind_fork(self) -> None:
+        """In a forked child: forget the connection it brought along; using or closing it would break the parent's."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._left_to_parent.append(self._connection)
+            self._connection, self._lock = None, threading.Lock()
+
     def _read(self, query: str, **values: Any) -> Sequence[tuple[Any, ...]]:
+        self._mind_fork()
         with self._lock, _errors():
             return self._open().execute(self._sql[query], values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Generator[Any]:
         """A function that runs a named statement inside one write transaction."""
+        self._mind_fork()
         with self._lock, _errors():
             connection = self._open()
 
@@ -245,6 +261,8 @@ def _errors() -> Generator[None]:
         yield
     except apsw.Error as error:
         raise StoreError(f"jobs: {error}", retry=isinstance(error, _TRANSIENT)) from error
+    except OSError as error:
+        raise StoreError(f"jobs: {error}", retry=False) from error
 
 
 def _encode(value: Any) -> str:

@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from chores import wait_for
 
+from chores import wait_for
 from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL, Status
 from execlog.kinds.jobs import Call, Command, Interval, Job, Misfire, Retries, SchedulerServingApp
