@@ -1,6 +1,7 @@
 """The suite every job store passes, and one history of random steps in which SQLite agrees with memory."""
 
 import os
+import re
 import threading
 
 import pytest
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError, StoreError
 from execlog.store.jobs import MAX_WAITING, Advance, Entry, Firing
 from execlog.store.memory_jobs import MemoryJobStore
-from execlog.store.sqlite_jobs import SqliteJobStore
+from execlog.store.sqlite_jobs import SqliteJobStore, _queries
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -270,6 +271,18 @@ def test_a_second_process_sees_what_the_first_wrote(tmp_path):
     one.close()
     two.close()
     assert len(SqliteJobStore(tmp_path / "jobs.db").firings()) == 1
+
+
+def test_no_statement_reads_a_whole_table(tmp_path):
+    store = SqliteJobStore(tmp_path / "jobs.db")
+    for name, sql in _queries().items():
+        if name in {"schema", "all_firings"}:
+            continue
+        values = dict.fromkeys(re.findall(r":(\w+)", sql)) | dict.fromkeys(["steps", "firings", "ids", "dropped"], "[]")
+        values = {key: values[key] for key in re.findall(r":(\w+)", sql)}
+        steps = [row[3] for row in store._connection.execute(f"explain query plan {sql}", values)]
+        assert not [step for step in steps if re.fullmatch(r"SCAN (firings|jobs|f|o|j)", step)], (name, steps)
+    store.close()
 
 
 def test_a_forked_child_has_a_connection_of_its_own(tmp_path):

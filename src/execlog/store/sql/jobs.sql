@@ -35,7 +35,8 @@ create table if not exists firings (
     primary key (job_id, instant, attempt)
 ) strict, without rowid;
 create index if not exists firings_waiting on firings (due_at) where state = 'waiting';
-create index if not exists firings_leases on firings (state, lease_until) where state <> 'waiting';
+create index if not exists firings_claimed on firings (lease_until) where state = 'claimed';
+create index if not exists firings_started on firings (lease_until) where state = 'started';
 create index if not exists firings_holders on firings (holder) where holder <> '';
 
 -- name: job
