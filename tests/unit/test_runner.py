@@ -318,6 +318,21 @@ def test_threads_wait_for_each_other_only_up_to_the_limit():
     launcher.shutdown()
 
 
+def test_giving_up_on_stuck_work_makes_room_for_what_waits():
+    launcher = ThreadLauncher(limit=1)
+    gate.clear()
+    stuck, waiting, dropped = launcher.submit(gate.wait, 30), launcher.submit(int, "7"), launcher.submit(int, "8")
+    wait_for(lambda: stuck.started_at is not None)
+    launcher.abandon(dropped)
+    launcher.abandon(stuck)
+    assert waiting.result(10) == 7
+    assert dropped.cancelled()
+    gate.set()
+    launcher.shutdown()
+    with pytest.raises(RuntimeError):
+        launcher.submit(int)
+
+
 def is_alive(pid):
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -84,6 +84,11 @@ def test_the_next_instant_does_not_depend_on_where_one_asks_from(expression, zon
     assert after(trigger, found) > found
 
 
+def test_asking_from_within_the_hour_that_comes_twice_does_not_go_back():
+    trigger = Cron("30 2 * * *", BERLIN)
+    assert iso(after(trigger, at("2025-10-26T01:10:00Z"))) == "2025-10-27T01:30:00Z"
+
+
 def test_intervals_keep_to_their_grid():
     trigger = Interval(60, datetime(2025, 1, 1, tzinfo=UTC))
     assert instants(trigger, "2024-06-01T00:00:00Z", 2) == ["2025-01-01T00:00:00Z", "2025-01-01T00:01:00Z"]

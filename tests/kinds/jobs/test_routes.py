@@ -11,9 +11,10 @@ from execlog.core.errors import ConflictError
 from execlog.core.model import Event, Status
 from execlog.kind import Call as RouteCall
 from execlog.kind import Principal
-from execlog.kinds.jobs import Fetch, Job, JobExecutionRecord, SchedulerServingApp, jobs_kind
+from execlog.kinds.jobs import Fetch, Interval, Job, JobExecutionRecord, SchedulerServingApp, jobs_kind
 from execlog.kinds.jobs.routes import JobParams
 from execlog.ledger import Ledger
+from execlog.store.jobs import Advance
 from execlog.web.app import create_app
 
 THIRTEEN = [
@@ -348,6 +349,21 @@ def test_changes_made_while_the_job_runs_win_without_bringing_an_instant_back(ap
     app.jobs.put = contended
     assert app.desk.patch(made.id, {"name": "K"}).name == "K"
     assert len(calls) == 3
+
+
+def test_a_changed_trigger_brings_back_no_instant_that_was_dealt_with(app):
+    trigger = Interval(10, datetime(2020, 1, 1, tzinfo=UTC))
+    made = app.desk.create(Job(name="J", stocks=("MSFT",), run=Fetch(), trigger=trigger))
+    entry = app.jobs.get(made.id)
+    ahead = entry.next_at + 86_400_000_000  # the clock was a day ahead, and is right again
+    step = Advance(
+        job_id=made.id, version=1, was_at=entry.next_at, next_at=ahead + 10_000_000, due_at=ahead, last_at=ahead
+    )
+    app.jobs.advance([step])
+    changed = app.desk.patch(
+        made.id, {"trigger": {"type": "interval", "seconds": 5, "start_at": "2020-01-01T00:00:00Z"}}
+    )
+    assert changed.next_run_at > changed.last_run_at
 
 
 def test_handlers_are_plain_functions_of_a_call(app):

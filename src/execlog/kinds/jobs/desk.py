@@ -122,7 +122,7 @@ class Desk:
         now = self._clock.now()
         job = self._checked(structs.replace(job, id=job.id or self._ledger.new_id()))
         job = anchored(job, now)
-        next_at = self._next(job, now)
+        next_at = self._next(job, now - 1)
         entry = Entry(
             id=job.id,
             definition=encode_job(job),
@@ -272,7 +272,7 @@ class Desk:
         next_at = entry.next_at
         if new.trigger != old.trigger or (new.enabled and not entry.enabled):
             same = new.trigger == old.trigger
-            next_at = self._next(new, max(now, entry.last_at or now), may_be_over=same)
+            next_at = self._next(new, max(now - 1, entry.last_at or 0), may_be_over=same)
         return structs.replace(
             entry,
             definition=encode_job(new),
@@ -282,10 +282,10 @@ class Desk:
             updated_at=now,
         )
 
-    def _next(self, job: Job, now: int, *, may_be_over: bool = False) -> int | None:
+    def _next(self, job: Job, later_than: int, *, may_be_over: bool = False) -> int | None:
         if job.trigger is None:
             return None
-        next_at = after(job.trigger, now - 1)
+        next_at = after(job.trigger, later_than)
         if next_at is None and isinstance(job.trigger, Once) and not may_be_over:
             raise InvalidError(f"{job.trigger.at.isoformat()} is in the past", field="trigger.at")
         return next_at
