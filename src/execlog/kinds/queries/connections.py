@@ -132,11 +132,19 @@ def _postgres(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: 
     return PostgresConnector(convert(settings, PostgresOptions), read_only=read_only)
 
 
+def _kdb(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT001 - as all in CONNECTORS
+    from execlog.kinds.queries.connectors.kdb import KdbConnector, KdbOptions
+
+    return KdbConnector(convert(settings, KdbOptions), read_only=read_only)
+
+
 def _dbapi(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT001 - as all in CONNECTORS
     from execlog.kinds.queries.connectors.dbapi import DBAPIConnector, DBAPIOptions
 
     return DBAPIConnector(convert(settings, DBAPIOptions), read_only=read_only)
 
 
-CONNECTORS: dict[str, Open] = {"dbapi": _dbapi, "duckdb": _duckdb, "postgres": _postgres, "sqlite": _sqlite}
+CONNECTORS: dict[str, Open] = {
+    "dbapi": _dbapi, "duckdb": _duckdb, "kdb": _kdb, "postgres": _postgres, "sqlite": _sqlite,
+}  # fmt: skip
 """By `type`: what makes a connector of its settings. A driver is imported when the first query needs it."""

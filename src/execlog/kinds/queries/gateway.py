@@ -192,7 +192,8 @@ class Gateway:
         seconds = min(query.timeout or limits.timeout, limits.max_timeout)
         stop = self._deadlines.set(seconds, lambda: self._time_out(running, seconds))
         running.deadlines.append(stop)
-        statement = Statement(text, query.params, seconds)
+        offset = query.page * query.page_size
+        statement = Statement(text, query.params, seconds, offset, query.page_size)
         wanted = Cut(query.page, query.page_size, limits.max_rows, limits.max_bytes)
         place.lane.put(lambda: self._work(running, place, statement, wanted))
 

@@ -43,7 +43,8 @@ class Part(Struct, frozen=True, kw_only=True):
 
 def cut(answer: Answer, wanted: Cut) -> Part:
     """The part asked for; the rest of the result is counted, as far as `max_rows`."""
-    first, last = wanted.page * wanted.page_size, (wanted.page + 1) * wanted.page_size
+    start = 0 if answer.total is not None else wanted.page * wanted.page_size
+    first, last = start, start + wanted.page_size
     rows: list[Raw] = []
     total = size = 0
     truncated: str | None = None
@@ -61,7 +62,7 @@ def cut(answer: Answer, wanted: Cut) -> Part:
         columns=tuple(column.name for column in answer.columns),
         column_types=tuple(column.type for column in answer.columns),
         rows=tuple(rows),
-        total_rows=total,
+        total_rows=total if answer.total is None else answer.total,
         bytes=size,
         truncated=truncated,
         affected_rows=answer.affected,

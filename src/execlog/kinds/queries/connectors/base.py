@@ -27,22 +27,27 @@ class Statement(Struct, frozen=True):
     text      one statement, without a `;` after it
     params    in the database's own placeholders; None for none
     timeout   seconds left: the gateway cancels then, and a database that can be told is told
+    offset, limit   the rows that are wanted, for a database that can cut them out itself
     """
 
     text: str
     params: Params = None
     timeout: float = 30.0
+    offset: int = 0
+    limit: int = 100
 
 
 class Answer(Struct, frozen=True):
     """A result that is being read: its columns, and its rows in batches, as the driver has them.
 
     affected   rows changed, for a statement that changes some
+    total      rows of the whole result, where the batches are only those that were wanted
     """
 
     columns: tuple[Column, ...]
     batches: Iterable[Sequence[Sequence[Any]]]
     affected: int | None = None
+    total: int | None = None
 
 
 class Session(Protocol):

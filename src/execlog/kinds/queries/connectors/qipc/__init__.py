@@ -1,0 +1,1 @@
+"""kdb+ without a licence: its values, its wire format, its compression, and a client."""
