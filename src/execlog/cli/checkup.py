@@ -1,0 +1,164 @@
+"""What `execlog doctor` looks at; each check says what it found, and what to do where that is not well."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from execlog import __version__
+from execlog.cli import units
+from execlog.core.clock import SystemClock
+from execlog.core.errors import ExeclogError, SettingsError
+from execlog.core.settings import Settings, load
+
+State = Literal["ok", "warning", "bad"]
+BAD: State = "bad"
+EXTRAS = {
+    "calendars": "exchange_calendars",
+    "clickhouse": "clickhouse_connect",
+    "crypto": "cryptography",
+    "dask": "distributed",
+    "duckdb": "duckdb",
+    "frames": "polars",
+    "otel": "opentelemetry.proto",
+    "postgres": "psycopg",
+    "prices": "genai_prices",
+    "re2": "re2",
+    "redis": "redis",
+    "speed": "uvloop",
+    "sql": "sqlglot",
+    "trino": "trino",
+    "yfinance": "yfinance",
+}
+"""Extra → the module it brings."""
+
+
+class Finding(Struct, frozen=True, omit_defaults=True):
+    """What a check found, and what to do about it."""
+
+    check: str
+    state: State
+    text: str
+    advice: str = ""
+
+
+def check_up(home: str | None, store: str | None) -> list[Finding]:
+    """Every finding, in the order things depend on each other."""
+    return list(_check_up(home, store))
+
+
+def _check_up(home: str | None, store: str | None) -> Iterator[Finding]:
+    yield Finding("execlog", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
+    try:
+        settings = load(home=home, store=store)
+    except SettingsError as error:
+        yield Finding("settings", BAD, str(error), "correct or remove what it names")
+        return
+    file = settings.home / "execlog.toml"
+    yield Finding("settings", "ok", str(file) if file.is_file() else f"defaults and environment (no {file})")
+    yield from _check_home(settings)
+    yield from _check_journals(settings)
+    yield _check_store(settings)
+    yield _check_extras()
+
+
+def _check_home(settings: Settings) -> Iterator[Finding]:
+    home = settings.home
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if home.exists() and not home.is_dir():
+        yield Finding("home", BAD, f"{home} is not a folder", "move it away, or set EXECLOG_HOME to a folder")
+        return
+    if not _is_writable(existing):
+        yield Finding("home", BAD, f"{existing} cannot be written to", "let this user write there, or set EXECLOG_HOME")
+        return
+    made = "" if home.exists() else " (made with the first record)"
+    yield Finding("home", "ok", f"{home}{made}")
+    free = shutil.disk_usage(existing).free
+    if free < settings.journal_min_free:
+        needed = units.size(settings.journal_min_free)
+        yield Finding(
+            "disk",
+            BAD,
+            f"{units.size(free)} free",
+            f"make room: below {needed} progress, then starts, then outcomes are not recorded",
+        )
+    elif free < 4 * settings.journal_min_free:
+        yield Finding("disk", "warning", f"{units.size(free)} free", "make room soon")
+    else:
+        yield Finding("disk", "ok", f"{units.size(free)} free")
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _check_journals(settings: Settings) -> Iterator[Finding]:
+    from execlog.ledger import Ledger
+    from execlog.recorder.home import Home
+
+    home = Home(Ledger(settings).root, SystemClock().now)
+    folders = home.journals()
+    dead = [folder for folder in folders if not home.is_alive(folder)]
+    waiting = units.size(sum(_bytes(folder) for folder in folders))
+    text = f"{len(folders)} journals, {len(dead)} of processes that are gone, {waiting} on disk"
+    if dead:
+        yield Finding("journals", "warning", text, "`execlog list` and `execlog serve` take them in")
+    else:
+        yield Finding("journals", "ok", text if folders else "none: everything recorded is in the store")
+    losses = home.losses()
+    lost = sum(losses.shed) + losses.lost
+    if lost or losses.damaged:
+        kept = settings.home / "quarantine"
+        text = f"{units.count(lost)} records lost so far, {units.size(losses.damaged)} damaged (kept in {kept})"
+        yield Finding("losses", "warning", text, "was the store down for long, or the disk full?")
+    served = "`execlog serve` is running here" if home.served_by_another() else "not running here"
+    yield Finding("server", "ok", served)
+
+
+def _bytes(folder: Path) -> int:
+    # Segments are made at their full size, with holes: what they take is what counts.
+    return sum(entry.stat().st_blocks * 512 for entry in folder.iterdir() if entry.is_file())
+
+
+def _check_store(settings: Settings) -> Finding:
+    from execlog.store.opening import open_store
+
+    try:
+        store = open_store(settings.store_url, settings)
+        try:
+            facts = ", ".join(f"{name} {value}" for name, value in store.check().items())
+            return Finding("store", "ok", f"{store.url}: {facts}")
+        finally:
+            store.close()
+    except (ExeclogError, OSError) as error:
+        return Finding(
+            "store",
+            BAD,
+            str(error),
+            "is it there, running, and yours to read? recording goes on into the journal meanwhile",
+        )
+
+
+def _check_extras() -> Finding:
+    installed = [extra for extra, module in EXTRAS.items() if _is_installed(module)]
+    missing = [extra for extra in EXTRAS if extra not in installed]
+    advice = f"not installed: {', '.join(missing)} (pip install 'execlog[NAME]')" if missing else ""
+    return Finding("extras", "ok", ", ".join(installed) or "none installed", advice)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,1 @@
+"""What `execlog demo` is made of: its home, its jobs, and what it says."""

@@ -1,0 +1,198 @@
+"""How executions look: the columns of a list on a terminal, and the fields of a line in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from execlog.cli import units
+from execlog.cli.table import Cell, Column
+from execlog.cli.terminal import Terminal, cut, printable
+from execlog.core.clock import iso
+from execlog.core.model import OPEN, Counts, Error, Execution, Status
+
+STYLES: dict[Status, str] = {
+    Status.QUEUED: "dim",
+    Status.RUNNING: "blue",
+    Status.SUCCEEDED: "green",
+    Status.PARTIAL: "yellow",
+    Status.FAILED: "red",
+    Status.TIMED_OUT: "red",
+    Status.CANCELLED: "magenta",
+    Status.CRASHED: "bold red",
+}
+_GLYPHS: dict[Status, str] = {
+    Status.QUEUED: "○",
+    Status.RUNNING: "▶",
+    Status.SUCCEEDED: "✓",
+    Status.PARTIAL: "◐",
+    Status.FAILED: "✗",
+    Status.TIMED_OUT: "⏱",
+    Status.CANCELLED: "⊘",
+    Status.CRASHED: "☠",
+}
+FIELDS = (
+    "id",
+    "kind",
+    "namespace",
+    "status",
+    "subject",
+    "name",
+    "actor",
+    "engine",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "duration_seconds",
+    "items",
+    "items_succeeded",
+    "items_failed",
+    "rows",
+    "tokens_input",
+    "tokens_output",
+    "cost_usd",
+    "error_type",
+    "error_message",
+)
+"""The fields of a line in a pipe, and of a CSV file."""
+_SHORT = 13
+"""As much of a UUIDv7 as tells milliseconds apart."""
+
+
+def status_cell(status: Status, terminal: Terminal) -> Cell:
+    """A status in its colour, with its sign where the terminal has it."""
+    word = status.value.replace("_", " ")
+    return Cell(f"{_GLYPHS[status]} {word}" if terminal.glyphs else word, STYLES[status])
+
+
+def columns(terminal: Terminal, now: int, ids: dict[str, str]) -> list[Column[Execution]]:
+    """The columns of a list; `ids` gives the short form of each id."""
+    return [
+        Column("STATUS", lambda one: status_cell(one.status, terminal)),
+        Column("WHAT", lambda one: Cell(title(one), "bold"), least=12),
+        Column("KIND", lambda one: Cell(one.kind, "dim"), drop=3),
+        Column("ID", lambda one: Cell(ids[one.id], "cyan")),
+        Column("WHEN", lambda one: Cell(units.age(one.created_at, now)), right=True),
+        Column("TOOK", lambda one: Cell(took(one, now)), right=True),
+        Column("ITEMS", lambda one: _items_cell(one.counts, one.total), right=True),
+        Column("ROWS", lambda one: Cell("" if one.rows is None else units.count(one.rows)), right=True, drop=4),
+        Column("TOKENS", lambda one: Cell(units.count(sum(one.tokens)) if one.usage else ""), right=True, drop=5),
+        Column(
+            "COST", lambda one: Cell("" if one.cost_nano is None else units.dollars(one.cost_nano)), right=True, drop=2
+        ),
+        Column("WHY", lambda one: Cell(reason(one.error), STYLES[one.status]), least=14, drop=1),
+    ]
+
+
+def values(one: Execution) -> list[str]:
+    """The values of `FIELDS`; what is not known is empty."""
+    tokens = one.tokens if one.usage else (None, None)
+    error = one.error or Error("", "")
+    counts = one.counts
+    plain: tuple[object, ...] = (
+        one.id,
+        one.kind,
+        one.namespace,
+        one.status.value,
+        one.subject,
+        one.name,
+        one.actor,
+        one.engine,
+        iso(one.created_at),
+        iso(one.started_at),
+        iso(one.ended_at),
+        decimal(one.seconds),
+        counts.total,
+        counts.succeeded,
+        counts.failed,
+        one.rows,
+        *tokens,
+        exact_dollars(one.cost_nano),
+        error.type,
+        error.message,
+    )
+    return ["" if value is None else str(value) for value in plain]
+
+
+def line_of(one: Execution, short: str, terminal: Terminal) -> str:
+    """An execution in one line of a terminal."""
+    status = status_cell(one.status, terminal)
+    said = one.ended_at or one.started_at or one.created_at
+    ended = one.seconds is not None
+    parts = [
+        terminal.paint(units.time_of_day(said), "dim"),
+        terminal.paint(f"{status.text:<11}", status.style),
+        terminal.paint(printable(cut(title(one), 40)), "bold"),
+        terminal.paint(short, "cyan"),
+        units.seconds(one.seconds) if ended else "",
+        items_text(one.counts, one.total),
+        terminal.paint(printable(cut(reason(one.error), 80)), status.style),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def title(one: Execution) -> str:
+    """What people call it."""
+    return one.name or one.subject or one.id
+
+
+def took(one: Execution, now: int) -> str:
+    """How long it took, or how long it has been going."""
+    if one.seconds is not None:
+        return units.seconds(one.seconds)
+    if one.status in OPEN and one.started_at is not None:
+        return f"> {units.about(max(now - one.started_at, 0) / 1e6)}"
+    return units.NOTHING
+
+
+def items_text(counts: Counts, total: int | None) -> str:
+    """How many of its items went well, "4/5"; with those expected where more are; "" without items."""
+    most = max(counts.total, total or 0)
+    return f"{units.count(counts.succeeded)}/{units.count(most)}" if most else ""
+
+
+def reason(error: Error | None) -> str:
+    """Why, in one line."""
+    if error is None:
+        return ""
+    first = error.message.strip().split("\n", 1)[0]
+    type_ = error.type.rpartition(".")[2]
+    return first if type_ in first or type_ in _PLAIN_ERRORS else f"{type_}: {first}"
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """The shortest beginnings, of at least 13 characters, that tell these ids apart."""
+    ordered = sorted(set(ids))
+    short: dict[str, str] = {}
+    for number, id_ in enumerate(ordered):
+        near = (ordered[other] for other in (number - 1, number + 1) if 0 <= other < len(ordered))
+        length = max((_common(id_, other) + 1 for other in near), default=0)
+        short[id_] = id_[: max(length, _SHORT)].rstrip("-") if length < len(id_) else id_
+    return short
+
+
+def decimal(seconds: float | None) -> str | None:
+    """Seconds to the microsecond, without an exponent."""
+    return None if seconds is None else f"{seconds:.6f}".rstrip("0").rstrip(".")
+
+
+def exact_dollars(nano: int | None) -> str | None:
+    """US dollars as a decimal number, exactly."""
+    if nano is None:
+        return None
+    whole, rest = divmod(abs(nano), 10**9)
+    return f"{'-' if nano < 0 else ''}{whole}.{rest:09d}".rstrip("0").rstrip(".")
+
+
+def _items_cell(counts: Counts, total: int | None) -> Cell:
+    style = "yellow" if counts.failed and counts.succeeded else "red" if counts.failed else ""
+    return Cell(items_text(counts, total), style)
+
+
+def _common(one: str, other: str) -> int:
+    for number, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return number
+    return min(len(one), len(other))
+
+
+_PLAIN_ERRORS = frozenset({"", "Error", "ExitCode", "Signal"})

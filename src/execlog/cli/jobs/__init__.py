@@ -1,0 +1,1 @@
+"""What `execlog jobs` is made of."""

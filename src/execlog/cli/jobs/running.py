@@ -1,0 +1,131 @@
+"""Running a job now: by the server of the home where there is one, else in this process."""
+
+from __future__ import annotations
+
+import time
+
+from execlog.cli import exits
+from execlog.cli.executions import FIELDS, line_of, reason, status_cell, values
+from execlog.cli.outcome import exit_code
+from execlog.cli.parser import Options, Parser
+from execlog.cli.table import write_values
+from execlog.cli.terminal import Terminal, printable
+from execlog.core.errors import InvalidError, NotFoundError
+from execlog.core.model import OPEN, Execution, Status
+from execlog.kinds.jobs import Fetch, SchedulerServingApp
+from execlog.kinds.jobs.desk import RunRequest
+from execlog.kinds.jobs.fetcher import Fetcher
+from execlog.ledger import Ledger
+from execlog.recorder.home import Home
+from execlog.runner.attempt import Order
+from execlog.runner.firing import decode_job
+from execlog.runner.runner import Runner
+
+_LOOK_SECONDS = 0.1
+
+
+def add_wait(parser: Parser) -> None:
+    """The options that say where a job runs and whether to wait for it."""
+    parser.add_argument("--no-wait", action="store_true", help="leave the job to the server and print its id at once")
+    parser.add_argument("--here", action="store_true", help="run the job in this process, also where a server runs")
+
+
+def run_job(
+    ledger: Ledger,
+    job_id: str,
+    options: Options,
+    terminal: Terminal,
+    *,
+    stocks: tuple[str, ...] | None = None,
+    retry_of: Execution | None = None,
+) -> int:
+    """The exit code of a job that is run now: how it went, or 0 where nobody waits for it."""
+    with SchedulerServingApp(ledger) as app:
+        served = Home(ledger.root, ledger.clock.now).served_by_another()
+        if options.here or (not served and not options.no_wait):
+            found = _run_here(ledger, app, job_id, _narrowed(app, job_id, options, stocks, retry_of), retry_of)
+        else:
+            failed_only = bool(retry_of and options.failed_items)
+            asked = RunRequest(stocks=stocks, retry_of=retry_of.id if retry_of else None, failed_only=failed_only)
+            started = app.desk.run(job_id, asked)
+            if options.no_wait:
+                terminal.line(started.execution_id)
+                return exits.OK
+            found = _awaited(ledger, started.execution_id)
+    _show(found, options, terminal)
+    return exit_code([found.status])
+
+
+def _narrowed(
+    app: SchedulerServingApp,
+    job_id: str,
+    options: Options,
+    stocks: tuple[str, ...] | None,
+    retry_of: Execution | None,
+) -> tuple[str, ...] | None:
+    """The stocks to run it over; None for all."""
+    known = app.desk.get(job_id).stocks
+    if retry_of is not None and options.failed_items:
+        bad = {item.key for item in retry_of.items if item.status is not Status.SUCCEEDED}
+        stocks = tuple(stock for stock in known if stock in bad)
+        if not stocks:
+            raise InvalidError("every item of it succeeded: leave --failed-items out to run all of them again")
+    unknown = sorted(set(stocks or ()) - set(known))
+    if unknown:
+        raise InvalidError(f"{unknown[0]!r} is none of the job's stocks: {', '.join(known) or 'it has none'}")
+    return stocks
+
+
+def _run_here(
+    ledger: Ledger,
+    app: SchedulerServingApp,
+    job_id: str,
+    stocks: tuple[str, ...] | None,
+    retry_of: Execution | None,
+) -> Execution:
+    """The execution, run in this process; unlike the server, it does not look whether the job is running already."""
+    entry = app.jobs.get(job_id)
+    if entry is None:
+        raise NotFoundError(f"there is no job {job_id!r}")
+    fetcher = Fetcher(app.sources, ledger.settings.home / "prices.db")
+    runner = Runner(ledger.recorder, performs={Fetch: fetcher})
+    order = Order(
+        execution_id=ledger.new_id(),
+        job=decode_job(entry),
+        items=stocks,
+        triggered_by="retry" if retry_of else "manual",
+        retry_of=retry_of.id if retry_of else None,
+        root_id=(retry_of.root_id or retry_of.id) if retry_of else None,
+    )
+    try:
+        runner.run(order)
+    finally:
+        runner.close(reason="interrupted")
+    ledger.flush()
+    return _awaited(ledger, order.execution_id)
+
+
+def _awaited(ledger: Ledger, execution_id: str) -> Execution:
+    """The execution, once it has ended. Whoever interrupts the waiting leaves it running."""
+    while True:
+        found = ledger.store.get(execution_id, kind="job")
+        if found is not None and found.status not in OPEN:
+            return found
+        time.sleep(_LOOK_SECONDS)
+
+
+def _show(found: Execution, options: Options, terminal: Terminal) -> None:
+    if options.json:
+        from execlog.history.view import to_json, view
+
+        terminal.line(to_json(view(found, frozenset({"items"}))).decode())
+        return
+    if not terminal.interactive:
+        write_values(terminal, FIELDS, [values(found)], header=False)
+        return
+    terminal.line(line_of(found, found.id, terminal))
+    for item in found.items:
+        if item.error is not None:
+            status = status_cell(item.status, terminal)
+            why = printable(f"{item.key}: {reason(item.error)}")
+            terminal.line(f"  {terminal.paint(status.text, status.style)}  {why}")

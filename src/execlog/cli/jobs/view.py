@@ -1,0 +1,139 @@
+"""How jobs look."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from execlog.cli import units
+from execlog.cli.executions import status_cell
+from execlog.cli.table import Cell, Column
+from execlog.cli.terminal import Terminal, printable
+from execlog.core.clock import parse_when
+from execlog.core.model import Execution
+from execlog.kinds.jobs import Call, Command, Cron, Fetch, Interval, Once
+from execlog.kinds.jobs.desk import JobView
+from execlog.runner.job import Trigger
+
+FIELDS = ("id", "name", "state", "trigger", "next_run_at", "last_run_at", "last_status", "skipped", "stocks", "run")
+_LABEL = 14
+
+
+def columns(terminal: Terminal, now: int, latest: Mapping[str, Execution]) -> Sequence[Column[JobView]]:
+    """The columns of a list of jobs; `latest` is the newest execution of each."""
+    return [
+        Column("JOB", lambda job: Cell(job.id, "bold"), least=12),
+        Column("STATE", _state_cell),
+        Column("WHAT", lambda job: Cell(action_text(job)), least=16, drop=2),
+        Column("WHEN", lambda job: Cell(trigger_text(job.trigger)), least=12),
+        Column("NEXT", lambda job: Cell(_when(job.next_run_at, now)), right=True),
+        Column("LAST", lambda job: _last_cell(latest.get(job.id), terminal)),
+        Column("", lambda job: Cell(_last_when(latest.get(job.id), now), "dim"), right=True, drop=1),
+    ]
+
+
+def values(job: JobView, latest: Mapping[str, Execution]) -> list[str]:
+    """The values of `FIELDS`."""
+    last = latest.get(job.id)
+    plain = (
+        job.id,
+        job.name,
+        state(job),
+        trigger_text(job.trigger),
+        job.next_run_at,
+        job.last_run_at,
+        last.status.value if last else None,
+        job.skipped,
+        ",".join(job.stocks),
+        action_text(job),
+    )
+    return ["" if value is None else str(value) for value in plain]
+
+
+def write_job(terminal: Terminal, job: JobView, now: int, last: Execution | None) -> None:
+    """Write everything about a job."""
+    terminal.line(f"{terminal.paint(printable(job.id), 'bold')}  {terminal.paint(*_state_cell(job))}")
+    for label, value in _facts(job, now, last, terminal):
+        if value:
+            terminal.line(f"{terminal.paint(f'{label:<{_LABEL}}', 'dim')}{printable(value)}")
+
+
+def state(job: JobView) -> str:
+    """running, paused, idle (nothing to come) or scheduled."""
+    if job.running:
+        return "running"
+    if not job.enabled:
+        return "paused"
+    return "scheduled" if job.next_run_at else "idle"
+
+
+def action_text(job: JobView) -> str:
+    """What it runs, in a few words."""
+    over = f" over {units.things(len(job.stocks), 'stock')}" if job.stocks else ""
+    match job.run:
+        case Fetch(source=source, start=start, end=end, days=days):
+            span = f"{start} to {end or 'today'}" if start else f"last {units.things(days, 'day')}"
+            return f"fetch {units.things(len(job.stocks), 'stock')} from {source}, {span}"
+        case Call(function=function):
+            return f"call {function}{over}"
+        case Command(command=command):
+            return f"{command if isinstance(command, str) else shlex.join(command)}{over}"
+
+
+def trigger_text(trigger: Trigger | None) -> str:
+    """When it runs, in a few words."""
+    match trigger:
+        case None:
+            return "by hand"
+        case Cron(expression=expression, timezone=timezone):
+            return f"{expression} {timezone}"
+        case Interval(seconds=seconds):
+            return f"every {units.seconds(seconds)}"
+        case Once(at=at):
+            return f"once, {at.isoformat(timespec='seconds')}"
+        case _:
+            offset = f" + {units.seconds(trigger.offset)}" if trigger.offset else ""
+            return f"{trigger.calendar} {trigger.at}{offset}"
+
+
+def _facts(job: JobView, now: int, last: Execution | None, terminal: Terminal) -> Iterator[tuple[str, str]]:
+    yield "name", job.name if job.name != job.id else ""
+    yield "for", job.description
+    yield "runs", action_text(job)
+    yield "stocks", ", ".join(job.stocks)
+    yield "when", trigger_text(job.trigger)
+    yield "next", f"{job.next_run_at} ({_when(job.next_run_at, now)})" if job.next_run_at else ""
+    yield (
+        "last",
+        f"{status_cell(last.status, terminal).text}, {units.age(last.created_at, now)}, {last.id}" if last else "",
+    )
+    yield "running", ", ".join(job.running)
+    yield "skipped", units.count(job.skipped) if job.skipped else ""
+    yield (
+        "retries",
+        f"{job.retries.limit}, first after {units.seconds(job.retries.backoff)}" if job.retries.limit else "",
+    )
+    yield "timeout", units.seconds(job.timeout) if job.timeout else ""
+    yield "per item", units.seconds(job.seconds_per_item) if job.seconds_per_item else ""
+    yield "side by side", f"{job.concurrency} in {job.launcher}" if job.stocks else ""
+    yield "overlap", job.overlap
+    yield "misfire", f"{job.misfire.policy}, after {units.seconds(job.misfire.grace)}"
+    yield "tags", ", ".join(f"{key}={value}" for key, value in job.tags.items())
+    yield "version", str(job.version)
+
+
+def _state_cell(job: JobView) -> Cell:
+    word = state(job)
+    return Cell(word, {"running": "blue", "paused": "yellow", "idle": "dim"}.get(word, ""))
+
+
+def _last_cell(last: Execution | None, terminal: Terminal) -> Cell:
+    return status_cell(last.status, terminal) if last else Cell("")
+
+
+def _last_when(last: Execution | None, now: int) -> str:
+    return units.age(last.created_at, now) if last else ""
+
+
+def _when(at: str | None, now: int) -> str:
+    return units.age(parse_when(at, now=None), now) if at else ""

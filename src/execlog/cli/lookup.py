@@ -1,0 +1,58 @@
+"""Finding one execution by its id, or by the beginning of it."""
+
+from __future__ import annotations
+
+from execlog.cli import units
+from execlog.cli.executions import short_ids, title
+from execlog.cli.parser import Options, Parser
+from execlog.cli.place import now
+from execlog.core.errors import InvalidError, NotFoundError
+from execlog.core.filter import Filter
+from execlog.core.model import Execution
+from execlog.store.base import Store
+
+_CANDIDATES = 10
+_LEAST = 4
+"""Characters a beginning must have: fewer is more likely a slip than a search."""
+
+
+def add_id(parser: Parser, help_: str = "the execution's id, or the beginning of it that no other has") -> None:
+    """The argument that names an execution."""
+    parser.add_argument("id", metavar="ID", help=help_)
+    add_identity(parser)
+
+
+def add_identity(parser: Parser) -> None:
+    """Options that tell executions of one id apart."""
+    parser.add_argument("--kind", metavar="KIND", help="where several kinds have the id")
+    parser.add_argument("--namespace", metavar="NAMESPACE", help="where several namespaces have the id")
+
+
+def find_one(store: Store, text: str, options: Options) -> Execution:
+    """The whole execution. Raises NotFoundError, and InvalidError with the candidates where several begin so."""
+    found = store.get(text, kind=options.kind, namespace=options.namespace)
+    if found is not None:
+        return found
+    near = _beginning_with(store, text, options)
+    if not near:
+        raise NotFoundError(f"no execution {text!r}; `execlog list` shows what there is")
+    if len(near) > 1:
+        raise InvalidError(_ambiguous(text, near))
+    whole = store.get(near[0].id, kind=near[0].kind, namespace=near[0].namespace)
+    if whole is None:
+        raise NotFoundError(f"execution {near[0].id!r} was removed just now")
+    return whole
+
+
+def _beginning_with(store: Store, text: str, options: Options) -> list[Execution]:
+    if len(text) < _LEAST:
+        return []
+    asked = Filter(id_prefix=text, kind=options.kind, namespace=options.namespace)
+    return list(store.find(asked, limit=_CANDIDATES).entries)
+
+
+def _ambiguous(text: str, near: list[Execution]) -> str:
+    ids = short_ids([one.id for one in near])
+    lines = [f"{ids[one.id]}  {one.status.value:<10}{title(one)}, {units.age(one.created_at, now())}" for one in near]
+    more = "\n  and more" if len(near) == _CANDIDATES else ""
+    return f"several executions begin with {text!r}:\n  " + "\n  ".join(lines) + more

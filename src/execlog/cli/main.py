@@ -1,0 +1,144 @@
+"""`execlog`: finds the command, loads its module, runs it, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from execlog.cli import exits
+from execlog.cli.catalogue import ENTRIES, GROUPS
+from execlog.cli.parser import Options, Parser, complain, did_you_mean
+
+_TAKES_COMMAND = frozenset({"run", "jobs"})
+"""Commands with a command line of their own behind `--`."""
+_WITH_VALUE = frozenset({"--home", "--store"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of a command line (without the program's name; default: that of this process)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _end_output(dispatch(arguments))
+    except BrokenPipeError:
+        return _leave_pipe()
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+
+
+def dispatch(arguments: list[str]) -> int:
+    """The exit code of a command line; lets BrokenPipeError, KeyboardInterrupt and SystemExit through."""
+    before, name, after = _split(arguments)
+    if name in {None, "help"} and (not after or after[0].startswith("-")):
+        if name is None and set(before) & {"--version", "-V"}:
+            return _print_version()
+        print(overview())
+        return exits.OK
+    if name == "help":
+        name, after = after[0], ["--help"]
+    if name not in ENTRIES:
+        print(
+            f"execlog: unknown command {name!r}{did_you_mean(str(name), ENTRIES)}\nTry 'execlog --help'.",
+            file=sys.stderr,
+        )
+        return exits.USAGE
+    return _execute(str(name), [*before, *after])
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of one command."""
+    from execlog.cli.options import add_everywhere
+
+    module = command_module(name)
+    parser = Parser(prog=f"execlog {name}", description=module.DESCRIPTION, examples=module.EXAMPLES)
+    module.configure(parser)
+    add_everywhere(parser)
+    return parser
+
+
+def command_module(name: str) -> Any:
+    """The module of one command, loaded now."""
+    return import_module(f"execlog.cli.commands.{name}")
+
+
+def overview() -> str:
+    """What `execlog --help` prints."""
+    lines = ["usage: execlog COMMAND [options]", "", "The history of what ran, what failed and why.", ""]
+    for group, entries in GROUPS.items():
+        lines += [f"{group}:", *(f"  {entry.name:<13}{entry.summary}" for entry in entries), ""]
+    lines += [
+        "Everywhere:",
+        "  --home DIR   folder of the history (default: EXECLOG_HOME, or the user's data folder)",
+        "  --store URL  store to use (default: EXECLOG_STORE, or SQLite in the home)",
+        "  --no-color   no colours (as does NO_COLOR)",
+        "  --table      in a pipe: print what a terminal would show",
+        "  --help       what a command does, its options and examples",
+        "  --version    print the version",
+    ]
+    return "\n".join(lines)
+
+
+def _execute(name: str, arguments: list[str]) -> int:
+    from execlog.cli.terminal import terminal_of
+
+    command: list[str] | None = None
+    if name in _TAKES_COMMAND and "--" in arguments:
+        place = arguments.index("--")
+        arguments, command = arguments[:place], arguments[place + 1 :]
+    parser = command_parser(name)
+    options = parser.parse(arguments, Options(parser=parser, behind_dashes=command))
+    _never_fail_to_encode()
+    try:
+        return command_module(name).execute(
+            options, terminal_of(sys.stdout, plain=options.no_color, table=options.table)
+        )
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        from execlog.core.errors import ExeclogError
+
+        if not isinstance(error, ExeclogError | OSError):
+            raise
+        complain(str(error))
+        return exits.code_of(error)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
+    """The options before the command, the command, and what follows."""
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-") and arguments[position] != "--":
+        position += 2 if arguments[position] in _WITH_VALUE else 1
+    if position >= len(arguments):
+        return arguments, None, []
+    return arguments[:position], arguments[position], arguments[position + 1 :]
+
+
+def _print_version() -> int:
+    from execlog import __version__
+
+    print(f"execlog {__version__}")
+    return exits.OK
+
+
+def _never_fail_to_encode() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _end_output(code: int) -> int:
+    sys.stdout.flush()
+    return code
+
+
+def _leave_pipe() -> int:
+    """0: who reads has read enough, as `head` does. The interpreter flushes at its exit: let it flush into nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exits.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Where the history is: opens the ledger, or only the store, that the options and the environment name."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from execlog.cli.parser import Options
+from execlog.core.clock import SystemClock
+from execlog.core.settings import Settings, load
+
+if TYPE_CHECKING:
+    from execlog.ledger import Ledger
+    from execlog.store.base import Store
+
+_SLICE = 500
+
+
+def settings_of(options: Options) -> Settings:
+    """The settings in force. Raises SettingsError."""
+    return load(home=options.home, store=options.store)
+
+
+@contextmanager
+def open_ledger(options: Options) -> Generator[Ledger]:
+    """The ledger, for commands that record or change something. Raises StoreError where the store cannot be opened."""
+    from execlog.ledger import Ledger
+
+    ledger = Ledger.open(settings=settings_of(options))
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def open_store(options: Options) -> Generator[Store]:
+    """The store, with what dead processes left in their journals taken in. Raises StoreError where it is not usable."""
+    with open_ledger(options) as ledger:
+        ledger.drain_dead()
+        yield ledger.store
+
+
+def now() -> int:
+    """UTC µs."""
+    return SystemClock().now()

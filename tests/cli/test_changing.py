@@ -1,0 +1,72 @@
+"""The commands that remove and repeat."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import known
+
+
+def ids(execlog, home, *filters: str) -> list[str]:
+    return [line.split("\t")[0] for line in execlog(home, "list", "--no-header", *filters).stdout.splitlines()]
+
+
+def test_rm_by_id_and_by_its_beginning(execlog, home):
+    assert execlog(home, "rm", known.ident("aaaa"), "019aaa39-d").stdout == "2 removed\n"
+    assert len(ids(execlog, home)) == 6
+    assert "no execution" in execlog(home, "rm", known.ident("aaaa"), code=3).stderr
+    done = execlog(home, "rm", known.ident("aaab"), "nothing", code=6)
+    assert (done.stdout, "no execution 'nothing'" in done.stderr) == ("1 removed\n", True)
+
+
+def test_rm_by_filter(execlog, home):
+    assert execlog(home, "rm", "--kind", "task", "--dry-run").stdout == "2 would be removed\n"
+    assert "add --yes" in execlog(home, "rm", "--kind", "task", code=2).stderr
+    assert json.loads(execlog(home, "rm", "--kind", "task", "--yes", "--json").stdout) == {"deleted": 2, "found": 2}
+    assert len(ids(execlog, home)) == 6
+    assert execlog(home, "rm", "--all", "--yes").stdout == "6 removed\n"
+    assert json.loads(execlog(home, "stats", "--json").stdout)["overall"]["total"] == 0
+
+
+def test_rm_asks_on_a_terminal(execlog, on_terminal, home):
+    for answer, code, left in (("n", 1, 8), ("", 1, 8), ("y", 0, 6)):
+        with on_terminal(home, "rm", "--kind", "task") as terminal:
+            terminal.expect(r"Remove 2 executions\? \[y/N\] ")
+            terminal.type(f"{answer}\n")
+            assert terminal.wait() == code
+        assert len(ids(execlog, home)) == left
+
+
+def test_prune_keeps_what_is_young_or_open(execlog, home):
+    assert execlog(home, "prune", "--older-than", "30d", "--dry-run").stdout == "1 would be removed\n"
+    assert execlog(home, "prune", "--older-than", "30d", "--yes").stdout == "1 removed\n"
+    assert execlog(home, "prune", "--older-than", "1s", "--yes", "--kind", "pipeline").stdout == "0 removed\n"
+    (home / "execlog.toml").write_text("retention_days = 1\n")
+    assert json.loads(execlog(home, "prune", "--yes", "--json").stdout) == {"deleted": 1, "found": 1}
+    assert len(ids(execlog, home)) == 6
+
+
+def test_retry_of_a_command_runs_it_again_where_it_ran(execlog, tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    folder.mkdir()
+    code = "import pathlib; p = pathlib.Path('ran'); n = p.exists(); p.touch(); raise SystemExit(0 if n else 4)"
+    execlog(home, "run", "--name", "flaky", "--tag", "a=b", "--", sys.executable, "-c", code, code=4, cwd=folder)
+    first = ids(execlog, home)[0]
+    execlog(home, "retry", first)
+    again = json.loads(execlog(home, "show", ids(execlog, home, "--retry-of", first)[0], "--json").stdout)
+    assert (again["status"], again["subject"], again["tags"]) == ("succeeded", "flaky", {"a": "b"})
+    assert (again["retry_of"], again["root_id"]) == (first, first)
+    assert [attempt["status"] for attempt in again["attempts"]] == ["failed", "succeeded"]
+    shown = execlog(home, "show", again["id"]).stdout
+    assert "Attempts\n" in shown
+    assert "(this one)" in shown
+
+
+def test_retry_of_what_cannot_be_run_from_here_says_so(execlog, home):
+    err = execlog(home, "retry", known.ident("bbb2"), code=1).stderr
+    assert f"retry_of='{known.ident('bbb2')}'" in err
+    execlog(home, "run", "--", "sh", "-c", "exit 1", "--", "--token=abcdef", code=1)
+    assert "held a secret" in execlog(home, "retry", ids(execlog, home)[0], code=1).stderr
+    execlog(home, "run", "--", "false", code=1)
+    assert "no items" in execlog(home, "retry", ids(execlog, home)[0], "--failed-items", code=2).stderr

@@ -1,0 +1,92 @@
+"""The completion scripts do in a real shell what they promise."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import known
+from execlog.cli.catalogue import ENTRIES
+from execlog.cli.completion import SHELLS
+
+BASH = """
+source {script}
+COMP_WORDS=({words}); COMP_CWORD=$(({count} - 1)); COMPREPLY=()
+_execlog
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.fixture
+def complete(tmp_path, known_home):
+    """What bash offers for a line that ends with these words."""
+    script = tmp_path / "completion.bash"
+    script.write_text(SHELLS["bash"]())
+    program = tmp_path / "execlog"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m execlog --home {known_home} "$@"\n')
+    program.chmod(0o755)
+
+    def run(*words: str) -> list[str]:
+        quoted = " ".join(f"'{word}'" for word in words)
+        code = BASH.format(script=script, words=quoted, count=len(words))
+        path = f"{tmp_path}:{Path('/usr/bin')}:/bin"
+        done = subprocess.run(
+            ["bash", "--norc", "-c", code], capture_output=True, text=True, check=True, env=known.environment(PATH=path)
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    return run
+
+
+def test_commands_and_subcommands(complete):
+    assert complete("execlog", "") == list(ENTRIES)
+    assert complete("execlog", "la") == ["latest"]
+    assert complete("execlog", "--home", "somewhere", "fail") == ["failures"]
+    assert complete("execlog", "jobs", "p") == ["pause"]
+
+
+def test_options_and_their_words(complete):
+    assert complete("execlog", "list", "--st") == ["--status", "--store"]
+    assert complete("execlog", "list", "--status", "p") == ["partial"]
+    assert complete("execlog", "stats", "--by", "h") == ["hour"]
+    assert complete("execlog", "jobs", "add", "x", "--overlap", "") == ["skip", "queue", "allow"]
+    assert "--cron" in complete("execlog", "jobs", "add", "x", "--")
+    assert complete("execlog", "completion", "") == ["bash", "fish", "zsh"]
+
+
+def test_ids_and_files(complete, tmp_path, monkeypatch):
+    assert complete("execlog", "show", "019aaa39-a") == [known.ident("aaab"), known.ident("aaaa")]
+    monkeypatch.chdir(tmp_path)
+    assert complete("execlog", "export", "-o", "completion.b") == ["completion.bash"]
+    assert "execlog" in complete("execlog", "run", "--", "exec")
+
+
+@pytest.mark.parametrize(("shell", "check"), [("zsh", ["-n"]), ("fish", ["--no-execute"])])
+def test_the_other_shells_accept_their_script(shell, check, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = tmp_path / "script"
+    script.write_text(SHELLS[shell]())
+    subprocess.run([shell, *check, str(script)], check=True, capture_output=True)
+
+
+def test_fish_offers_what_bash_offers(tmp_path):
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    script = tmp_path / "script"
+    script.write_text(SHELLS["fish"]())
+
+    def offered(line: str) -> list[str]:
+        code = f"source {script}; complete -C '{line}'"
+        done = subprocess.run(["fish", "--no-config", "-c", code], capture_output=True, text=True, check=True)
+        return [entry.split("\t")[0] for entry in done.stdout.splitlines()]
+
+    assert set(offered("execlog ")) == set(ENTRIES)
+    assert offered("execlog list --status p") == ["partial"]
+    assert offered("execlog jobs pa") == ["pause"]
+    assert "--cron" in offered("execlog jobs add --cr")

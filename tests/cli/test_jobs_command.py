@@ -1,0 +1,161 @@
+"""`execlog jobs`, `serve` and `retry` of jobs, on real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+import known
+import servers
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@contextlib.contextmanager
+def serving(home, *arguments: str):
+    """A server of the home; its process, and its URL once it answers."""
+    command = [sys.executable, "-m", "execlog", "--home", str(home), "serve", "--port", "0", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=known.environment()
+    ) as process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_a_job_from_its_making_to_its_removal(execlog, home):
+    made = execlog(
+        home, "jobs", "add", "nightly", "--cron", "0 2 * * *", "--timezone", "Europe/Berlin", "--", "echo", "-n", "hi"
+    )
+    assert made.stdout == "nightly added: echo -n hi, 0 2 * * * Europe/Berlin\n"
+    assert "--replace replaces it" in execlog(home, "jobs", "add", "nightly", "--shell", "true", code=1).stderr
+    job = json.loads(execlog(home, "jobs", "show", "nightly", "--json").stdout)
+    assert job["run"] == {"type": "command", "command": ["echo", "-n", "hi"], "cwd": None, "env": {}}
+    assert execlog(home, "jobs", "pause", "nightly").stdout == "nightly paused\n"
+    line = execlog(home, "jobs", "list", "--no-header").stdout.rstrip("\n").split("\t")
+    assert line[:5] == ["nightly", "nightly", "paused", "0 2 * * * Europe/Berlin", ""]
+    execlog(home, "jobs", "resume", "nightly")
+    assert json.loads(execlog(home, "jobs", "list", "--json").stdout)[0]["enabled"] is True
+    assert execlog(home, "jobs", "history", "nightly", "--no-header").stdout == ""
+    done = execlog(home, "jobs", "rm", "nightly", "nothing", code=6)
+    assert (done.stdout, done.stderr) == ("nightly removed\n", "execlog: there is no job 'nothing'\n")
+    for command in ("show", "pause", "resume", "cancel", "rm", "run", "history"):
+        assert "no job 'nightly'" in execlog(home, "jobs", command, "nightly", code=3).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "nothing to run; say what to run"),
+        (["--shell", "true", "--call", "a:b"], "only one of these"),
+        (["--shell", "true", "--cron", "* *"], "cron"),
+        (["--shell", "true", "--cron", "* * * * *", "--every", "5s"], "not allowed with"),
+        (["--shell", "true", "--every", "soon"], "'soon' is not a duration"),
+        (["--call", "nonsense"], 'is not "package.module:function"'),
+        (["--stocks", "A", "--source", "nowhere"], "there is no source 'nowhere'"),
+        (["--shell", "true", "--overlap", "alow"], "did you mean allow?"),
+        (["--shell", "true", "--at", "2001-01-01"], "in the past"),
+    ],
+)
+def test_what_is_no_job_is_refused_with_a_reason(execlog, home, arguments, complaint):
+    assert complaint in execlog(home, "jobs", "add", "x", *arguments, code=2).stderr
+
+
+def test_a_job_runs_here_where_no_server_runs(execlog, on_terminal, home):
+    execlog(home, "jobs", "add", "sample", "--stocks", "MSFT,GOOG,AAPL", "--from", "2003-01-01", "--to", "2003-12-31")
+    done = execlog(home, "jobs", "run", "sample", code=6)
+    assert done.stdout.split("\t")[3:5] == ["partial", "sample"]
+    with on_terminal(home, "jobs", "run", "sample", "--no-color", columns=140) as terminal:
+        assert terminal.wait() == 6
+        assert "GOOG: " in terminal.output
+        assert "no rows for GOOG between 2003-01-01 and 2003-12-31" in terminal.output
+    assert (
+        json.loads(execlog(home, "jobs", "run", "sample", "--stocks", "MSFT", "--json").stdout)["status"] == "succeeded"
+    )
+    assert (
+        "'IBM' is none of the job's stocks" in execlog(home, "jobs", "run", "sample", "--stocks", "IBM", code=2).stderr
+    )
+    first = execlog(home, "list", "--status", "partial", "-n", "1", "--no-header").stdout.split("\t")[0]
+    again = json.loads(execlog(home, "retry", first, "--failed-items", "--json", code=1).stdout)
+    assert (again["retry_of"], [item["key"] for item in again["items"]]) == (first, ["GOOG"])
+    history = json.loads(execlog(home, "jobs", "history", "sample", "--json").stdout)
+    assert [record["status"] for record in history] == ["failed", "success", "partial_success", "partial_success"]
+    assert history[0]["triggered_by"] == "retry"
+    with on_terminal(home, "jobs", "list", "--no-color", columns=140) as terminal:
+        assert terminal.wait() == 0
+        assert "fetch 3 stocks from sample, 2003-01-01 to 2003-12-31" in terminal.output
+        assert "✗ failed" in terminal.output
+    with on_terminal(home, "jobs", "show", "sample") as terminal:
+        assert terminal.wait() == 0
+        assert "MSFT, GOOG, AAPL" in terminal.output
+
+
+def test_jobs_are_imported_from_files_and_what_was_listed_can_be(execlog, home, tmp_path):
+    file = tmp_path / "jobs.toml"
+    file.write_text("""
+        [[jobs]]
+        id = "hourly"
+        name = "Every hour"
+        run = {type = "command", command = "true"}
+        trigger = {type = "cron", expression = "0 * * * *"}
+        [[jobs]]
+        name = "broken"
+        run = {type = "command", command = " "}
+    """)
+    done = execlog(home, "jobs", "import", str(file), code=6)
+    assert done.stdout == "hourly imported: true, 0 * * * * UTC\n"
+    assert "job 'broken': the command is blank" in done.stderr
+    listed = execlog(home, "jobs", "list", "--json").stdout
+    execlog(home, "jobs", "rm", "hourly")
+    assert execlog(home, "jobs", "import", "-", input=listed).stdout.startswith("hourly imported")
+    file.write_text("[[jobs]]\nnme = 1\n")
+    assert "jobs.toml, job 1: " in execlog(home, "jobs", "import", str(file), code=2).stderr
+    assert "No such file" in execlog(home, "jobs", "import", str(tmp_path / "none.json"), code=1).stderr
+
+
+def test_a_server_runs_what_is_due_and_what_is_asked_for(execlog, home):
+    with serving(home) as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        assert json.load(urllib.request.urlopen(f"{url}/healthz"))["status"] == "ok"
+        execlog(home, "jobs", "add", "tick", "--every", "200ms", "--shell", "echo tick")
+        servers.wait_until(lambda: "succeeded" in execlog(home, "list", "--subject", "tick").stdout, 15, "a tick")
+        execlog(home, "jobs", "pause", "tick")
+        execlog(home, "jobs", "add", "asked", "--shell", "exit 4")
+        line = execlog(home, "jobs", "run", "asked", code=1).stdout.split("\t")
+        assert (line[3], line[4], line[6]) == ("failed", "asked", "manual")
+        execlog(home, "jobs", "add", "long", "--shell", "sleep 60")
+        execution = execlog(home, "jobs", "run", "long", "--no-wait").stdout.strip()
+        servers.wait_until(lambda: "running" in execlog(home, "jobs", "list").stdout, 15, "the long job's start")
+        assert execlog(home, "jobs", "cancel", "long").stdout == "long cancelled\n"
+        servers.wait_until(lambda: "cancelled" in execlog(home, "show", execution).stdout, 15, "the cancellation")
+        again = execlog(home, "retry", line[0], code=1).stdout.split("\t")
+        assert again[6] == "retry"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
+        assert process.stderr.read() == ""
+
+
+def test_ctrl_c_stops_a_server(on_terminal, home):
+    with on_terminal(home, "serve", "--port", "0") as terminal:
+        terminal.expect(r"http://127.0.0.1:\d+")
+        terminal.type("\x03")
+        assert terminal.wait() == 0
+
+
+def test_a_server_does_not_start_where_it_must_not(execlog, home, tmp_path):
+    assert "token" in execlog(home, "serve", "--host", "0.0.0.0", "--port", "0", code=2).stderr
+    with serving(home) as (_, url):
+        port = url.rpartition(":")[2]
+        assert "cannot listen" in execlog(tmp_path / "other", "serve", "--port", port, code=2).stderr
+    (tmp_path / "file").write_text("")
+    execlog(home, "--store", f"sqlite:///{tmp_path}/file/x.db", "serve", "--port", "0", code=4)

@@ -1,0 +1,268 @@
+"""The commands that read, on a real SQLite home: in a pipe, on a terminal, as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import known
+import servers
+from execlog.core.model import Event, Status
+from execlog.ledger import Ledger
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = {
+    "list": ("list",),
+    "list-narrow": ("list", "--status", "bad", "--sort", "oldest"),
+    "latest": ("latest",),
+    "failures": ("failures",),
+    "stats": ("stats", "--by", "kind"),
+    "show-job": ("show", known.ident("aaaa")),
+    "show-command": ("show", known.ident("eeee")),
+    "show-workflow": ("show", known.ident("cccc")),
+    "tail": ("tail",),
+}
+
+
+def check(name: str, text: str) -> None:
+    """Compare with a golden file; EXECLOG_GOLDEN=write writes it anew."""
+    path = GOLDEN / f"{name}.txt"
+    text = known.normalised(text)
+    if os.environ.get("EXECLOG_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), "if this is meant: EXECLOG_GOLDEN=write pytest"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_in_a_pipe(execlog, known_home, name):
+    check(f"{name}.pipe", execlog(known_home, *CASES[name]).stdout)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_on_a_terminal(on_terminal, known_home, name):
+    with on_terminal(known_home, *CASES[name], columns=110) as terminal:
+        assert terminal.wait() == 0
+        check(f"{name}.terminal", terminal.output)
+
+
+@pytest.mark.parametrize("name", ["list", "failures", "stats"])
+def test_on_a_narrow_terminal_lines_fit(on_terminal, known_home, name):
+    with on_terminal(known_home, *CASES[name], "--no-color", columns=100) as terminal:
+        assert terminal.wait() == 0
+        assert "\x1b" not in terminal.output
+        assert max(map(len, terminal.output.splitlines())) <= 100
+
+
+def test_json_is_what_the_api_gives(execlog, known_home):
+    page = json.loads(execlog(known_home, "list", "--json", "--limit", "3").stdout)
+    assert [one["name"] for one in page["executions"]] == ["features", "backup 漢字", "select pirce from trades"]
+    rest = json.loads(execlog(known_home, "list", "--json", "--cursor", page["next_cursor"]).stdout)
+    assert len(rest["executions"]) == 5
+    assert rest["next_cursor"] is None
+    whole = json.loads(execlog(known_home, "show", known.ident("aaaa"), "--json").stdout)
+    assert [item["key"] for item in whole["items"]] == list(known.STOCKS)
+    groups = json.loads(execlog(known_home, "failures", "--json").stdout)["failures"]
+    assert groups[0]["message"] == "exit code 3: disk full"
+    stats = json.loads(execlog(known_home, "stats", "--json", "--by", "kind").stdout)
+    assert stats["overall"]["total"] == 7
+    assert json.loads(execlog(known_home, "latest", "nightly", "--json").stdout)["executions"][0]["status"] == "crashed"
+    lines = execlog(known_home, "tail", "--json", "-n", "2").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["backup 漢字", "features"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        (["--kind", "job", "--item", "GOOG", "--item-status", "failed"], ["backfill-2003"]),
+        (["--text", "PIRCE"], ["select pirce from trades"]),
+        (["--engine", "starburst", "--actor", "u-17"], ["select pirce from trades"]),
+        (["--tag", "year=2005"], ["backfill-2005"]),
+        (["--min-cost", "0.005", "--max-cost", "1"], ["summarise"]),
+        (["--min-tokens", "1000"], ["summarise"]),
+        (["--namespace", "news"], ["summarise"]),
+        (["--status", "open"], ["features"]),
+        (["--status", "crashed,partial"], ["backfill-2003", "nightly"]),
+        (["--since", "5h"], ["features", "backup 漢字"]),
+        (["--until", "30d"], ["nightly"]),
+        (["--min-duration", "2s"], []),
+        (["--subject", "nightly", "--sort", "oldest", "-n", "1"], ["nightly"]),
+    ],
+)
+def test_filters(execlog, known_home, filters, names):
+    lines = execlog(known_home, "list", "--no-header", *filters).stdout.splitlines()
+    assert [line.split("\t")[5] for line in lines] == names
+
+
+def test_an_id_may_be_cut_where_no_other_begins_so(execlog, known_home):
+    ambiguous = execlog(known_home, "show", "019aaa39-aaa", code=2).stderr
+    assert "several executions begin with '019aaa39-aaa'" in ambiguous
+    assert "019aaa39-aaaa  partial   backfill-2003, 8 h ago" in ambiguous
+    assert f"id          {known.ident('dddd')}" in execlog(known_home, "show", "019aaa39-d").stdout
+    assert "no execution 'nothing'" in execlog(known_home, "show", "nothing", code=3).stderr
+    assert "no execution '019'" in execlog(known_home, "show", "019", code=3).stderr
+
+
+def test_check_turns_the_status_into_the_exit_code(execlog, known_home):
+    execlog(known_home, "show", known.ident("eeee"), "--check", code=1)
+    execlog(known_home, "show", known.ident("aaaa"), "--check", code=6)
+    execlog(known_home, "show", known.ident("aaab"), "--check")
+    execlog(known_home, "show", known.ident("ffff"), "--check")
+    execlog(known_home, "latest", "nightly", "--check", code=1)
+    execlog(known_home, "latest", "summarise", "--check")
+    assert "no execution of 'nothing'" in execlog(known_home, "latest", "nothing", code=3).stderr
+
+
+def test_an_empty_home_says_what_to_try(on_terminal, execlog, tmp_path):
+    assert execlog(tmp_path / "empty", "list", "--no-header").stdout == ""
+    with on_terminal(tmp_path / "empty", "list") as terminal:
+        assert terminal.wait() == 0
+        assert "execlog run -- echo hello" in terminal.output
+
+
+def test_tables_in_a_pipe_have_no_colours(execlog, known_home):
+    out = execlog(known_home, "list", "--table").stdout
+    assert "✗ failed" in out
+    assert "\x1b" not in out
+
+
+def test_a_reader_that_leaves_is_no_error(known_home):
+    command = f"{sys.executable} -m execlog.cli.main --home {known_home} export --ndjson | head -c 10"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=known.environment(), check=False
+    )
+    assert (len(done.stdout), done.stderr) == (10, "")
+    assert done.returncode == 0
+
+
+def test_ctrl_c_ends_a_tail_quietly(on_terminal, known_home):
+    with on_terminal(known_home, "tail", "-f", "-n", "1") as terminal:
+        terminal.expect("features")
+        terminal.type("\x03")
+        assert terminal.wait() == 130
+        assert "Traceback" not in terminal.output
+
+
+def test_a_tail_follows_what_starts_and_ends(home, on_terminal):
+    follow = ("tail", "-f", "-n", "1", "--kind", "task", "--no-color")
+    with Ledger.open(home=home) as ledger, on_terminal(home, *follow) as terminal:
+        terminal.expect("nightly.*\n")
+        with ledger.run("live") as run:
+            ledger.record("other", kind="query")
+            ledger.flush()
+            terminal.expect(r"running +live")
+            run.log("a change that is no news")
+            run.fail("broken")
+        ledger.flush()
+        terminal.expect(r"failed +live .*broken")
+        assert "other" not in terminal.output
+        os.kill(terminal.pid, signal.SIGINT)
+        assert terminal.wait() == 130
+
+
+def test_a_tail_in_a_pipe_is_flushed_line_by_line(home):
+    command = [sys.executable, "-m", "execlog.cli.main", "--home", str(home), "tail", "-f", "-n", "0", "--json"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=known.environment()) as process,
+        Ledger.open(home=home) as ledger,
+    ):
+        try:
+
+            def followed() -> bool:
+                ledger.record("again")
+                return bool(select.select([process.stdout], [], [], 0.2)[0])
+
+            servers.wait_until(followed, 20, "a line of the tail")
+            assert json.loads(process.stdout.readline())["name"] == "again"
+        finally:
+            process.kill()
+
+
+def test_export_is_whole_and_the_same_in_every_form(execlog, known_home, tmp_path):
+    rows = list(csv.DictReader(io.StringIO(execlog(known_home, "export", "--csv").stdout)))
+    lines = [json.loads(line) for line in execlog(known_home, "export").stdout.splitlines()]
+    array = json.loads(execlog(known_home, "export", "--json").stdout)
+    assert [row["id"] for row in rows] == [one["id"] for one in lines] == [one["id"] for one in array]
+    assert len(rows) == 8
+    assert [item["key"] for item in lines[5]["items"]] == list(known.STOCKS)
+    assert rows[5]["error_message"] == "Failed to fetch GOOG: Connection timeout after 30s"
+    target = tmp_path / "out.csv"
+    done = execlog(known_home, "export", "--csv", "-o", str(target), "--limit", "2", "--sort", "oldest")
+    assert done.stderr == f"2 executions written to {target}\n"
+    assert [row["name"] for row in csv.DictReader(target.read_text().splitlines())] == ["nightly", "nightly"]
+    assert list(tmp_path.iterdir()) == [target]
+    assert json.loads(execlog(known_home, "export", "--json", "--subject", "nothing").stdout) == []
+
+
+def test_a_file_that_cannot_be_written(execlog, known_home, tmp_path):
+    err = execlog(known_home, "export", "-o", str(tmp_path / "no" / "such"), code=1).stderr
+    assert "No such file or directory" in err
+
+
+def test_a_store_that_is_not_there(execlog, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for arguments in (("list",), ("show", "abcd"), ("stats",), ("export",)):
+        execlog(tmp_path / "home", "--store", f"sqlite:///{blocked}/x.db", *arguments, code=4)
+    doctor = execlog(tmp_path / "home", "--store", f"sqlite:///{blocked}/x.db", "doctor", code=4)
+    assert "bad      store" in doctor.stdout
+
+
+def test_a_file_that_is_no_database(execlog, tmp_path):
+    other = tmp_path / "other.db"
+    other.write_bytes(b"not a database, " * 100)
+    assert "execlog: " in execlog(tmp_path / "home", "--store", f"sqlite:///{other}", "list", code=4).stderr
+
+
+def test_doctor(execlog, on_terminal, known_home, tmp_path):
+    report = json.loads(execlog(known_home, "doctor", "--json").stdout)
+    assert report["ok"] is True
+    assert {"home", "disk", "journals", "store", "extras"} <= {finding["check"] for finding in report["findings"]}
+    with on_terminal(known_home, "doctor") as terminal:
+        assert terminal.wait() == 0
+        assert "✓" in terminal.output
+    (tmp_path / "execlog.toml").write_text("nonsense = 1\n")
+    done = execlog(tmp_path, "doctor", code=1)
+    assert "unknown settings nonsense" in done.stdout
+
+
+def test_what_a_dead_process_left_is_seen(execlog, tmp_path):
+    code = "import execlog, os; execlog.run('victim').begin(); execlog.record('last words'); os._exit(9)"
+    environment = known.environment(EXECLOG_HOME=str(tmp_path / "home"))
+    subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    lines = execlog(tmp_path / "home", "list", "--no-header").stdout.splitlines()
+    assert {(line.split("\t")[3], line.split("\t")[5]) for line in lines} == {
+        ("succeeded", "last words"),
+        ("crashed", "victim"),
+    }
+
+
+@pytest.mark.slow
+def test_many_executions_are_read_page_by_page(execlog, tmp_path):
+    with Ledger.open(home=tmp_path / "home") as ledger:
+        now = time.time_ns() // 1000
+        ledger.store.apply(
+            [
+                Event(
+                    id=f"many-{number:05}",
+                    kind="task",
+                    at=now,
+                    status=Status.SUCCEEDED,
+                    started_at=now - number,
+                    name="many",
+                )
+                for number in range(2500)
+            ]
+        )
+    assert len(execlog(tmp_path / "home", "list", "-n", "2200", "--no-header").stdout.splitlines()) == 2200
+    assert len(execlog(tmp_path / "home", "export", "--csv").stdout.splitlines()) == 2501

@@ -1,0 +1,114 @@
+"""What the command line says about itself, and what it says when it is called wrongly."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import execlog.cli.commands
+from execlog.cli import catalogue, checkup, exits
+from execlog.cli.main import command_parser, main
+from execlog.cli.reference import reference
+
+ROOT = Path(__file__).parents[2]
+HOME = "no-such-home"
+
+
+@pytest.fixture
+def call(capsys):
+    """The exit code, output and complaint of a command line called in this process."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            code = main(list(arguments))
+        except SystemExit as stop:
+            code = stop.code
+        done = capsys.readouterr()
+        return code, done.out, done.err
+
+    return run
+
+
+def test_every_command_is_a_module_and_every_module_a_command():
+    folder = Path(execlog.cli.commands.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(catalogue.ENTRIES)
+
+
+def test_the_overview_names_every_command(call):
+    for arguments in ([], ["--help"], ["-h"], ["help"]):
+        code, out, _ = call(*arguments)
+        assert code == 0
+        assert all(f"  {name} " in out for name in catalogue.ENTRIES)
+        assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", catalogue.ENTRIES)
+def test_help_of_a_command(call, name):
+    code, out, _ = call(name, "--help")
+    assert code == 0
+    assert out.startswith(f"usage: execlog {name}")
+    assert "examples:\n  " in out
+    assert call("help", name)[1] == out
+
+
+@pytest.mark.parametrize("name", catalogue.ENTRIES)
+def test_reading_commands_have_json(name):
+    writing = {"demo", "serve", "run", "export", "completion", "jobs"}
+    if name not in writing:
+        assert "--json" in command_parser(name).option_names()
+
+
+def test_the_version(call):
+    code, out, _ = call("--version")
+    assert (code, out.split()[0]) == (0, "execlog")
+    assert call("-V")[1] == out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["lst"], "unknown command 'lst'; did you mean list?"),
+        (["list", "--staus", "failed"], "unknown option --staus; did you mean --status?"),
+        (["list", "--status", "faild"], "did you mean failed?"),
+        (["list", "extra"], "one argument too many: 'extra'"),
+        (["list", "--since", "yesterday"], "not a time: 'yesterday'; write ISO 8601"),
+        (["list", "--min-duration", "long"], "'long' is not a duration"),
+        (["list", "--min-cost", "much"], "'much' is not an amount of US dollars"),
+        (["list", "--tag", "year"], "not a tag: 'year'; write NAME=VALUE"),
+        (["list", "--limit", "0"], "must be at least 1"),
+        (["list", "--limit", "-1"], "'-1' is not a count"),
+        (["list", "--sort", "fastest"], "'fastest' is not one of newest, oldest, slowest, costliest"),
+        (["show"], "the following arguments are required: ID"),
+        (["run"], "which command? execlog run -- COMMAND"),
+        (["run", "--"], "which command?"),
+        (["rm"], "name ids, or a filter such as --subject, or --all"),
+        (["prune"], "--older-than is needed"),
+        (["export", "--csv", "--json"], "not allowed with argument --csv"),
+        (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+        (["--nonsense", "list"], "unknown option --nonsense"),
+    ],
+)
+def test_a_wrong_command_line_says_what_to_do_and_exits_with_2(call, tmp_path, arguments, complaint):
+    code, out, err = call("--home", str(tmp_path), *arguments)
+    assert (code, out) == (exits.USAGE, "")
+    assert complaint in err
+    assert "--help'." in err
+    assert len(err) < 800
+
+
+def test_a_store_nobody_knows(call, tmp_path):
+    code, _, err = call("--home", str(tmp_path), "--store", "mongodb://x", "list")
+    assert code == exits.USAGE
+    assert "sqlite" in err
+
+
+def test_the_reference_is_what_the_parsers_say():
+    written = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+    assert written == reference(), "run: python -m execlog.cli.reference docs/reference/cli.md"
+
+
+def test_doctor_knows_every_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(checkup.EXTRAS) == set(project["optional-dependencies"]) - {"all"}
