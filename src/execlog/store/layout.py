@@ -12,6 +12,9 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
+import msgspec
+from msgspec import NODEFAULT
+
 from execlog.core.codec import builtins, convert
 from execlog.core.errors import InvalidError
 from execlog.core.fold import begin
@@ -79,9 +82,26 @@ def to_record(execution: Execution) -> Record:
 
 def to_execution(record: Record, kind: str, *, at: int) -> Execution:
     """The execution of a record; one of another program is taken as said at `at` UTC µs. Raises InvalidError."""
-    layout = layout_of(kind)
+    kept = _kept(record, kind)
+    return begin(layout_of(kind).decode(record, at=at)) if kept is None else convert(kept, Execution)
+
+
+def event_of_record(record: Record, kind: str, *, at: int) -> Event:
+    """The event that says all of a record, as `to_execution` reads it. Raises InvalidError."""
+    kept = _kept(record, kind)
+    if kept is None:
+        return layout_of(kind).decode(record, at=at)
+    said = {name: value for name, value in kept.items() if name in Event.__struct_fields__}
+    return convert([said.get(name, default) for name, default in _EVENT_FIELDS], Event)
+
+
+def _kept(record: Record, kind: str) -> Record | None:
     part: Any = record
-    for name in layout.place:
+    for name in layout_of(kind).place:
         part = cast("Record", part).get(name) if isinstance(part, dict) else None
-    kept = cast("Record", part).get(KEPT) if isinstance(part, dict) else None
-    return begin(layout.decode(record, at=at)) if kept is None else convert(kept, Execution)
+    return cast("Record", part).get(KEPT) if isinstance(part, dict) else None
+
+
+_EVENT_FIELDS = [
+    (field.name, None if field.default is NODEFAULT else field.default) for field in msgspec.structs.fields(Event)
+]

@@ -1,0 +1,1 @@
+"""Executions as files, one each, beside an index that spares reading them."""

@@ -1,0 +1,238 @@
+"""The files store: a file an execution, in its family's own layout, and an SQLite index of all of them.
+
+What is said goes into the index first, in one transaction; then the files of what changed are written, and the number of
+the last change they show is noted. A process that dies in between leaves a note that is behind, and the next one goes on
+from there. Files that appear or vanish by other hands are noticed by their folder's time and taken into the index.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from execlog.core.clock import Clock, SystemClock
+from execlog.core.codec import to_json
+from execlog.core.errors import InvalidError, StoreError
+from execlog.core.filter import Filter, Page
+from execlog.core.model import Event, Execution, Key
+from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
+from execlog.store.files.paths import SUFFIX, folders, path_of, write_all
+from execlog.store.layout import event_of_record, to_record
+from execlog.store.matching import SEARCHED
+from execlog.store.sqlite.store import SQLiteStore
+
+LOOK_EVERY = 1.0
+CHUNK = 500
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class FilesStore:
+    """Executions as files under a folder, which several processes may use at once."""
+
+    capabilities = Capabilities(sorts=("newest", "oldest"))
+
+    def __init__(
+        self, root: Path | str, *, clock: Clock | None = None, searched: Mapping[str, tuple[str, ...]] = SEARCHED
+    ) -> None:
+        self.root = Path(root)
+        self._own = self.root / ".execlog"
+        self._own.mkdir(parents=True, exist_ok=True)
+        self._clock = clock or SystemClock()
+        self._index = SQLiteStore(self._own / "index.db", clock=clock, searched=searched)
+        self._lock = threading.Lock()
+        self._lock_fd = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._seen: dict[Path, int] = {}
+        self._looked_at = 0.0
+        with self._alone():
+            self._write_changed()
+        self._look()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"files:///{self.root}"
+
+    @property
+    def mended(self) -> Any:
+        """How often what could not be stored as it was has been mended, by reason."""
+        return self._index.mended
+
+    def apply(self, events: Sequence[Event]) -> Applied:
+        """What became of the batch, once its files are durable."""
+        fit = [event for event in events if self._has_place(event.key)]
+        applied = self._index.apply(fit)
+        with self._alone():
+            self._write_changed()
+        unfit = len(events) - len(fit)
+        return msgspec.structs.replace(applied, quarantined=applied.quarantined + unfit) if unfit else applied
+
+    def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:
+        """The whole execution, or None; without kind or namespace the newest of that id."""
+        self._look()
+        return self._index.get(id, kind=kind, namespace=namespace)
+
+    def find(
+        self,
+        filter: Filter,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        offset: int = 0,
+        parts: Collection[Part] = SUMMARY,
+    ) -> Page[Execution]:
+        """A page of executions in the filter's order."""
+        self._look()
+        return self._index.find(filter, limit=limit, cursor=cursor, offset=offset, parts=parts)
+
+    def count(self, filter: Filter) -> int:
+        """How many executions the filter asks for."""
+        self._look()
+        return self._index.count(filter)
+
+    def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:
+        """Sums over the terminal executions, in one group or several."""
+        self._look()
+        return self._index.stats(filter, group_by=group_by)
+
+    def latest(self, filter: Filter, *, limit: int = 1000) -> list[Execution]:
+        """The newest execution of each subject, newest first."""
+        self._look()
+        return self._index.latest(filter, limit=limit)
+
+    def failures(self, filter: Filter, *, limit: int = 50) -> list[FailureGroup]:
+        """Executions that failed, grouped by error fingerprint, the latest group first."""
+        self._look()
+        return self._index.failures(filter, limit=limit)
+
+    def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
+        """How many executions were removed, their files too."""
+        self._look()
+        removed = self._index.delete(filter, keep_marks=keep_marks)
+        with self._alone():
+            self._write_changed()
+        return removed
+
+    def changes(self, after: int, *, limit: int = 1000) -> list[Change]:
+        """What changed after change number `after`; -1 asks for the newest alone."""
+        return self._index.changes(after, limit=limit)
+
+    def attend(self, origin: str, *, seconds: float) -> None:
+        """Note that the process `origin` is alive for this long; 0 signs it off."""
+        self._index.attend(origin, seconds=seconds)
+
+    def absent(self) -> list[str]:
+        """The origins that have open executions but are not noted alive."""
+        return self._index.absent()
+
+    def check(self) -> dict[str, str]:
+        """Facts about the folder and its index; raises StoreError where the index is damaged."""
+        facts = self._index.check()
+        number = sum(1 for _, _, folder in folders(self.root) for _ in folder.glob(f"*{SUFFIX}"))
+        return {**facts, "store": "files", "root": str(self.root), "files": str(number)}
+
+    def close(self) -> None:
+        """Release the index. Closing twice is fine."""
+        self._index.close()
+        with self._lock:
+            if self._lock_fd >= 0:
+                os.close(self._lock_fd)
+                self._lock_fd = -1
+
+    def _has_place(self, key: Key) -> bool:
+        try:
+            path_of(self.root, key)
+        except InvalidError:
+            return False
+        return True
+
+    def _write_changed(self) -> None:
+        """Write the files of everything that changed since the last time; the caller is alone."""
+        written = self._written()
+        try:
+            while changes := self._index.changes(written, limit=CHUNK):
+                newest = {change.key: change for change in changes}
+                write_all((path_of(self.root, key), self._content(key)) for key in newest)
+                for folder in {path_of(self.root, key).parent for key in newest}:
+                    self._seen[folder] = _time_of(folder)
+                written = changes[-1].number
+                write_all([(self._own / "written", str(written).encode())])
+        except OSError as error:
+            raise StoreError(f"{self.root}: {error}", retry=True) from error
+
+    def _content(self, key: Key) -> bytes | None:
+        execution = self._index.get(key.id, kind=key.kind, namespace=key.namespace)
+        if execution is None:
+            return None
+        return msgspec.json.format(to_json(to_record(execution)), indent=2)
+
+    def _written(self) -> int:
+        try:
+            return int((self._own / "written").read_bytes() or 0)
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _look(self) -> None:
+        """Take in what other hands did to the files, at most once a second."""
+        if time.monotonic() - self._looked_at < LOOK_EVERY:
+            return
+        self._looked_at = time.monotonic()
+        for kind, namespace, folder in folders(self.root):
+            if self._seen.get(folder) != _time_of(folder):
+                with self._alone():
+                    self._take_in(kind, namespace, folder)
+
+    def _take_in(self, kind: str, namespace: str, folder: Path) -> None:
+        """Compare a folder with the index: what it does not know is read, what is gone is removed."""
+        at = _time_of(folder)
+        there = {path.name: path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith(".")}
+        known = self._known(kind, namespace)
+        self._index.apply([event for name in there.keys() - known.keys() if (event := self._read(kind, there[name]))])
+        for name in known.keys() - there.keys():
+            self._index.delete(Filter(kind=kind, namespace=namespace, ids=(known[name],)))
+        self._write_changed()
+        self._seen[folder] = at
+
+    def _known(self, kind: str, namespace: str) -> dict[str, str]:
+        known: dict[str, str] = {}
+        cursor = None
+        while True:
+            page = self._index.find(Filter(kind=kind, namespace=namespace), limit=1000, cursor=cursor)
+            known |= {path_of(self.root, entry.key).name: entry.id for entry in page.entries}
+            cursor = page.next_cursor
+            if cursor is None:
+                return known
+
+    def _read(self, kind: str, path: Path) -> Event | None:
+        """The event that says all of a file; None for one that is none of ours, which is left alone."""
+        try:
+            record = _decode(path.read_bytes())
+            return event_of_record(record, kind, at=round(path.stat().st_mtime * 1e6))
+        except (OSError, msgspec.MsgspecError, InvalidError):
+            return None
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Nobody else, in this process or another, writes files or takes them in meanwhile."""
+        with self._lock:
+            if self._lock_fd < 0:
+                raise StoreError("the store is closed", retry=False)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+
+def _time_of(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
