@@ -4,17 +4,33 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
+from execlog.core.settings import Settings
 from execlog.store.base import Store
+from execlog.store.files.store import FilesStore
+from execlog.store.redis.store import RedisStore
 from execlog.store.sqlite import SQLiteStore
 from execlog.testing.agreement import Agreement
 
+OFTEN = settings(
+    max_examples=40,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+SELDOM = settings(OFTEN, max_examples=12)
 
-class SQLiteAgreement(Agreement):
+
+class InFolder(Agreement):
     def make_stores(self) -> list[Store]:
         self.folder = Path(tempfile.mkdtemp(prefix="execlog-agreement-"))
-        return [SQLiteStore(self.folder / "execlog.db", clock=self.clock)]
+        return [self.make_store(self.folder)]
+
+    def make_store(self, folder: Path) -> Store:
+        raise NotImplementedError
 
     def teardown(self) -> None:
         try:
@@ -23,10 +39,29 @@ class SQLiteAgreement(Agreement):
             shutil.rmtree(self.folder)
 
 
-TestSQLiteAgreement = SQLiteAgreement.TestCase
-TestSQLiteAgreement.settings = settings(
-    max_examples=40,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+class SQLiteAgreement(InFolder):
+    def make_store(self, folder: Path) -> Store:
+        return SQLiteStore(folder / "execlog.db", clock=self.clock)
+
+
+class FilesAgreement(InFolder):
+    def make_store(self, folder: Path) -> Store:
+        return FilesStore(folder, clock=self.clock)
+
+
+def test_sqlite_agrees():
+    run_state_machine_as_test(SQLiteAgreement, settings=OFTEN)
+
+
+def test_files_agree():
+    run_state_machine_as_test(FilesAgreement, settings=SELDOM)
+
+
+@pytest.mark.valkey
+def test_redis_agrees(valkey, valkey_url):
+    class RedisAgreement(Agreement):
+        def make_stores(self) -> list[Store]:
+            valkey.ask("FLUSHALL")
+            return [RedisStore(valkey_url, Settings(redis_history_limit=10_000), clock=self.clock)]
+
+    run_state_machine_as_test(RedisAgreement, settings=SELDOM)

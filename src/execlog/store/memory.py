@@ -14,8 +14,7 @@ from execlog.core.clock import Clock, SystemClock
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.fold import fold
-from execlog.core.model import OPEN, TERMINAL, Event, Execution, Key
-from execlog.core.rollup import DAY, HOUR, MINUTE, Bucket, Sketch, tally
+from execlog.core.model import OPEN, Event, Execution, Key
 from execlog.store.base import (
     SUMMARY,
     WHOLE,
@@ -36,10 +35,10 @@ from execlog.store.matching import (
     start_after,
     trim,
 )
-from execlog.store.preparing import FAILURES, failure_of, prepare, unexplained
+from execlog.store.preparing import prepare
+from execlog.store.scanning import failures_of, latest_of, stats_of
 
 CHANGES_KEPT = 100_000
-SPANS = {"minute": MINUTE, "hour": HOUR, "day": DAY}
 
 
 class MemoryStore:
@@ -111,31 +110,15 @@ class MemoryStore:
 
     def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:
         """Sums over the terminal executions, in one group or several."""
-        tallies: dict[str | int | None, tuple[Bucket, Sketch]] = {} if group_by else {None: (Bucket(), Sketch())}
-        for execution in self._matching(filter):
-            group = _group(execution, group_by)
-            if execution.status in TERMINAL and (group_by is None or group not in {None, ""}):
-                tally(*tallies.setdefault(group, (Bucket(), Sketch())), execution)
-        for bucket, sketch in tallies.values():
-            bucket.sketch = sketch.encode()
-        return [Group(group, tallies[group][0]) for group in sorted(tallies, key=lambda key: (key is not None, key))]
+        return stats_of(self._matching(filter), group_by)
 
     def latest(self, filter: Filter, *, limit: int = 1000) -> list[Execution]:
         """The newest execution of each (kind, namespace, subject), newest first."""
-        newest: dict[tuple[str, str, str], Execution] = {}
-        for execution in self._newest(filter):
-            if execution.subject:
-                newest.setdefault((execution.kind, execution.namespace, execution.subject), execution)
-        return [trim(execution, SUMMARY) for execution in itertools.islice(newest.values(), limit)]
+        return latest_of(self._newest(filter), limit)
 
     def failures(self, filter: Filter, *, limit: int = 50) -> list[FailureGroup]:
         """Executions that failed, grouped by error fingerprint, the latest group first."""
-        groups: dict[str, list[Execution]] = {}
-        for execution in self._newest(filter):
-            error = failure_of(execution)
-            if execution.status in FAILURES and error is not None:
-                groups.setdefault(error.fingerprint or "", []).append(execution)
-        return [_failure_group(group) for group in itertools.islice(groups.values(), limit)]
+        return failures_of(self._newest(filter), limit)
 
     def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
         """How many executions were removed."""
@@ -200,26 +183,3 @@ class MemoryStore:
 
     def _newest(self, filter: Filter) -> list[Execution]:
         return sorted(self._matching(filter), key=sort_key(Filter()), reverse=True)
-
-
-def _group(execution: Execution, group_by: GroupBy | None) -> str | int | None:
-    if group_by is None:
-        return None
-    if group_by in SPANS:
-        return execution.created_at - execution.created_at % (SPANS[group_by] * 1_000_000)
-    return getattr(execution, group_by)
-
-
-def _failure_group(executions: list[Execution]) -> FailureGroup:
-    last, first = executions[0], executions[-1]
-    error = failure_of(last) or unexplained(last.status)
-    return FailureGroup(
-        fingerprint=error.fingerprint or "",
-        type=error.type,
-        message=error.message,
-        count=len(executions),
-        first_at=first.created_at,
-        last_at=last.created_at,
-        last=last.key,
-        subjects=tuple(sorted({execution.subject for execution in executions if execution.subject})),
-    )

@@ -50,5 +50,21 @@ def _sqlite(url: str, settings: Settings) -> Store:
     return SQLiteStore(Path(path).absolute())
 
 
-OPENERS: dict[str, Opener] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis, "rediss": _redis}
+def _files(url: str, settings: Settings) -> Store:
+    from execlog.store.files.store import FilesStore
+
+    del settings
+    path = unquote(url.removeprefix("files://").removeprefix("/"))
+    if not path:
+        raise SettingsError(f"{url} names no folder: write files:///relative/folder or files:////absolute/folder")
+    return FilesStore(Path(path).absolute())
+
+
+OPENERS: dict[str, Opener] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "rediss": _redis,
+    "files": _files,
+}
 """Scheme → what opens it. A store brings its driver with it only when it is opened."""

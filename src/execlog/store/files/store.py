@@ -1,8 +1,9 @@
 """The files store: a file an execution, in its family's own layout, and an SQLite index of all of them.
 
-What is said goes into the index first, in one transaction; then the files of what changed are written, and the number of
-the last change they show is noted. A process that dies in between leaves a note that is behind, and the next one goes on
-from there. Files that appear or vanish by other hands are noticed by their folder's time and taken into the index.
+What is said goes into the index first, in one transaction; then the files of what changed are written, and the number
+of the last change they show is noted. A process that dies in between leaves a note that is behind, and the next one
+goes on from there. Files that appear or vanish by other hands are noticed by their folder's time and taken into the
+index.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from execlog.core.codec import to_json
 from execlog.core.errors import InvalidError, StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import Event, Execution, Key
-from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
+from execlog.store.base import SUMMARY, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.files.paths import SUFFIX, folders, path_of, write_all
 from execlog.store.layout import event_of_record, to_record
 from execlog.store.matching import SEARCHED

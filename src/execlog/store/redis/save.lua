@@ -3,7 +3,7 @@
 --
 -- KEYS  record, index, order, open, places, stream, change, the index it was in so far
 -- ARGV  1 SHA-1 of the record as it was read ('' for none)   2 the record   3 time to live (ms)   4 id   5 created_at
---       6 length of an index   7 member   8 origin while it is open, '' when it has ended
+--       6 length of an index   7 member   8 its process while it is open, else ''
 --       9 what precedes an id in its record's key   10 what follows the id in its member   11 length of the stream
 local now = redis.call('GET', KEYS[1])
 if (ARGV[1] == '' and now) or (ARGV[1] ~= '' and (not now or redis.sha1hex(now) ~= ARGV[1])) then

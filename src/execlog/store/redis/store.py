@@ -18,9 +18,9 @@ from typing import Any, cast
 
 import msgspec
 
-from execlog.core.clock import Clock, SystemClock
+from execlog.core.clock import Clock
 from execlog.core.codec import to_json
-from execlog.core.errors import ExeclogError, InvalidError, MissingExtraError, StoreError, UnsupportedError
+from execlog.core.errors import ExeclogError, InvalidError, MissingExtraError, StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.fold import fold
 from execlog.core.model import OPEN, Event, Execution, Key
@@ -66,7 +66,7 @@ class RedisStore:
         self._keys = Keys(settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
         self._ttl_ms = round(settings.redis_ttl * 1000)
         self._limit = settings.redis_history_limit
-        self._clock, self._searched = clock or SystemClock(), searched
+        self._clock, self._searched = clock, searched
         self._save, self._remove = (self._client.register_script(_script(name)) for name in ("save", "remove"))
         self._closed = False
         with self._answers():
@@ -105,8 +105,6 @@ class RedisStore:
     ) -> Page[Execution]:
         """A page of executions in the filter's order."""
         check_page(limit, offset)
-        if filter.sort not in self.capabilities.sorts:
-            raise UnsupportedError(f"this store does not sort by {filter.sort}", capability="sorts")
         found = self._matching(filter, None if cursor is None else start_after(filter, cursor))
         page = list(islice(found, offset, offset + limit + 1))
         return page_of(filter, [trim(entry, parts) for entry in page], limit)
@@ -129,7 +127,8 @@ class RedisStore:
 
     def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
         """How many executions were removed, each in one atomic step."""
-        at, removed = self._clock.now(), 0
+        with self._answers():
+            at, removed = self._now(), 0
         matching = self._matching(_by_time(filter))
         while some := list(islice(matching, CHUNK)):
             with self._answers(), self._client.pipeline(transaction=False) as pipeline:
@@ -156,7 +155,8 @@ class RedisStore:
         key = self._keys.own("process", origin)
         with self._answers():
             if seconds > 0:
-                self._client.set(key, "1", px=max(round(seconds * 1000), 1))
+                self._client.set(key, self._now() + round(seconds * 1e6))
+                self._client.pexpire(key, self._ttl_ms)
             else:
                 self._client.delete(key)
 
@@ -167,7 +167,8 @@ class RedisStore:
             if not origins:
                 return []
             alive = self._client.mget([self._keys.own("process", origin) for origin in origins])
-        return [origin for origin, noted in zip(origins, alive, strict=True) if noted is None]
+            now = self._now()
+        return [origin for origin, until in zip(origins, alive, strict=True) if until is None or int(until) <= now]
 
     def check(self) -> dict[str, str]:
         """Facts about the server, with a warning where it may evict what it holds."""
@@ -214,7 +215,7 @@ class RedisStore:
         key = execution.key
         record = to_json(to_record(execution)).decode()
         before = hashlib.sha1(raw.encode(), usedforsecurity=False).hexdigest() if raw else ""
-        origin = (execution.origin or "?") if execution.status in OPEN else ""
+        origin = (execution.origin or "") if execution.status in OPEN else ""
         argv = [
             before, record, self._ttl_ms, key.id, execution.created_at, self._limit, member(key), origin,
             self._keys.record(key).removesuffix(key.id), SEPARATOR + key.kind + SEPARATOR + key.namespace, CHANGES_KEPT,
@@ -267,6 +268,9 @@ class RedisStore:
 
     def _candidates(self, filter: Filter, after: Any) -> Iterator[Execution]:
         upwards = filter.sort == "oldest"
+        if filter.sort not in self.capabilities.sorts:
+            yield from sorted(self._candidates(_by_time(filter), None), key=sort_key(filter), reverse=True)
+            return
         if filter.ids or (filter.subject and filter.kind is not None and filter.namespace is not None):
             with self._answers():
                 found = [entry for _, entry in self._read(self._few(filter)).values() if entry is not None]
@@ -316,6 +320,13 @@ class RedisStore:
             same = sum(1 for _, score in found if round(score) == last)
             start = start + CHUNK if same == len(found) else same
             low, high = (last, high) if upwards else (low, last)
+
+    def _now(self) -> int:
+        """UTC µs on the store's clock."""
+        if self._clock is not None:
+            return self._clock.now()
+        seconds, micros = self._client.time()
+        return seconds * 1_000_000 + micros
 
     def _last_change(self) -> int:
         with self._answers():

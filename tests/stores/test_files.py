@@ -1,0 +1,115 @@
+"""Files as a store: section B's layout to the letter, beside an index that can be made anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from execlog.core.filter import Filter
+from execlog.core.model import Event, Item, Status, Usage
+from execlog.store.base import WHOLE
+from execlog.store.files.store import FilesStore
+from execlog.store.opening import open_store
+
+AT = 1_700_000_000_000_000
+THEIRS = {
+    "id": "theirs",
+    "projectId": "proj-1",
+    "status": "completed",
+    "startedAt": "2024-01-01T10:00:00Z",
+    "completedAt": "2024-01-01T10:00:05Z",
+    "duration": 5000,
+    "tokenUsage": {"input": 100, "output": 50, "total": 150},
+    "costUSD": 0.001,
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = FilesStore(tmp_path)
+    yield opened
+    opened.close()
+
+
+def workflow(number: int, **fields) -> Event:
+    said = {"status": Status.SUCCEEDED, "started_at": AT + number, "ended_at": AT + number + 10, "duration": 0.00001}
+    said |= {"kind": "workflow", "namespace": "proj-1", "usage": {"m": Usage(100, 50, cost_nano=1_000_000)}}
+    return Event(id=f"exec-{number}", at=AT + number, **(said | fields))
+
+
+def test_a_workflow_is_a_file_of_the_contract(store, tmp_path):
+    store.apply([workflow(1, items=(Item(key="fetch", status=Status.SUCCEEDED),))])
+    path = tmp_path / "projects" / "proj-1" / "executions" / "exec-1.json"
+    text = path.read_text("utf-8")
+    record = json.loads(text)
+    assert text.startswith('{\n  "id": "exec-1"')
+    assert (record["projectId"], record["status"]) == ("proj-1", "completed")
+    assert record["tokenUsage"] == {"input": 100, "output": 50, "total": 150}
+    assert record["costUSD"] == 0.001
+    assert [step["id"] for step in record["steps"]] == ["fetch"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["exec-1.json"]
+
+
+def test_other_kinds_have_the_same_scheme(store, tmp_path):
+    store.apply([Event(id="e", kind="my/kind", namespace="", at=AT, status=Status.RUNNING)])
+    assert (tmp_path / "kinds" / "my%2Fkind" / "_" / "executions" / "e.json").is_file()
+
+
+@pytest.mark.parametrize("id_", ["../escape", "a/b", "a\\b", "nul\0", "", "x" * 101])
+def test_an_id_that_would_escape_is_refused_and_the_rest_kept(store, tmp_path, id_):
+    applied = store.apply([workflow(1), Event(id=id_, kind="workflow", namespace="proj-1", at=AT)])
+    assert (applied.inserted, applied.quarantined) == (1, 1)
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["exec-1.json"]
+
+
+def test_the_longest_ids_have_files_too(store, tmp_path):
+    store.apply([workflow(1, kind="workflow") for _ in range(1)])
+    store.apply([Event(id="\u4ef7" * 100, kind="workflow", namespace="proj-1", at=AT, status=Status.RUNNING)])
+    assert store.get("\u4ef7" * 100) is not None
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
+def test_a_deleted_execution_takes_its_file_along(store, tmp_path):
+    store.apply([workflow(1), workflow(2)])
+    assert store.delete(Filter(ids=("exec-1",))) == 1
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["exec-2.json"]
+
+
+def test_files_of_other_hands_are_taken_in(tmp_path):
+    folder = tmp_path / "projects" / "proj-1" / "executions"
+    folder.mkdir(parents=True)
+    (folder / "theirs.json").write_text(json.dumps(THEIRS))
+    (folder / "broken.json").write_text("{")
+    store = FilesStore(tmp_path)
+    found = store.get("theirs")
+    assert (found.status, found.duration, found.tokens, found.cost_nano) == ("succeeded", 5.0, (100, 50), 1_000_000)
+    assert (folder / "broken.json").read_text() == "{"
+    store.close()
+    (folder / "theirs.json").unlink()
+    with_less = FilesStore(tmp_path)
+    assert with_less.get("theirs") is None
+    with_less.close()
+
+
+def test_a_lost_index_is_made_anew_from_the_files(store, tmp_path):
+    store.apply(
+        [workflow(1), workflow(2, status=Status.FAILED), Event(id="q", kind="query", at=AT, status=Status.RUNNING)]
+    )
+    before = store.find(Filter(), parts=WHOLE).entries
+    store.close()
+    shutil.rmtree(tmp_path / ".execlog")
+    again = FilesStore(tmp_path)
+    assert again.find(Filter(), parts=WHOLE).entries == before
+    assert again.stats(Filter()) != []
+    again.close()
+
+
+def test_files_left_behind_by_a_crash_are_written_by_the_next_one(store, tmp_path):
+    store.apply([workflow(1)])
+    store._index.apply([workflow(2)])  # what a process leaves that dies before it writes the files
+    store.close()
+    again = open_store(f"files:///{tmp_path}")
+    assert sorted(path.name for path in tmp_path.rglob("*.json")) == ["exec-1.json", "exec-2.json"]
+    again.close()
