@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import inspect
 from collections.abc import Callable
@@ -71,6 +70,8 @@ def perform_call(task: Task) -> ItemResult:
     function = load_function(action.function)
     value = function(*(() if task.item is None else (task.item,)), **action.args)
     if inspect.isawaitable(value):
+        import asyncio
+
         value = asyncio.run(_awaited(value))
     return value if isinstance(value, ItemResult) else ItemResult(output=_storable(value))
 

@@ -18,11 +18,18 @@ from execlog.runner.actions import Perform, perform_call, perform_command
 from execlog.runner.attempt import Attempt, Order, Result, Sink
 from execlog.runner.job import Call, Command, LauncherName
 from execlog.runner.launcher import Launcher, ThreadLauncher, Work
-from execlog.runner.processes import ProcessLauncher
 
 log = logging.getLogger("execlog")
 OnResult = Callable[[Order, Result], None]
-_MAKERS: Mapping[LauncherName, Callable[[], Launcher]] = {"threads": ThreadLauncher, "processes": ProcessLauncher}
+
+
+def _processes() -> Launcher:
+    from execlog.runner.processes import ProcessLauncher
+
+    return ProcessLauncher()
+
+
+_MAKERS: Mapping[LauncherName, Callable[[], Launcher]] = {"threads": ThreadLauncher, "processes": _processes}
 
 
 class Runner:

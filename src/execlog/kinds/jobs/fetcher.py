@@ -15,11 +15,8 @@ from execlog.core.clock import Clock, SystemClock, moment
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError, SettingsError
 from execlog.core.settings import section
-from execlog.kinds.jobs.csv_source import CsvSource
-from execlog.kinds.jobs.http_source import HttpSource
 from execlog.kinds.jobs.prices import price_table
 from execlog.kinds.jobs.sources import CsvConfig, HttpConfig, Source, SourceConfig, YfinanceConfig
-from execlog.kinds.jobs.yfinance_source import YfinanceSource
 from execlog.runner.actions import ItemResult, Task
 from execlog.runner.job import Fetch
 
@@ -84,7 +81,13 @@ def open_source(config: SourceConfig) -> Source:
 def _open(encoded: bytes) -> Source:
     config: SourceConfig = msgspec.json.decode(encoded, type=_CONFIG)
     if isinstance(config, HttpConfig):
+        from execlog.kinds.jobs.http_source import HttpSource
+
         return HttpSource(config)
     if isinstance(config, CsvConfig):
+        from execlog.kinds.jobs.csv_source import CsvSource
+
         return CsvSource(config)
+    from execlog.kinds.jobs.yfinance_source import YfinanceSource
+
     return YfinanceSource(config)
