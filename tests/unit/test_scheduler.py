@@ -224,6 +224,23 @@ def test_what_had_started_is_not_run_again_and_its_crash_is_retried(house):
     assert house.jobs.firings() == []
 
 
+def test_a_crash_that_is_known_does_not_wait_for_its_lease(house):
+    house.put(retries=Retries(1, backoff=0), trigger=None)
+    house.put("fine", trigger=None)
+    for job_id in ("j", "fine"):
+        house.ask(job_id)
+    begun = house.jobs.begin(house.jobs.claim("dead", now=START, lease_until=START + 3600 * SECOND, limit=2))
+    for firing in begun:
+        status = Status.CRASHED if firing.job_id == "j" else Status.RUNNING
+        house.ledger.append(Event(id=firing.execution_id, kind="job", at=START, status=status, subject=firing.job_id))
+    house.ledger.flush()
+    scheduler = house.scheduler()
+    house.run(scheduler)
+    house.run(scheduler)
+    assert [it.status for it in house.history()] == [Status.CRASHED, Status.SUCCEEDED]
+    assert [it.job_id for it in house.jobs.firings()] == ["fine"]
+
+
 def test_a_start_that_nobody_ever_heard_of_is_recorded_as_crashed(house):
     house.put(trigger=None)
     house.ask()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL, Error, Event, Execution, Status
 from execlog.ledger import Ledger
 from execlog.runner.firing import Claimed, follow_up, queued_event
@@ -36,17 +37,29 @@ class Salvage:
         self._expired_at: dict[FiringKey, float] = {}
 
     def look(self, now: int) -> int:
-        """How many firings were ended; it looks about twice a lease. Raises StoreError."""
+        """How many firings were ended; it looks every two seconds, or twice a lease. Raises StoreError."""
         if time.monotonic() < self._look_at:
             return 0
         self._look_at = time.monotonic() + min(self._lease / _SECOND / 2, 2.0)
-        expired = [firing for firing in self._jobs.firings(expired_at=now) if firing.holder != self._holder]
-        seen = time.monotonic()
-        self._expired_at = {firing.key: self._expired_at.get(firing.key, seen) for firing in expired}
-        if not expired:
+        others = [it for it in self._jobs.firings() if it.state == "started" and it.holder != self._holder]
+        if not others:
+            self._expired_at.clear()
             return 0
         self._ledger.drain_dead()
-        return sum(self._end(firing, now) for firing in expired)
+        seen = time.monotonic()
+        expired = [it for it in others if it.lease_until < now]
+        self._expired_at = {it.key: self._expired_at.get(it.key, seen) for it in expired}
+        crashed = self._crashed([it for it in others if it.lease_until >= now])
+        return sum(self._end(firing, now) for firing in expired + crashed)
+
+    def _crashed(self, firings: Sequence[Firing]) -> list[Firing]:
+        """Those whose process is known to be dead: no need to wait for their leases."""
+        if not firings:
+            return []
+        ids = tuple(firing.execution_id for firing in firings)
+        wanted = Filter(kind="job", namespace="", ids=ids, statuses=(Status.CRASHED,))
+        dead = {execution.id for execution in self._ledger.store.find(wanted, limit=len(ids)).entries}
+        return [firing for firing in firings if firing.execution_id in dead]
 
     def _end(self, firing: Firing, now: int) -> bool:
         execution = self._ledger.store.get(firing.execution_id, kind="job", namespace="")

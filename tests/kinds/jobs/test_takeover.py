@@ -118,7 +118,7 @@ def test_what_a_killed_scheduler_ran_is_crashed_and_retried_elsewhere_within_sec
     path = tmp_path / "marks"
     run = Call("chores:mark_and_wait", {"path": str(path)})
     app.desk.create(Job(id="j", name="J", run=run, retries=Retries(1, backoff=0.1)))
-    with schedulers(home, 2) as running:
+    with schedulers(home, 2, lease=60.0) as running:  # the death is seen long before the lease ends
         first = app.desk.run("j", RunRequest()).execution_id
         wait_for(lambda: marks(path), 20)
         pid = int(marks(path)[0].partition(":")[2])
