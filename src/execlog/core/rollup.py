@@ -2,8 +2,8 @@
 
 A bucket is one cell of one series (everything, a kind, a subject, a namespace, an actor on an engine, an engine) over
 one minute, hour or day of `created_at`. Only terminal executions count. Everything summed is an integer, so that
-buckets are the same whether built in one batch or in any split. Counts are taken out again by subtraction; a maximum has
-no inverse, so a store looks it up again where the execution taken out was the greatest.
+buckets are the same whether built in one batch or in any split. Counts are taken out again by subtraction; a maximum
+has no inverse, so a store looks it up again where the execution taken out was the greatest.
 
 The sketch is DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
 guarantees", VLDB 2019) with logarithmic bins of relative error α = 1 %.

@@ -68,7 +68,7 @@ def _file_name(id_: str) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    missing = []
+    missing: list[Path] = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
