@@ -7,6 +7,12 @@ import pytest
 from execlog.core.filter import Filter
 from execlog.kinds.queries import ExecutionTracker
 
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store_url(request, tmp_path):
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/spine.db"
+
+
 DAY = 86_400_000_000
 
 

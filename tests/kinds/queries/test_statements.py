@@ -189,11 +189,11 @@ def test_a_statement_that_was_taken_out_is_one_statement(query, dialect):
 def test_long_text_is_read_in_linear_time(piece):
     def seconds(length, dialect):
         query = piece * (length // len(piece)) + "'"
-        began = time.perf_counter()
+        began = time.thread_time()
         assert sum(1 for _ in tokens(query, dialect)) >= 1
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     for dialect in (POSTGRES, SQLITE, MYSQL):
         seconds(1_000, dialect)
         # Sixteen times the length; quadratic would take 256 times as long.
-        assert seconds(64_000, dialect) < 100 * max(seconds(4_000, dialect), 1e-4)
+        assert seconds(64_000, dialect) < 100 * max(seconds(4_000, dialect), 2e-3)

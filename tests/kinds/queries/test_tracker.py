@@ -20,6 +20,11 @@ from execlog.kinds.queries import ExecutionTracker
 from execlog.ledger import Ledger
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def store_url(request, tmp_path):
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/spine.db"
+
+
 def read(ledger, execution_id):
     assert ledger.flush()
     return ledger.store.get(execution_id, kind="query")

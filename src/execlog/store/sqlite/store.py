@@ -28,6 +28,7 @@ from execlog.store.sqlite.writing import take
 
 _WRITE, _READ = queries("sqlite", "write"), queries("sqlite", "read")
 _POISON = (*POISON, ValueError, TypeError, OverflowError, RecursionError)
+_decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_changes = msgspec.json.Decoder(list[tuple[int, int, list[tuple[str, str, str]]]]).decode
 
 
@@ -128,6 +129,11 @@ class SQLiteStore:
                 return _spread(found, after)[-1:]
             found = session.value(_READ["changes"], {"after": after, "limit": limit})
             return _spread(found, after)[:limit]
+
+    def numbers(self, keys: Sequence[Key]) -> list[int]:
+        """The rows' own short names in the order of the keys, as the views show them; 0 for one that is gone."""
+        with self._connections.read() as session:
+            return _decode_numbers(session.value(_READ["numbers"], {"keys": list(keys)}))
 
     def attend(self, origin: str, *, seconds: float) -> None:
         """Note that the process `origin` is alive for this long; 0 signs it off."""

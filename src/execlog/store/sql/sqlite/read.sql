@@ -165,3 +165,10 @@ select
     (select count(*) from tombstones),
     (select count(*) from quarantine),
     (select coalesce(max(number), 0) from changes);
+
+-- name: numbers
+-- The rows' own short names, in the order of the keys; 0 for one that is gone.
+select json_group_array(coalesce(e.number, 0))
+from json_each(:keys) as keys
+left join executions as e
+    on e.id = keys.value ->> 2 and e.kind = keys.value ->> 0 and e.namespace = keys.value ->> 1;
