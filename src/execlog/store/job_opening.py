@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from execlog.store.base import Store
@@ -21,13 +21,13 @@ def open_jobs(store: Store, url: str, home: Path) -> JobStore:
     A store in memory has the same jobs each time, an SQLite store keeps them in its own file. One that keeps no jobs
     leaves them to `{home}/jobs.db`, which the schedulers of one host share. Raises StoreError.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "memory":
+    scheme = url.partition(":")[0]
+    if scheme == "memory":
         with _lock:
             return _in_memory.setdefault(store, MemoryJobStore())
     from execlog.store.sqlite_jobs import SqliteJobStore
 
-    if parts.scheme == "sqlite":
-        return SqliteJobStore(unquote(parts.path.removeprefix("/")))
+    if scheme == "sqlite":
+        return SqliteJobStore(Path(unquote(url.removeprefix("sqlite://").removeprefix("/"))).absolute())
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     return SqliteJobStore(home / "jobs.db")

@@ -49,9 +49,16 @@ def ledger(tmp_path):
         yield opened
 
 
-@pytest.fixture(params=["ledger", "store"])
-def registry(request, ledger):
-    return ExecutionHistoryRegistry(ledger if request.param == "ledger" else MemoryStore())
+@pytest.fixture(params=["ledger", "store", "sqlite", "files", pytest.param("redis", marks=pytest.mark.valkey)])
+def registry(request, ledger, tmp_path):
+    if request.param == "ledger":
+        yield ExecutionHistoryRegistry(ledger)
+    elif request.param == "store":
+        yield ExecutionHistoryRegistry(MemoryStore())
+    else:
+        url = {"sqlite": f"sqlite:///{tmp_path / 'x.db'}", "files": f"files:///{tmp_path / 'files'}"}.get(request.param)
+        with Ledger.open(url or request.getfixturevalue("empty_valkey_url"), home=tmp_path / "home") as opened:
+            yield ExecutionHistoryRegistry(opened)
 
 
 def record(execution_id="e1", job_id="j1", start=0, status="success", **fields):
@@ -320,6 +327,17 @@ def test_the_serving_class_answers_in_plain_dicts(ledger):
             app.get_job_execution_history("none")
         made = app.desk.create(Job(name="New", stocks=("AAPL",)))
         assert app.get_job_execution_history(made.id) == []
+
+
+def test_jobs_live_with_their_store_or_beside_one_that_keeps_none(tmp_path):
+    places = {f"sqlite:///{tmp_path / 'a %23 b?.db'}": "a # b?.db", f"files:///{tmp_path / 'files'}": "home/jobs.db"}
+    for url, file in places.items():
+        with Ledger.open(url, home=tmp_path / "home") as ledger:
+            with SchedulerServingApp(ledger) as app:
+                app.desk.create(Job(id="j", name="J", stocks=("AAPL",)))
+            assert (tmp_path / file).exists()
+            with SchedulerServingApp(ledger) as app:
+                assert app.desk.get("j").name == "J"
 
 
 def test_a_crash_seen_by_others_is_an_error_the_client_can_read(ledger):
