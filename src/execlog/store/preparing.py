@@ -29,8 +29,9 @@ def complete(event: Event) -> Event:
     """The event with fingerprints where its errors, or its items' errors, have none."""
     if event.error is not None and event.error.fingerprint is None:
         event = msgspec.structs.replace(event, error=named(event.error))
-    if any(item.error is not None and item.error.fingerprint is None for item in event.items):
-        event = msgspec.structs.replace(event, items=tuple(_named_item(item) for item in event.items))
+    for item in event.items:
+        if item.error is not None and item.error.fingerprint is None:
+            return msgspec.structs.replace(event, items=tuple(_named_item(item) for item in event.items))
     return event
 
 

@@ -30,11 +30,10 @@ def add(session: Session, deltas: dict[Cell, Delta]) -> None:
     """Add to the cells by one statement, with one before it that reads the sketches of cells which much is added to."""
     if not deltas:
         return
-    ordered = sorted(deltas.items())
-    busy = [cell for cell, delta in ordered if len(delta.bins) >= _MANY]
+    busy = [cell for cell, delta in deltas.items() if len(delta.bins) >= _MANY]
     sketches = _sketches(session, busy, deltas)
-    rows = [(*cell, *delta.sums, sketches.get(cell) or appended(delta.bins)) for cell, delta in ordered]
-    session.run(_SQL["add_cells"], {"rows": rows})
+    rows = [(*cell, *delta.sums, sketches.get(cell) or appended(delta.bins)) for cell, delta in deltas.items()]
+    session.put(_SQL["add_cells_one"], _SQL["add_cells"], rows)
 
 
 def shorten(session: Session, cells: Iterable[Cell]) -> None:
@@ -65,7 +64,7 @@ def correct(session: Session, gone: Sequence[Row], come: Sequence[Row]) -> None:
     session.run(_SQL["put_cells"], {"rows": kept})
     session.run(_SQL["delete_cells"], {"cells": empty})
     for cell in lost:
-        _find_maximum(session, cell, minus[cell].sample)
+        _find_maximum(session, Cell(*cell), minus[cell].sample)
 
 
 def _sketches(session: Session, cells: Sequence[Cell], deltas: dict[Cell, Delta]) -> dict[Cell, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from execlog.store.sqlite.rows import CREATED_AT, TEXT_KEY, Row, item_row
 from execlog.store.sqlite.tallying import gather
 
 _SQL = queries("sqlite", "write")
+Place = tuple[str, str, str]
+"""(kind, namespace, id): equal to a `Key`, and quicker made."""
+
 Said = Event | list[Event]
 Searched = Mapping[str, tuple[str, ...]]
 
@@ -28,7 +31,7 @@ class Contents(Struct):
 
     items: list[Row] = []
     logs: list[Row] = []
-    texts: list[tuple[int, str]] = []
+    texts: list[tuple[int, str, int]] = []
     stale_texts: list[int] = []
     gained: list[Row] = []
     lost: list[Row] = []
@@ -43,22 +46,30 @@ class Contents(Struct):
         if told.logs:
             self.logs += log_rows(number, set(told.logs))
         if row[TEXT_KEY] is not None:
-            self.texts.append((row[TEXT_KEY], searchable(told, searched) or ""))
+            self.texts.append((row[TEXT_KEY], searchable(told, searched) or "", number))
 
+    def forget(self, numbers: Collection[int]) -> None:
+        """Leave out what was told of executions that turned out to be there already."""
+        self.items = [row for row in self.items if row[0] not in numbers]
+        self.logs = [row for row in self.logs if row[0] not in numbers]
+        self.texts = [row for row in self.texts if row[2] not in numbers]
 
-def write(session: Session, contents: Contents) -> None:
-    """Write what belongs to the executions of a batch, a statement a table."""
-    for name, rows in (("put_items", contents.items), ("put_logs", contents.logs)):
-        if rows:
-            session.run(_SQL[name], {"rows": rows})
-    if contents.stale_texts:
-        session.run(_SQL["delete_texts"], {"keys": contents.stale_texts})
-    if contents.texts:
-        session.run(_SQL["insert_texts"], {"rows": contents.texts})
-    deltas = gather(contents.gained)
-    buckets.add(session, deltas)
-    if contents.lost:
-        buckets.correct(session, contents.lost, contents.corrected)
+    def write(self, session: Session, *, shorten: bool) -> None:
+        """Write it all, a statement a table; with `shorten` the sketches that grew long are made compact."""
+        if self.items:
+            session.put(_SQL["put_items_one"], _SQL["put_items"], self.items)
+        if self.logs:
+            session.run(_SQL["put_logs"], {"rows": self.logs})
+        if self.stale_texts:
+            session.run(_SQL["delete_texts"], {"keys": self.stale_texts})
+        if self.texts:
+            session.run(_SQL["insert_texts"], {"rows": self.texts})
+        deltas = gather(self.gained)
+        buckets.add(session, deltas)
+        if self.lost:
+            buckets.correct(session, self.lost, self.corrected)
+        if shorten:
+            buckets.shorten(session, deltas)
 
 
 def log_rows(number: int, lines: Iterable[LogLine]) -> list[Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from execlog.core.filter import Filter
-from execlog.core.model import Key
 from execlog.store.sql import queries
 from execlog.store.sqlite import buckets
 from execlog.store.sqlite.connection import Session
@@ -46,4 +45,4 @@ def _remove(session: Session, heads: list[Head], marks_at: int | None) -> None:
         session.run(_SQL[name], numbers)
     buckets.correct(session, [msgspec.structs.astuple(head) for head in heads], [])
     last_change: int = session.value(_SQL["last_change"])
-    note(session, [Key(head.kind, head.namespace, head.id) for head in heads], last_change, deleted=True)
+    note(session, [(head.kind, head.namespace, head.id) for head in heads], last_change, deleted=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from execlog.core.fold import fold
-from execlog.core.model import TERMINAL, Event, Execution, Item, Key
+from execlog.core.model import TERMINAL, Event, Execution, Item
 from execlog.store.matching import searchable
 from execlog.store.preparing import FAILURES
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
-from execlog.store.sqlite.contents import Contents, Said, Searched, log_rows
+from execlog.store.sqlite.contents import Contents, Place, Said, Searched, log_rows
 from execlog.store.sqlite.rows import (
     CREATED_AT,
     LOST_BY,
@@ -35,11 +35,11 @@ _decode_lines = msgspec.json.Decoder(list[tuple[int, int, int, str, str, str | N
 Items = dict[int, dict[str, Item]]
 
 
-def merge(session: Session, groups: Mapping[Key, Said], contents: Contents, searched: Searched) -> frozenset[Key]:
+def merge(session: Session, groups: Mapping[Place, Said], contents: Contents, searched: Searched) -> frozenset[Place]:
     """The keys of the executions that the events changed; all of them are there already."""
-    keys = [(key.id, key.kind, key.namespace) for key in groups]
+    keys = [(id_, kind, namespace) for kind, namespace, id_ in groups]
     heads = decode_heads(session.value(_SQL["heads"], {"keys": keys}))
-    said = {head.number: _events(groups[Key(head.kind, head.namespace, head.id)]) for head in heads}
+    said = {head.number: _events(groups[head.kind, head.namespace, head.id]) for head in heads}
     items = _items(session, said)
     folded: dict[int, Execution] = {}
     for head in heads:
@@ -56,7 +56,7 @@ def merge(session: Session, groups: Mapping[Key, Said], contents: Contents, sear
             rows.append(row)
             changed.add(head.number)
     _update(session, rows, heads)
-    return frozenset(Key(head.kind, head.namespace, head.id) for head in heads if head.number in changed)
+    return frozenset((head.kind, head.namespace, head.id) for head in heads if head.number in changed)
 
 
 def _events(said: Said) -> list[Event]:
@@ -137,7 +137,7 @@ def _note_text(head: Head, key: int | None, text: str | None, contents: Contents
     if head.text_key is not None:
         contents.stale_texts.append(head.text_key)
     if key is not None:
-        contents.texts.append((key, text or ""))
+        contents.texts.append((key, text or "", head.number))
 
 
 def _update(session: Session, rows: list[Row], heads: list[Head]) -> None:

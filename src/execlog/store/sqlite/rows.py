@@ -52,13 +52,16 @@ STAMPED = (
 """What the bits of a stored stamp stand for. Only ever append here: databases hold these positions."""
 
 ITEM_WRITTEN = (
-    "execution", "key", "status", "at", "position", "attempt", "created_at", "started_at", "ended_at", "duration",
+    "execution", "created_at", "key", "status", "at", "position", "attempt", "started_at", "ended_at", "duration",
     "rows", "tokens_input", "tokens_output", "cost_nano", "detail",
 )  # fmt: skip
 
 _SAID = attrgetter(*WRITTEN[1:22])
-_ITEM_SAID = attrgetter(*ITEM_WRITTEN[1:6])
-_ITEM_MEASURED = attrgetter(*ITEM_WRITTEN[7:14])
+_DETAIL = attrgetter("input", "output", "params", "metadata", "context")
+_NO_DETAIL = (None,) * 5
+_NO_COUNTS = (0,) * 4
+_NOT_CONSUMED = (None,) * 3
+_ITEM_SAID = attrgetter(*ITEM_WRITTEN[2:14])
 _BITS = {name: 1 << position for position, name in enumerate(STAMPED)}
 _TEXT_SHIFT, _TEXT_BITS = 20, 24
 Row = tuple[Any, ...]
@@ -156,22 +159,18 @@ _decode_stamps = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 def event_row(number: int, event: Event, *, has_text: bool) -> Row:
     """The row of an execution that one event with a status tells whole: as `execution_row` of its beginning."""
-    error = event.error
-    items = event.items
-    counts: Row = _count(items) if items else (0, 0, 0, 0)
+    error, items, usage, tags = event.error, event.items, event.usage, event.tags
     created_at = created(event.queued_at, event.started_at, event.at)
-    frames: tuple[str, ...] = ()
     if error is not None:
-        kind, message, frames, fingerprint = error.type, error.message, error.frames, error.fingerprint
+        failure = error.type, error.message, error.fingerprint
     else:
-        kind = message = None
-        fingerprint = failure_fingerprint(event.status, None, items) if event.status in FAILURES else None
+        failure = None, None, failure_fingerprint(event.status, None, items) if event.status in FAILURES else None
     return (
-        number, *_SAID(event), created_at, *counts, *_consumed(event.usage), kind, message, fingerprint,
+        number, *_SAID(event), created_at,
+        *(_count(items) if items else _NO_COUNTS), *(_consumed(usage) if usage else _NOT_CONSUMED), *failure,
         text_key(created_at, number) if has_text else None,
-        None if event.tags is None else to_json(event.tags).decode(),
-        None if event.usage is None else to_json(event.usage).decode(),
-        _detail(event, frames), None,
+        None if tags is None else to_json(tags).decode(), None if usage is None else to_json(usage).decode(),
+        _detail(event, error.frames if error is not None else ()), None,
     )  # fmt: skip
 
 
@@ -193,7 +192,7 @@ def item_row(number: int, created_at: int, item: Item) -> Row:
     detail = None
     if item.error is not None or item.input is not None or item.output is not None or item.data is not None:
         detail = to_json(ItemDetail(item.error, item.input, item.output, item.data)).decode()
-    return (number, *_ITEM_SAID(item), created_at, *_ITEM_MEASURED(item), detail)
+    return (number, created_at, *_ITEM_SAID(item), detail)
 
 
 def failure_fingerprint(status: Status | None, error: Error | None, items: Iterable[Item]) -> str | None:
@@ -327,9 +326,10 @@ def _consumed(usage: Mapping[str, Usage] | None) -> tuple[int | None, int | None
 
 
 def _detail(said: Event | Execution, frames: tuple[str, ...]) -> str | None:
-    detail = Detail(said.input, said.output, said.params, said.metadata, said.context, frames)
-    text = to_json(detail)
-    return None if len(text) == len(b"{}") else text.decode()
+    parts = _DETAIL(said)
+    if parts == _NO_DETAIL and not frames:
+        return None
+    return to_json(Detail(*parts, frames=frames)).decode()
 
 
 def _encode_stamps(stamps: Mapping[str, int] | None) -> str | None:

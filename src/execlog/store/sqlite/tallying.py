@@ -7,7 +7,7 @@ needed: this runs for every execution that is stored. tests/stores/test_sqlite_b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ TIMED, DURATION, MAX = 6, 7, 8
 WIDTH = 13
 _PLACES: dict[str, int] = {status: place for place, status in enumerate(STATUSES)}
 _MINUTE, _HOUR = MINUTE * SECOND, HOUR * SECOND
+_FEW = 12
+Measured = tuple[int, int, int, int, int, int, int, Row]
+"""Of an execution: place of its status, duration in µs, its bin (-1: unknown), rows, tokens in and out, cost; its row."""
 
 
 class Cell(NamedTuple):
@@ -31,7 +34,7 @@ class Cell(NamedTuple):
     series: str
 
 
-class Delta:
+class Delta(NamedTuple):
     """What is added to one cell.
 
     sums     the six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano
@@ -39,80 +42,106 @@ class Delta:
     sample   one of the executions' rows: what the series is about
     """
 
-    __slots__ = ("bins", "sample", "sums")
+    sums: Sequence[int]
+    bins: list[int]
+    sample: Row
 
-    def __init__(self, sample: Row) -> None:
-        self.sums = [0] * WIDTH
-        self.bins: list[int] = []
-        self.sample = sample
+    def plus(self, other: Delta) -> Delta:
+        """Both together, as an hour has what its minutes have."""
+        sums = [mine + theirs for mine, theirs in zip(self.sums, other.sums, strict=True)]
+        sums[MAX] = max(self.sums[MAX], other.sums[MAX])
+        return Delta(sums, self.bins + other.bins, self.sample)
 
-    def count(self, place: int, measured: tuple[int, int, int, int, int, int]) -> None:
-        """Count one execution: the place of its status, and what `_measure` says."""
-        micros, number, rows, tokens_input, tokens_output, cost = measured
-        sums = self.sums
+
+def gather(rows: Iterable[Row]) -> dict[Cell, Delta]:
+    """What the terminal ones among these executions' rows add."""
+    minutes: dict[tuple[str, int], list[Measured]] = {}
+    hours: dict[int, dict[str, list[Measured]]] = {}
+    for row in rows:
+        place = _PLACES.get(row[4])
+        if place is not None:
+            _sort_in(row, _measure(row, place), minutes, hours)
+    deltas = {(HOUR, hour, series): _sum(group) for hour, groups in hours.items() for series, group in groups.items()}
+    for (kind, start), group in minutes.items():
+        delta = _sum(group)
+        for cell in _fine(kind, start):
+            there = deltas.get(cell)
+            deltas[cell] = delta if there is None else there.plus(delta)
+    return deltas  # pyright: ignore[reportReturnType] - a plain tuple is equal to its Cell, and quicker made
+
+
+def _sort_in(
+    row: Row,
+    measured: Measured,
+    minutes: dict[tuple[str, int], list[Measured]],
+    hours: dict[int, dict[str, list[Measured]]],
+) -> None:
+    at = row[22]
+    minute = row[2], at - at % _MINUTE
+    group = minutes.get(minute)
+    if group is None:
+        group = minutes[minute] = []
+    group.append(measured)
+    hour = at - at % _HOUR
+    of_hour = hours.get(hour)
+    if of_hour is None:
+        of_hour = hours[hour] = {}
+    for series in _coarse(row[2], row[3], row[7], row[8], row[9]):
+        group = of_hour.get(series)
+        if group is None:
+            of_hour[series] = [measured]
+        else:
+            group.append(measured)
+
+
+def _sum(group: Sequence[Measured]) -> Delta:
+    if len(group) == 1:
+        place, micros, number, rows, tokens_input, tokens_output, cost, row = group[0]
+        sums = [0, 0, 0, 0, 0, 0, 1, micros, micros, rows, tokens_input, tokens_output, cost]
+        sums[place] = 1
+        if number < 0:
+            sums[TIMED] = 0
+            return Delta(sums, [], row)
+        return Delta(sums, [number], row)
+    return _sum_few(group) if len(group) < _FEW else _sum_many(group)
+
+
+def _sum_few(group: Sequence[Measured]) -> Delta:
+    sums = [0] * WIDTH
+    bins: list[int] = []
+    total = greatest = 0
+    for place, micros, number, rows, tokens_input, tokens_output, cost, _ in group:
         sums[place] += 1
         if number >= 0:
-            sums[6] += 1
-            sums[7] += micros
-            sums[8] = max(sums[8], micros)
-            self.bins.append(number)
+            bins.append(number)
+            total += micros
+            greatest = max(greatest, micros)
         sums[9] += rows
         if tokens_input or tokens_output or cost:
             sums[10] += tokens_input
             sums[11] += tokens_output
             sums[12] += cost
-
-    def add(self, other: Delta) -> None:
-        """Add another cell's sums, as into an hour those of its minutes."""
-        greatest = max(self.sums[MAX], other.sums[MAX])
-        self.sums = [mine + theirs for mine, theirs in zip(self.sums, other.sums, strict=True)]
-        self.sums[MAX] = greatest
-        self.bins += other.bins
+    sums[6], sums[7], sums[8] = len(bins), total, greatest
+    return Delta(sums, bins, group[0][7])
 
 
-def gather(rows: Iterable[Row]) -> dict[Cell, Delta]:
-    """What the terminal ones among these executions' rows add."""
-    minutes: dict[tuple[str, int], Delta] = {}
-    hours: dict[tuple[int, str], Delta] = {}
-    for row in rows:
-        place = _PLACES.get(row[4])
-        if place is not None:
-            _count(row, place, minutes, hours)
-    deltas = {Cell(HOUR, start, series): delta for (start, series), delta in hours.items()}
-    for (kind, start), delta in minutes.items():
-        for cell in _fine(kind, start):
-            if cell not in deltas:
-                deltas[cell] = Delta(delta.sample)
-            deltas[cell].add(delta)
-    return deltas
+def _sum_many(group: Sequence[Measured]) -> Delta:
+    places, durations, numbers, *rest, samples = zip(*group, strict=True)
+    bins = [number for number in numbers if number >= 0]
+    statuses = [places.count(place) for place in range(6)]
+    sums = [*statuses, len(bins), sum(durations), max(durations), *map(sum, rest)]
+    return Delta(sums, bins, samples[0])
 
 
-def _count(row: Row, place: int, minutes: dict[tuple[str, int], Delta], hours: dict[tuple[int, str], Delta]) -> None:
-    measured = _measure(row)
-    at = row[22]
-    minute = (row[2], at - at % _MINUTE)
-    delta = minutes.get(minute)
-    if delta is None:
-        delta = minutes[minute] = Delta(row)
-    delta.count(place, measured)
-    hour = at - at % _HOUR
-    for series in _coarse(row[2], row[3], row[7], row[8], row[9]):
-        delta = hours.get((hour, series))
-        if delta is None:
-            delta = hours[hour, series] = Delta(row)
-        delta.count(place, measured)
-
-
-def _measure(row: Row) -> tuple[int, int, int, int, int, int]:
-    """Duration in µs, its bin (-1: unknown), rows, tokens in, tokens out and cost."""
+def _measure(row: Row, place: int) -> Measured:
     seconds = row[13]
-    if seconds is None and row[11] is not None and row[12] is not None:
-        seconds = max(row[12] - row[11], 0) / 1_000_000
     if seconds is None:
-        return 0, -1, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0
+        if row[11] is None or row[12] is None:
+            return place, 0, -1, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0, row
+        seconds = max(row[12] - row[11], 0) / 1_000_000
     micros = seconds * 1e6
     number = 0 if micros <= 1 else math.ceil(math.log(micros) / LOG_GAMMA)
-    return int(micros + 0.5), number, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0
+    return place, int(micros + 0.5), number, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0, row
 
 
 @lru_cache(maxsize=65_536)
@@ -131,10 +160,10 @@ def _coarse(kind: str, namespace: str, subject: str | None, actor: str | None, e
 
 
 @lru_cache(maxsize=4_096)
-def _fine(kind: str, start: int) -> tuple[Cell, ...]:
+def _fine(kind: str, start: int) -> tuple[tuple[int, int, str], ...]:
     """The cells that count what one kind did in one minute: its own and everybody's minute, hour and day."""
     return tuple(
-        Cell(resolution, start - start % (resolution * SECOND), series)
+        (resolution, start - start % (resolution * SECOND), series)
         for series in (series_name("all"), series_name("kind", kind))
         for resolution in (MINUTE, HOUR, DAY)
     )

@@ -12,14 +12,13 @@ from functools import reduce
 import msgspec
 
 from execlog.core.fold import begin, fold
-from execlog.core.model import Event, Execution, Key
+from execlog.core.model import Event, Execution
 from execlog.store.base import Applied
 from execlog.store.matching import searchable
 from execlog.store.preparing import complete
 from execlog.store.sql import queries
-from execlog.store.sqlite import contents as written
 from execlog.store.sqlite.connection import Session
-from execlog.store.sqlite.contents import Contents, Said, Searched
+from execlog.store.sqlite.contents import Contents, Place, Said, Searched
 from execlog.store.sqlite.merging import merge
 from execlog.store.sqlite.rows import (
     Row,
@@ -30,7 +29,7 @@ from execlog.store.sqlite.rows import (
 )
 
 CHANGES_KEPT = 100_000
-_SHORTEN_EVERY = 64_000
+_SHORTEN_EVERY, _TRIM_EVERY = 16_000, 1_000
 _SQL = queries("sqlite", "write")
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_marks = msgspec.json.Decoder(list[tuple[str, str, str, int, int]]).decode
@@ -41,60 +40,55 @@ def take(session: Session, events: Sequence[Event], searched: Searched) -> Appli
     last_number, marked, last_change = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else events
     groups = group(kept)
-    told = [_tell(said) for said in groups.values()]
-    rows = [_row(number, entry, searched) for number, entry in enumerate(told, last_number + 1)]
-    known = _insert(session, rows)
     contents = Contents()
-    inserted = 0
-    changed: list[Key] = []
-    pending: dict[Key, Said] = {}
-    for (key, said), row, entry in zip(groups.items(), rows, told, strict=True):
-        if row[0] in known:
-            pending[key] = said
-            continue
-        inserted += 1
-        contents.tell(row, entry, searched)
-        contents.gained.append(row)
-    updated = merge(session, pending, contents, searched) if pending else frozenset[Key]()
-    changed = [key for key in groups if key in updated or key not in pending]
-    written.write(session, contents)
+    rows = _tell(groups.values(), last_number, contents, searched)
+    known = _insert(session, rows)
+    pending: dict[Place, Said] = {}
+    if known:
+        contents.forget(known)
+        pending = {place: said for (place, said), row in zip(groups.items(), rows, strict=True) if row[0] in known}
+        rows = [row for row in rows if row[0] not in known]
+    contents.gained += rows
+    updated = merge(session, pending, contents, searched) if pending else frozenset[Place]()
+    changed = [place for place in groups if place in updated or place not in pending]
+    contents.write(session, shorten=last_number // _SHORTEN_EVERY != (last_number + len(rows)) // _SHORTEN_EVERY)
     last_change = note(session, changed, last_change, deleted=False)
-    return Applied(inserted, len(updated), len(events) - len(kept), last_change=last_change)
+    return Applied(len(rows), len(updated), len(events) - len(kept), last_change=last_change)
 
 
-def group(events: Iterable[Event]) -> dict[Key, Said]:
+def group(events: Iterable[Event]) -> dict[Place, Said]:
     """The events by the execution they are about, in the order of its first one; errors have their fingerprints."""
-    groups: dict[Key, Said] = {}
+    groups: dict[Place, Said] = {}
     for event in events:
         entry = complete(event) if event.error is not None or event.items else event
-        key = Key(event.kind, event.namespace, event.id)
-        before = groups.setdefault(key, entry)
+        place = event.kind, event.namespace, event.id
+        before = groups.setdefault(place, entry)
         if before is entry:
             continue
         if isinstance(before, list):
             before.append(entry)
         else:
-            groups[key] = [before, entry]
+            groups[place] = [before, entry]
     return groups
 
 
-def note(session: Session, keys: Sequence[Key], last_change: int, *, deleted: bool) -> int:
+def note(session: Session, keys: Sequence[Place], last_change: int, *, deleted: bool) -> int:
     """The number of the last change, after noting one for each key; the oldest changes are forgotten."""
     if not keys:
         return last_change
     number = last_change + len(keys)
     bindings = {"number": number, "deleted": deleted, "keys": keys}
     session.run(_SQL["note_changes"], bindings)
-    if number // CHANGES_KEPT != last_change // CHANGES_KEPT or number % 1_000 < len(keys):
+    if number // _TRIM_EVERY != last_change // _TRIM_EVERY:
         session.run(_SQL["trim_changes"], {"number": number - CHANGES_KEPT})
     return number
 
 
 def _undeleted(session: Session, events: Sequence[Event]) -> list[Event]:
     """The events that are not about deleted executions, or are newer than the deletion of one that had ended."""
-    keys = [(key.id, key.kind, key.namespace) for key in group(events)]
+    keys = [(id_, kind, namespace) for kind, namespace, id_ in group(events)]
     found = _decode_marks(session.value(_SQL["marks"], {"keys": keys}))
-    marks = {Key(kind, namespace, id_): (at, was_open) for id_, kind, namespace, at, was_open in found}
+    marks = {(kind, namespace, id_): (at, was_open) for id_, kind, namespace, at, was_open in found}
     kept: list[Event] = []
     for event in events:
         at, was_open = marks.get(event.key, (None, 0))
@@ -103,28 +97,38 @@ def _undeleted(session: Session, events: Sequence[Event]) -> list[Event]:
     return kept
 
 
-def _tell(said: Said) -> Event | Execution:
-    """The execution as its events tell it: one event that tells it whole is left as it is."""
-    if isinstance(said, list):
-        return reduce(fold, said[1:], begin(said[0]))
-    items = said.items
-    if said.status is None or (len(items) > 1 and len({item.key for item in items}) < len(items)):
-        return begin(said)
-    return said
+def _tell(groups: Iterable[Said], last_number: int, contents: Contents, searched: Searched) -> list[Row]:
+    """The rows of executions as their events tell them, were they all new; what belongs to them goes to `contents`."""
+    rows: list[Row] = []
+    for number, said in enumerate(groups, last_number + 1):
+        told = said if isinstance(said, Event) and _is_whole(said) else _fold(said)
+        has_text = told.error is not None or (told.kind in searched and searchable(told, searched) is not None)
+        if isinstance(told, Event):
+            row = event_row(number, told, has_text=has_text)
+        else:
+            key = text_key(told.created_at, number) if has_text else None
+            row = execution_row(number, told, key, failure_fingerprint(told.status, told.error, told.items))
+        rows.append(row)
+        if has_text or told.items or told.logs:
+            contents.tell(row, told, searched)
+    return rows
 
 
-def _row(number: int, told: Event | Execution, searched: Searched) -> Row:
-    has_text = told.error is not None or (told.kind in searched and searchable(told, searched) is not None)
-    if isinstance(told, Event):
-        return event_row(number, told, has_text=has_text)
-    key = text_key(told.created_at, number) if has_text else None
-    return execution_row(number, told, key, failure_fingerprint(told.status, told.error, told.items))
+def _is_whole(event: Event) -> bool:
+    """Whether its row can be made of the event as it is."""
+    items = event.items
+    return event.status is not None and (len(items) <= 1 or len({item.key for item in items}) == len(items))
+
+
+def _fold(said: Said) -> Execution:
+    return begin(said) if isinstance(said, Event) else reduce(fold, said[1:], begin(said[0]))
 
 
 def _insert(session: Session, rows: Sequence[Row]) -> frozenset[int]:
     """The numbers of those rows whose execution is there already; the others are inserted."""
-    session.run(_SQL["insert_executions"], {"rows": rows})
-    if session.changed == len(rows):
+    before = session.changed
+    session.put(_SQL["insert_executions_one"], _SQL["insert_executions"], rows)
+    if session.changed - before == len(rows):
         return frozenset()
     numbers = [row[0] for row in rows]
     return frozenset(_decode_numbers(session.value(_SQL["missing"], {"numbers": numbers})))

@@ -27,6 +27,28 @@ on conflict (resolution, start, series) do update set
     max_micros = max(max_micros, excluded.max_micros),
     sketch = case when substr(excluded.sketch, 1, 1) = '+' then sketch || substr(excluded.sketch, 2) else excluded.sketch end;
 
+-- name: add_cells_one
+insert into buckets (
+    resolution, start, series, succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros,
+    max_micros, rows, tokens_input, tokens_output, cost_nano, sketch
+)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (resolution, start, series) do update set
+    succeeded = succeeded + excluded.succeeded,
+    partial = partial + excluded.partial,
+    failed = failed + excluded.failed,
+    timed_out = timed_out + excluded.timed_out,
+    cancelled = cancelled + excluded.cancelled,
+    crashed = crashed + excluded.crashed,
+    timed = timed + excluded.timed,
+    duration_micros = duration_micros + excluded.duration_micros,
+    rows = rows + excluded.rows,
+    tokens_input = tokens_input + excluded.tokens_input,
+    tokens_output = tokens_output + excluded.tokens_output,
+    cost_nano = cost_nano + excluded.cost_nano,
+    max_micros = max(max_micros, excluded.max_micros),
+    sketch = case when substr(excluded.sketch, 1, 1) = '+' then sketch || substr(excluded.sketch, 2) else excluded.sketch end;
+
 -- name: sketches_of
 select json_group_array(json_array(cells.key, sketch))
 from json_each(:cells) as cells

@@ -1,0 +1,205 @@
+"""Ingest into SQLite: `SQLiteStore.apply` (spine, items for some, statistics, text index on errors) beside raw apsw
+`executemany` into a table with the same columns and indexes; batches of 1,000, both in one run, taking turns.
+
+    bench_ingest.py [--rows N]     whole executions; prints medians and the ratio, target >= 0.8
+    bench_ingest.py --contended    the same in a thread while the main thread computes, target >= 15,000 rows/s at >= 75 %
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+from generator import batches
+
+from execlog.core.model import Event
+from execlog.store.sqlite import SQLiteStore
+from execlog.store.sqlite.connection import PAGE_SIZE
+from execlog.store.sqlite.rows import WRITTEN, event_row
+
+BATCH = 1_000
+TARGET = 0.8
+PER_DAY = 1_000_000
+"""How densely the executions lie: a batch spans a minute and a half."""
+
+
+class Raw:
+    """What SQLite can do at best: the same table with the same indexes, and nothing else."""
+
+    def __init__(self, path: Path, store: Path, *, tuned: bool) -> None:
+        self._connection: Any = apsw.Connection(str(path))
+        if tuned:
+            self._connection.execute(f"pragma page_size = {PAGE_SIZE}")
+        self._connection.execute("pragma journal_mode = wal; pragma synchronous = full")
+        if tuned:
+            for pragma in ("cache_size", "wal_autocheckpoint"):
+                self._connection.execute(f"pragma {pragma} = {_settings(store)[pragma]}")
+        for (sql,) in apsw.Connection(str(store)).execute(
+            "select sql from sqlite_master where tbl_name = 'executions' and sql is not null order by type desc"
+        ):
+            self._connection.execute(sql)
+        self._insert = f"insert into executions ({', '.join(WRITTEN)}) values ({', '.join('?' * len(WRITTEN))})"
+        self._number = 0
+
+    def apply(self, rows: list[tuple[Any, ...]]) -> None:
+        """Insert rows that are ready to be bound, in one transaction."""
+        self._connection.execute("begin immediate")
+        self._connection.executemany(self._insert, rows)
+        self._connection.execute("commit")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """The pragmas of the store's writing connection."""
+    from execlog.store.sqlite.connection import CHECKPOINT_PAGES, WRITER_CACHE_KIB
+
+    del path
+    return {"cache_size": -WRITER_CACHE_KIB, "wal_autocheckpoint": CHECKPOINT_PAGES}
+
+
+def ready(events: list[Event], number: int) -> list[tuple[Any, ...]]:
+    """The rows of a batch, ready to be bound: what the raw insert is given for nothing."""
+    rows = [event_row(at, event, has_text=event.error is not None) for at, event in enumerate(events, number + 1)]
+    return [tuple(value.value if hasattr(value, "value") else value for value in row) for row in rows]
+
+
+def side_by_side(rows: int) -> int:
+    """The exit code: 0 where the store reaches its share of the raw speed."""
+    with tempfile.TemporaryDirectory(prefix="execlog-bench-") as folder:
+        path = Path(folder)
+        store = SQLiteStore(path / "store.db")
+        raw = Raw(path / "raw.db", path / "store.db", tuned=True)
+        plain = Raw(path / "plain.db", path / "store.db", tuned=False)
+        timed: dict[str, list[float]] = {"store": [], "raw": [], "plain": []}
+        cpu: dict[str, list[float]] = {"store": [], "raw": [], "plain": []}
+        number = 0
+        for turn, events in enumerate(batches(rows, size=BATCH, days=rows / PER_DAY)):
+            given = ready(events, number)
+            number += len(events)
+            runs = [("store", lambda e=events: store.apply(e)), ("raw", lambda g=given: raw.apply(g)),
+                    ("plain", lambda g=given: plain.apply(g))]  # fmt: skip
+            for name, run in runs[turn % 3 :] + runs[: turn % 3]:
+                began, busy = time.perf_counter(), time.thread_time()
+                run()
+                timed[name].append(time.perf_counter() - began)
+                cpu[name].append(time.thread_time() - busy)
+        figures = {
+            name: (BATCH / statistics.median(timed[name]), rows / sum(timed[name]), sum(cpu[name]) / rows * 1e6)
+            for name in timed
+        }
+        for name, text in (
+            ("store", "SQLiteStore.apply"),
+            ("raw", "executemany, the store's pragmas"),
+            ("plain", "executemany, WAL and FULL only"),
+        ):
+            median, mean, busy = figures[name]
+            print(f"{text:34s} {median:10,.0f} rows/s median, {mean:10,.0f} mean, {busy:6.1f} us CPU a row")
+        ratio = figures["store"][0] / figures["raw"][0]
+        print(
+            f"ratio to raw: {ratio:.2f} of medians, {figures['store'][1] / figures['raw'][1]:.2f} of means; to raw without pragmas "
+            f"{figures['store'][0] / figures['plain'][0]:.2f}, {figures['store'][1] / figures['plain'][1]:.2f}; target {TARGET}"
+        )
+        for each in (store, raw, plain):
+            each.close()
+    return int(ratio < TARGET)
+
+
+def compute(until: float) -> int:
+    """How many rounds of plain Python the main thread gets done until then."""
+    rounds, value = 0, 1
+    while time.perf_counter() < until:
+        for _ in range(1_000):
+            value = (value * 3 + 1) & 0xFFFF
+        rounds += 1
+    return rounds
+
+
+def contended(seconds: float) -> int:
+    """The exit code. Applies batches in a thread while this one computes without a pause."""
+    alone = compute(time.perf_counter() + 2) / 2
+    with tempfile.TemporaryDirectory(prefix="execlog-bench-") as folder:
+        store = SQLiteStore(Path(folder) / "store.db")
+        made = list(batches(200_000, size=BATCH, days=200_000 / PER_DAY))
+        done: list[int] = []
+        stop = threading.Event()
+
+        def drain(source: Iterator[list[Event]]) -> None:
+            for events in source:
+                if stop.is_set():
+                    return
+                store.apply(events)
+                done.append(len(events))
+
+        thread = threading.Thread(target=drain, args=(iter(made),))
+        began = time.perf_counter()
+        thread.start()
+        beside = compute(began + seconds) / seconds
+        took = time.perf_counter() - began
+        rows = sum(done)
+        stop.set()
+        thread.join()
+        store.close()
+    print(
+        f"in a thread: {rows / took:,.0f} rows/s, main thread at {100 * beside / alone:.0f} %; target 15,000 and 75 %"
+    )
+    return int(rows / took < 15_000 or beside / alone < 0.75)
+
+
+def _drain(path: str, count: int, ready_: Any, go: Any, result: Any) -> None:
+    store = SQLiteStore(path)
+    made = list(batches(count, size=BATCH, days=count / PER_DAY))
+    ready_.set()
+    go.wait()
+    began = time.perf_counter()
+    for events in made:
+        store.apply(events)
+    result.put(time.perf_counter() - began)
+
+
+def beside(count: int) -> int:
+    """The exit code. Applies batches in another process while this one computes without a pause."""
+    spawn = multiprocessing.get_context("spawn")
+    alone = compute(time.perf_counter() + 2) / 2
+    with tempfile.TemporaryDirectory(prefix="execlog-bench-") as folder:
+        is_ready, go, result = spawn.Event(), spawn.Event(), spawn.Queue()
+        child = spawn.Process(target=_drain, args=(f"{folder}/store.db", count, is_ready, go, result))
+        child.start()
+        is_ready.wait()
+        go.set()
+        rate = compute(time.perf_counter() + 3) / 3
+        took = result.get()
+        child.join()
+    print(
+        f"in a process: {count / took:,.0f} rows/s, main thread at {100 * rate / alone:.0f} %; target 20,000 and 95 %"
+    )
+    return int(count / took < 20_000 or rate / alone < 0.95)
+
+
+def main() -> int:
+    """The exit code: 0 where every target asked for is met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--only", choices=("side", "thread", "process"))
+    options = parser.parse_args()
+    codes = [
+        side_by_side(options.rows) if options.only in {None, "side"} else 0,
+        contended(4.0) if options.only in {None, "thread"} else 0,
+        beside(100_000) if options.only in {None, "process"} else 0,
+    ]
+    return max(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
