@@ -37,6 +37,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 log = logging.getLogger("execlog")
 _open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_waited: list[Ledger] = []
 _carried_over: list[Store] = []  # stores of a parent process: closing them here would disturb it, collecting them too
 
 
@@ -313,13 +314,25 @@ def _close_all() -> None:
         ledger.close()
 
 
+def _before_fork() -> None:
+    # A fork in the middle of another thread's import would leave the child with half a module for good: so it waits
+    # for a store that is being opened, though not for one that hangs.
+    _waited.extend(ledger for ledger in list(_open_ledgers) if ledger._lock.acquire(timeout=1.0))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this is the same house
+
+
+def _after_fork_in_parent() -> None:
+    while _waited:
+        _waited.pop()._lock.release()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this is the same house
+
+
 def _after_fork() -> None:
+    _waited.clear()
     for ledger in list(_open_ledgers):
         ledger._forked()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this is the same house
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 
 if __name__ == "__main__":
     drain_home()

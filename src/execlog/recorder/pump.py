@@ -48,7 +48,7 @@ class Pump:
         self._own = own
         self.last_error: str | None = None
         self._open_store, self._publish, self._call_drainer = open_store, publish, call_drainer
-        self._wake, self._moved = threading.Event(), threading.Condition()
+        self._wake, self._halt, self._moved = threading.Event(), threading.Event(), threading.Condition()
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -65,6 +65,7 @@ class Pump:
                 self._drain, self._journal = JournalDrain(journal.folder), journal
             if self._thread is None:
                 self._stopping = False
+                self._halt.clear()
                 self._thread = threading.Thread(target=self._run, name="execlog-drain", daemon=True)
                 self._thread.start()
 
@@ -86,6 +87,7 @@ class Pump:
     def stop(self, timeout: float) -> None:
         """End the thread once it has finished the batch it is at, and give back the locks."""
         self._stopping = True
+        self._halt.set()
         self._wake.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -124,8 +126,7 @@ class Pump:
     def _run(self) -> None:
         while not self._stopping:
             if not self._turn():
-                self._wake.wait(self._pause())
-                self._wake.clear()
+                self._rest()
         if self._journal is not None:
             self._journal.touch()
 
@@ -141,9 +142,8 @@ class Pump:
         except (ExeclogError, OSError, ValueError) as error:
             self._failed(f"{type(error).__name__}: {error}")
             return False
-        except Exception as error:  # the drain must outlive a bug, and the records wait in the journal meanwhile
-            log.exception("execlog: the drain failed and will try again")
-            self._failed(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - the drain must outlive a bug; the records wait in the journal
+            self._failed(f"{type(error).__name__}: {error}", error)
             return False
         self._failures = 0
         self.last_error = None
@@ -212,11 +212,11 @@ class Pump:
             journal.touch()
             journal.reassess()
 
-    def _failed(self, text: str) -> None:
+    def _failed(self, text: str, bug: Exception | None = None) -> None:
         self._failures += 1
         self.home.presence.lost_touch()
         if text != self.last_error:
-            log.warning("execlog: the store cannot take records, they wait in the journal: %s", text)
+            log.warning("execlog: the store cannot take records, they wait in the journal: %s", text, exc_info=bug)
         self.last_error = text
         try:
             self._care()
@@ -226,7 +226,11 @@ class Pump:
         except OSError as broken:
             log.warning("execlog: the journal's disk fails: %s", broken)
 
-    def _pause(self) -> float:
-        if self._failures:
-            return min(_BACKOFF_LEAST * 2 ** min(self._failures - 1, 10), _BACKOFF_MOST)
-        return self.settings.drain_interval
+    def _rest(self) -> None:
+        if self._failures and not self._stopping:
+            # Whoever waits in `flush` may cut a long wait short, but not have the store asked without a pause.
+            self._halt.wait(_BACKOFF_LEAST)
+            self._wake.wait(min(_BACKOFF_LEAST * 2 ** min(self._failures - 1, 10), _BACKOFF_MOST) - _BACKOFF_LEAST)
+        else:
+            self._wake.wait(self.settings.drain_interval)
+        self._wake.clear()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +31,7 @@ from execlog.store.jobs import (
     encode_job_cursor,
     taken,
 )
+from execlog.store.sqlite.forking import close_at_once, mind
 
 _BUSY_MS = 10_000
 _OWNER_ALONE = 0o600
@@ -55,6 +58,7 @@ class SqliteJobStore:
         self._left_to_parent: list[Any] = []
         with self._lock, _errors():
             self._open()
+        mind(self)
 
     def put(self, entry: Entry, *, expected: int | None) -> Entry:
         """The entry as kept; see `JobStore`."""
@@ -209,7 +213,9 @@ class SqliteJobStore:
     def _open(self) -> Any:
         if self._connection is None:
             if self._path != ":memory:":
-                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, _OWNER_ALONE))
+                # Never opened when it is there: closing it would drop the locks of this process's connections to it.
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ALONE))
             connection: Any = apsw.Connection(self._path)
             connection.set_busy_timeout(_BUSY_MS)
             connection.execute("pragma journal_mode = wal")
@@ -217,6 +223,19 @@ class SqliteJobStore:
             connection.execute(self._sql["schema"])
             self._connection = connection
         return self._connection
+
+    def pause(self, until: float) -> Callable[[], None] | None:
+        """Close the connection before a fork; see `store.sqlite.forking`."""
+        if self._path == ":memory:" or not self._lock.acquire(timeout=max(until - time.monotonic(), 0)):
+            return None
+        if self._connection is not None:
+            close_at_once(self._connection)
+            self._connection = None
+        return self._resume
+
+    def _resume(self) -> None:
+        self._pid = os.getpid()
+        self._lock.release()
 
     def _mind_fork(self) -> None:
         """In a forked child: forget the connection it brought along; using or closing it would break the parent's."""

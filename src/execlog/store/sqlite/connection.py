@@ -14,6 +14,7 @@ import apsw
 
 from execlog.core.codec import to_json
 from execlog.core.errors import InvalidError, StoreError
+from execlog.store.sqlite.forking import close_at_once, mind
 
 PAGE_SIZE = 8_192
 CHECKPOINT_PAGES = 4_000
@@ -26,6 +27,7 @@ _CHUNK = 32
 _SLOW_CHUNK = 0.03
 _SLOW_BEGIN = 0.002
 _REMEMBERED = 1.0
+_LOOK_SECONDS = 0.001
 
 RETRY = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.NoMemError)
 """What may go away by itself: another writer, a full disk, a device that answers again."""
@@ -125,7 +127,9 @@ class Connections:
         self._writer: Any = None
         self._idle: list[Any] = []
         self._abandoned: list[Any] = []
+        self._reading = 0
         self._closed = False
+        mind(self)
 
     @contextmanager
     def write(self) -> Generator[Session]:
@@ -151,16 +155,14 @@ class Connections:
         with translated(self.path):
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
-            connection = connection or self.open(cache_kib=READER_CACHE_KIB, readonly=True)
-            connection.set_progress_handler(_deadline(self._read_timeout), _PROGRESS_STEPS)
+                self._reading += 1
             try:
+                connection = connection or self.open(cache_kib=READER_CACHE_KIB, readonly=True)
+                connection.set_progress_handler(_deadline(self._read_timeout), _PROGRESS_STEPS)
                 if snapshot:
                     connection.execute("begin")
                 yield Session(connection, self._contention)
             finally:
-                if connection.in_transaction:
-                    connection.execute("rollback")
-                connection.set_progress_handler(None)
                 self._give_back(connection)
 
     def open(self, *, cache_kib: int, readonly: bool = False) -> Any:
@@ -188,8 +190,42 @@ class Connections:
                         connection.close()
             self._writer, self._idle = None, []
 
+    def pause(self, until: float) -> Callable[[], None] | None:
+        """Close all connections before a fork; see `forking`."""
+        if not self._write_lock.acquire(timeout=max(until - time.monotonic(), 0)):
+            return None
+        while not self._lock_idle():
+            if time.monotonic() > until:
+                self._write_lock.release()
+                return None
+            time.sleep(_LOOK_SECONDS)
+        for connection in (self._writer, *self._idle):
+            if connection is not None:
+                close_at_once(connection)
+        self._writer, self._idle = None, []
+        return self._resume
+
+    def _lock_idle(self) -> bool:
+        self._lock.acquire()
+        if not self._reading:
+            return True
+        self._lock.release()
+        return False
+
+    def _resume(self) -> None:
+        self._pid = os.getpid()
+        self._lock.release()
+        self._write_lock.release()
+
     def _give_back(self, connection: Any) -> None:
+        if connection is not None:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            connection.set_progress_handler(None)
         with self._lock:
+            self._reading -= 1
+            if connection is None:
+                return
             if not self._closed and len(self._idle) < _READERS_KEPT:
                 self._idle.append(connection)
                 return
@@ -204,7 +240,7 @@ class Connections:
     def _leave_to_parent(self) -> None:
         """Forget the connections a fork brought along: using or closing them here would break the parent's."""
         self._abandoned += [self._writer, *self._idle]
-        self._writer, self._idle = None, []
+        self._writer, self._idle, self._reading = None, [], 0
         self._write_lock, self._lock = threading.Lock(), threading.Lock()
         self._pid = os.getpid()
 

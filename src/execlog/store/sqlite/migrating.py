@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -45,7 +46,9 @@ def _create(path: Path) -> None:
     """Make the file, readable by its owner alone: what it will hold is nobody else's business."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, _OWNER_ALONE))
+        # Never opened when it is there: closing it would drop the locks of this process's connections to it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ALONE))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}", retry=False) from error
 

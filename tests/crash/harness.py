@@ -1,0 +1,173 @@
+"""Killing victims, and holding what they left against what they had acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crash.victim import COUNTER, SLOTS
+from execlog.core.filter import Filter
+from execlog.core.model import OPEN, TERMINAL, Execution
+from execlog.core.rollup import status_counts
+from execlog.core.settings import load
+from execlog.ledger import Ledger
+from execlog.store.base import Store
+
+VICTIM = Path(__file__).with_name("victim.py")
+LONG = os.environ.get("EXECLOG_CRASH") == "long"
+SECONDS = 20.0
+
+
+def wait_until(happened: Callable[[], Any], what: str, seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.005)
+
+
+class Acks:
+    """A file of acknowledgements, outside of any victim."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.write_bytes(bytes(SLOTS * COUNTER.size))
+
+    def counts(self) -> list[int]:
+        return [count for (count,) in COUNTER.iter_unpack(self.path.read_bytes())]
+
+    def total(self) -> int:
+        return sum(self.counts())
+
+
+@dataclass
+class Scene:
+    """A home and a store, and the victims that live there one after the other."""
+
+    folder: Path
+    store: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    home: str = ""
+
+    def __post_init__(self) -> None:
+        self.home = self.home or str(self.folder / "home")
+
+    def acks(self, tag: str) -> Acks:
+        return Acks(self.folder / f"{tag}.acks")
+
+    def task(self, tag: str, acks: Acks, **task: Any) -> dict[str, Any]:
+        where = {"home": self.home, "store": self.store, "tag": tag, "acks": str(acks.path)}
+        return where | {"settings": self.settings} | task
+
+    def open(self, **how: Any) -> Ledger:
+        return Ledger.open(settings=load({}, home=self.home, store=self.store, **self.settings), **how)
+
+
+def start(task: dict[str, Any], *prefix: str, **how: Any) -> subprocess.Popen[bytes]:
+    """A victim of its own interpreter."""
+    return subprocess.Popen([*prefix, sys.executable, str(VICTIM), json.dumps(task)], **how)
+
+
+@contextlib.contextmanager
+def serving(scene: Scene, acks: Acks) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that empties the journals of everybody in the scene's home."""
+    with start(scene.task("server", acks, serve=True), stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"serving\n"
+            yield process
+        finally:
+            process.kill()
+
+
+class Zygote:
+    """Victims by the dozen: forked from a process that has everything imported and nothing opened."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(VICTIM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def start(self, task: dict[str, Any]) -> Forked:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+        return Forked(int(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+class Forked:
+    """A forked victim, watched through a descriptor that no other process can come to mean."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._fd = os.pidfd_open(pid)
+
+    def send(self, number: int) -> None:
+        signal.pidfd_send_signal(self._fd, number)
+
+    def wait(self, seconds: float = SECONDS) -> None:
+        assert select.select([self._fd], [], [], seconds)[0], f"process {self.pid} did not end in {seconds} s"
+        os.close(self._fd)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.send(signal.SIGKILL)
+        self.wait()
+
+
+def everything(store: Store, question: Filter) -> list[Execution]:
+    found: list[Execution] = []
+    cursor = None
+    while True:
+        page = store.find(question, limit=1000, cursor=cursor)
+        found += page.entries
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def check(ledger: Ledger, tag: str, acks: Acks) -> int:
+    """How many records of this tag were acknowledged, once the store has them.
+
+    None of them may be missing, none doubled, none invented, none left open by the dead, and the statistics must equal
+    a recount.
+    """
+    while ledger.drain_dead():
+        pass
+    store, counts = ledger.store, acks.counts()
+    question = Filter(kind="task", namespace="", subject=tag)
+    found = everything(store, question)
+    ids = [execution.id for execution in found]
+    assert len(ids) == len(set(ids))
+    wanted = {f"{tag}.{slot}.{number}" for slot, count in enumerate(counts) for number in range(count)}
+    # A record on its way when the victim died may have arrived: one a thread, the one behind the acknowledged.
+    possible = wanted | {f"{tag}.{slot}.{count}" for slot, count in enumerate(counts)}
+    assert not wanted - set(ids), f"lost: {sorted(wanted - set(ids))[:5]}"
+    assert not set(ids) - possible, f"invented: {sorted(set(ids) - possible)[:5]}"
+    assert [execution.id for execution in found if execution.status in OPEN] == []
+    recount(store, question, found)
+    return len(wanted)
+
+
+def recount(store: Store, question: Filter, found: list[Execution]) -> None:
+    """The statistics of the store must equal what its executions add up to."""
+    ended = [execution for execution in found if execution.status in TERMINAL]
+    sums = store.stats(question)
+    counted = {status: count for status, count in status_counts(sums[0].bucket).items() if count} if sums else {}
+    statuses = [execution.status for execution in ended]
+    assert counted == {status: statuses.count(status) for status in set(statuses)}
+    assert (sums[0].bucket.rows if sums else 0) == sum(execution.rows or 0 for execution in ended)
+    assert store.count(question) == len(found)

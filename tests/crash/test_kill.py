@@ -1,0 +1,83 @@
+"""kill -9 at random moments: nothing acknowledged is lost, nothing doubled, statistics equal to a recount.
+
+`make crash` runs a thousand effective rounds (each with at least one new acknowledgement) for each store.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import pytest
+
+from crash.harness import LONG, Acks, Scene, Zygote, check, everything, recount, serving, wait_until
+from execlog.core.filter import Filter
+from execlog.store.opening import OPENERS
+
+pytestmark = pytest.mark.crash
+STORES = [name for name in ("sqlite", "postgresql", "redis", "file") if name in OPENERS]
+ROUNDS = 1000 if LONG else 12
+
+
+@pytest.fixture(params=STORES)
+def scene(request, tmp_path):
+    urls = {
+        "sqlite": lambda: f"sqlite:///{tmp_path}/store.db",
+        "postgresql": lambda: request.getfixturevalue("empty_postgres_url"),
+        "redis": lambda: request.getfixturevalue("empty_valkey_url"),
+        "file": lambda: f"file:///{tmp_path}/store",
+    }
+    # Small segments, so that kills strike while they are begun, drained and dropped too; and nothing kept forgets.
+    settings = {"journal_segment": 64 * 1024, "drain_batch": 50, "redis_history_limit": 10**6}
+    return Scene(tmp_path, urls[request.param](), settings)
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    started = Zygote()
+    yield started
+    started.close()
+
+
+@pytest.mark.timeout(7200 if LONG else 150)
+def test_what_was_acknowledged_survives_kills(scene, zygote):
+    chance = random.Random(20)
+    effective = 0
+    while effective < ROUNDS:
+        tag = f"r{effective}"
+        acks = scene.acks(tag)
+        threads = chance.choice([1, 1, 2, 4])
+        processes = chance.choice([1, 1, 2])
+        victims = [
+            zygote.start(scene.task(tag, acks, how=chance.choice(["plainly", "mixed", "in_runs"]), threads=threads,
+                                    slot=number * threads))
+            for number in range(processes)
+        ]  # fmt: skip
+        time.sleep(chance.expovariate(8))
+        for victim in victims:
+            victim.kill()
+        with scene.open() as ledger:
+            effective += check(ledger, tag, acks) > 0
+            assert sum(ledger.losses().shed) == 0
+            if not ledger.store.capabilities.statistics:  # every question reads everything: keep that little
+                ledger.store.delete(Filter(kind="task", namespace="", subject=tag))
+    with scene.open() as ledger:
+        recount(ledger.store, Filter(), everything(ledger.store, Filter()))
+
+
+@pytest.mark.timeout(7200 if LONG else 150)
+def test_the_drain_is_killed_too(scene, zygote):
+    """A server drains a living process's journal, and is killed in the middle again and again."""
+    chance = random.Random(21)
+    tag = "server-killed"
+    acks = scene.acks(tag)
+    victim = zygote.start(scene.task(tag, acks, how="mixed", threads=2, pause=0.02))
+    wait_until(acks.total, "the first acknowledgement")
+    for _ in range(100 if LONG else 3):
+        with serving(scene, Acks(scene.folder / "server.acks")):
+            time.sleep(chance.uniform(0.0, 0.4))
+    victim.send(signal.SIGTERM)
+    victim.wait()
+    with scene.open() as ledger:
+        assert check(ledger, tag, acks) > 20
