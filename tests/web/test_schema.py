@@ -1,0 +1,78 @@
+"""The OpenAPI document against the app: schemathesis sends what fits and what does not; all answers are documented."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.generation import GenerationMode
+
+from execlog.kinds.jobs import SchedulerServingApp, jobs_kind
+from execlog.kinds.queries.routes import query_kind
+from execlog.ledger import Ledger
+from execlog.web.app import create_app
+from histories import mixed, seed
+
+CASES = int(os.environ.get("EXECLOG_SCHEMA_CASES", "10"))
+"""Cases for each operation, of what fits and again of what does not; the long form sets more."""
+
+CHECKED = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+ENDLESS = "/api/feed"
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory) -> Iterator[schemathesis.BaseSchema]:
+    home = tmp_path_factory.mktemp("home")
+    with Ledger.open("memory://", home=home) as ledger, SchedulerServingApp(ledger) as jobs:
+        seed(ledger, *mixed())
+        allowed = msgspec.structs.replace(ledger.settings, allowed_hosts=("testserver",))
+        app = create_app(ledger, [jobs_kind(jobs), query_kind(ledger)], allowed)
+        yield schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_whatever_is_sent_the_answer_is_documented(schema, mode):
+    load_all_checks()
+    checks = CHECKS.get_by_names(list(CHECKED))
+    answered: Counter[int] = Counter()
+    wrong: list[str] = []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if operation.path == ENDLESS:
+            continue
+
+        @settings(
+            max_examples=CASES,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def send(case):
+            response = case.call()
+            answered[response.status_code] += 1
+            case.validate_response(response, checks=checks)
+
+        try:
+            send()
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE, operation.path  # without a parameter, nothing does not fit
+        except Exception as error:  # noqa: BLE001 - every operation is tried, and all that is wrong told at once
+            wrong.append(f"{operation.method.upper()} {operation.path}: {describe(error)}")
+    assert wrong == []
+    assert answered.total() > 100
+    assert not [status for status in answered if status >= 500]
+
+
+def describe(error: BaseException) -> str:
+    """What is wrong, of an error or of a group of them."""
+    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else [error]
+    return "; ".join(f"{part} {''.join(getattr(part, '__notes__', []))}"[:1500] for part in parts)
