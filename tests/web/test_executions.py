@@ -9,12 +9,20 @@ import pytest
 
 from execlog.core.model import Status
 from execlog.history.view import to_json
+from execlog.ledger import Ledger
 from histories import SECOND, T0, execution, mixed, seed
 
 
 def ids(answer) -> list[str]:
     assert answer.status_code == 200, answer.text
     return [entry["id"] for entry in answer.json()["executions"]]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(request, tmp_path):
+    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'test.db'}"
+    with Ledger.open(url, home=tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -272,7 +280,6 @@ def test_the_status_follows_from_what_is_said(ledger, client, said, status):
 def test_what_the_api_gives_can_be_posted_to_another_one(ledger, client, seeded, tmp_path):
     from starlette.testclient import TestClient
 
-    from execlog.ledger import Ledger
     from execlog.web.app import create_app
 
     whole = [client.get(f"/api/executions/run-{number}").json() for number in range(6)]

@@ -16,6 +16,7 @@ from execlog.core.errors import SettingsError
 from execlog.core.settings import Settings
 from execlog.ledger import Ledger
 from execlog.web.server import Server, bind
+from histories import execution
 from servers import wait_until
 from webserver import EventReader, WebServer
 
@@ -140,6 +141,25 @@ def test_it_stops_within_three_seconds_with_streams_open(tmp_path, number, follo
         half.sendall(b"POST /api/executions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         assert server.stop(number) < 3.0
         assert all(reader.ended.wait(5) for reader in readers)
+
+
+def test_what_was_accepted_is_kept_when_it_stops(tmp_path):
+    with WebServer(tmp_path, f"sqlite:///{tmp_path / 'kept.db'}") as server:
+        ids = [post(server, {"name": "a"})[0] for _ in range(20)]
+        server.stop()
+    with Ledger.open(f"sqlite:///{tmp_path / 'kept.db'}", home=tmp_path) as ledger:
+        assert all(ledger.store.get(one) is not None for one in ids)
+
+
+def test_what_another_process_writes_is_streamed_too(tmp_path, follow):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    with WebServer(tmp_path, url) as server, Ledger.open(url, home=tmp_path) as ledger:
+        reader = follow(server, "/api/feed?kind=elsewhere")
+        reader.first()
+        written = [ledger.record("there", kind="elsewhere") for _ in range(3)]
+        assert {found["id"] for found in reader.executions(3)} == set(written)
+        ledger.store.apply([execution(1, id="straight", kind="elsewhere")])
+        assert reader.executions(1)[0]["id"] == "straight"
 
 
 def test_a_taken_port_is_said_clearly():
