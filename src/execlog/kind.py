@@ -73,6 +73,7 @@ class Route(Struct, frozen=True, kw_only=True):
                   ones are ignored unless the Struct forbids unknown fields
     body          a type; `bytes` for raw ones; one that takes None need not be sent
     accepts       media types of the body
+    reads         for the document: the type a JSON body of raw bytes is read as
     returns       type of the answer with `status`; `also` has further statuses with theirs
     media_type    of the answer, for the document; a Reply says its own
     role          who may call
@@ -91,6 +92,7 @@ class Route(Struct, frozen=True, kw_only=True):
     params: Any = None
     body: Any = None
     accepts: tuple[str, ...] = ("application/json",)
+    reads: Any = None
     returns: Any = None
     status: int = 200
     also: dict[int, Any] = {}

@@ -113,6 +113,7 @@ def test_answers_may_say_their_own_status_headers_and_pieces(ledger):
     client = connect(
         ledger,
         route("/created", lambda _: Reply({"ok": True}, status=201, headers={"Location": "/x"})),
+        route("/odd", lambda _: Reply(None, headers={"Location": "/ünï/x\r\nX-Evil: 1", "X-Plain": "a b;c=1 %41"})),
         route("/nothing", lambda _: None, method="DELETE", status=204),
         route("/pieces", lambda _: Reply(iter([b"a\n", b"b\n"]), media_type="text/csv")),
         route("/awaited", awaited),
@@ -121,6 +122,9 @@ def test_answers_may_say_their_own_status_headers_and_pieces(ledger):
     )
     created = client.get("/created")
     assert (created.status_code, created.headers["location"], created.json()) == (201, "/x", {"ok": True})
+    odd = client.get("/odd").headers
+    assert (odd["location"], odd["x-plain"]) == ("/%C3%BCn%C3%AF/x%0D%0AX-Evil: 1", "a b;c=1 %41")
+    assert "x-evil" not in odd
     nothing = client.delete("/nothing")
     assert (nothing.status_code, nothing.content, nothing.headers.get("content-length")) == (204, b"", None)
     assert client.get("/pieces").text == "a\nb\n"

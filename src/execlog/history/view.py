@@ -6,7 +6,7 @@ integer; what is not known is null. The parts that were not asked for (items, de
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from execlog.core.model import Counts, Error, Execution, Item, LogLine, Status, 
 Money = Annotated[Decimal, Meta(description="US dollars, exact to 10⁻⁹")]
 """A decimal number; `to_json` prints it as a number."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANO = 10**9
 _DETAIL = ("params", "input", "output", "metadata", "context")
 
@@ -235,7 +236,11 @@ def nano(text: str | Decimal | None) -> int | None:
 
 
 def _time(at: int) -> datetime:
-    return moment(min(max(at, MIN_AT), MAX_AT))
+    try:
+        return _EPOCH + timedelta(microseconds=at)
+    except OverflowError:
+        # Recorded by a caller whose clock was beyond the calendar: shown at its edge rather than not at all.
+        return moment(MIN_AT if at < 0 else MAX_AT)
 
 
 def _tokens(tokens_input: int, tokens_output: int) -> TokensView:

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, cast
+from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
@@ -32,6 +33,7 @@ SECURITY = (
     (b"content-security-policy", _POLICY),
 )
 HTML = "text/html"
+_AS_IS = "".join(map(chr, range(0x20, 0x7F)))
 PageOf = Callable[[ProblemError, Scope], Reply]
 _log = logging.getLogger("execlog.web")
 
@@ -153,9 +155,12 @@ async def send_reply(reply: Reply, scope: Scope, receive: Receive, send: Send) -
 
 def head(headers: Mapping[str, str], media_type: str) -> list[tuple[bytes, bytes]]:
     """Raw headers of an answer; nothing is cached that does not say so."""
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    # Percent-encoded where it is not ASCII, as addresses in Location must be; and no value can begin another header.
+    raw = [
+        (name.lower().encode("latin-1"), quote(value, safe=_AS_IS).encode("ascii")) for name, value in headers.items()
+    ]
     if media_type:
-        charset = "; charset=utf-8" if media_type.startswith("text/") else ""
+        charset = "; charset=utf-8" if media_type.startswith("text/") and ";" not in media_type else ""
         raw.append((b"content-type", f"{media_type}{charset}".encode("latin-1")))
     if all(name != b"cache-control" for name, _ in raw):
         raw.append((b"cache-control", b"no-store"))

@@ -178,7 +178,7 @@ def _fields(schema: Json, schemas: Json) -> tuple[Line, ...]:
     """The fields of an object, where the schema is one."""
     while "$ref" in schema:
         schema = schemas[str(schema["$ref"]).rpartition("/")[2]]
-    options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+    options = [option for option in schema.get("anyOf", ()) if option.get("type") not in {"null", "array"}]
     if len(options) == 1:
         return _fields(options[0], schemas)
     required = set(schema.get("required", ()))

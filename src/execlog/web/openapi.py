@@ -76,7 +76,7 @@ def _types(routes: Iterable[Route]) -> list[Any]:
     """Every type the document speaks of, once."""
     types: dict[int, Any] = {id(Problem): Problem}
     for route in routes:
-        for type_ in (route.params, route.body, route.returns, *route.also.values()):
+        for type_ in (route.params, route.body, route.reads, route.returns, *route.also.values()):
             if type_ is not None and type_ is not bytes:
                 types[id(type_)] = type_
     return list(types.values())
@@ -97,10 +97,18 @@ def _operation(route: Route, parameters: list[Json], by_type: dict[int, Any], *,
     if route.role != "public":
         operation["x-role"] = route.role
     if route.body is not None:
-        schema = {"type": "string"} if route.body is bytes else by_type[id(route.body)]
-        content = {media_type: {"schema": schema} for media_type in route.accepts}
-        operation["requestBody"] = {"required": route.body is bytes or not _nullable(schema), "content": content}
+        operation["requestBody"] = _body(route, by_type)
     return operation
+
+
+def _body(route: Route, by_type: dict[int, Any]) -> Json:
+    type_ = route.reads if route.body is bytes else route.body
+    schema: Json = {"type": "string"} if type_ is None else by_type[id(type_)]
+    content = {
+        media_type: {"schema": schema if media_type == "application/json" else {"type": "string"}}
+        for media_type in route.accepts
+    }
+    return {"required": route.body is bytes or not _nullable(schema), "content": content}
 
 
 def _responses(route: Route, by_type: dict[int, Any], *, tokens: bool) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from execlog.history.dossier import Dossier
+from execlog.history.intake import ExecutionInput
 from execlog.history.listing import ExecutionList, FailureList
 from execlog.history.question import Question
 from execlog.history.statistics import Statistics
@@ -56,6 +57,7 @@ def general_routes(executions: Executions, feeds: Feeds) -> list[Route]:
             params=PostOptions,
             body=bytes,
             accepts=("application/json", *NDJSON),
+            reads=ExecutionInput | list[ExecutionInput],
             returns=Receipt,
             status=202,
             also={201: Receipt},

@@ -14,6 +14,7 @@ import uvicorn
 
 from execlog.core.errors import SettingsError
 from execlog.core.settings import Settings
+from execlog.history.retention import Retention
 from execlog.kind import Kind
 from execlog.ledger import Ledger
 from execlog.web.access import check_exposure
@@ -50,6 +51,7 @@ class Server:
         self._socket = bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self.url = _url(settings.host, self.port)
+        self._retention = Retention(ledger, settings.retention_days)
         config = uvicorn.Config(
             self._app,
             http="httptools",
@@ -67,9 +69,11 @@ class Server:
         _raise_file_limit()
         self._uvicorn.on_answer = None if announce is None else lambda: announce(self.url)
         self._uvicorn.address = self._socket.getsockname()
+        self._retention.start()
         try:
             self._uvicorn.run(sockets=[self._socket])
         finally:
+            self._retention.stop()
             self._socket.close()
 
     @contextlib.contextmanager
