@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from execlog.core.errors import SettingsError
 from execlog.core.settings import Settings
@@ -70,9 +71,12 @@ class Server:
         self._uvicorn.on_answer = None if announce is None else lambda: announce(self.url)
         self._uvicorn.address = self._socket.getsockname()
         self._retention.start()
+        # sse-starlette would cut streams off in the middle at the signal; here they are ended.
+        AppStatus.disable_automatic_graceful_drain()
         try:
             self._uvicorn.run(sockets=[self._socket])
         finally:
+            AppStatus.enable_automatic_graceful_drain_mode()
             self._retention.stop()
             self._socket.close()
 
