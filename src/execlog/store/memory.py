@@ -35,6 +35,7 @@ from execlog.store.matching import (
     start_after,
     trim,
 )
+from execlog.store.memory_pairs import MemoryPairs
 from execlog.store.preparing import prepare
 from execlog.store.scanning import failures_of, latest_of, stats_of
 
@@ -58,6 +59,7 @@ class MemoryStore:
         self._alive: dict[str, int] = {}
         self._closed = False
         self.mended: Counter[str] = Counter()
+        self.pairs = MemoryPairs(lambda: self._matching(Filter()), self._clock)
 
     def apply(self, events: Sequence[Event]) -> Applied:
         """What became of the batch."""
@@ -65,18 +67,17 @@ class MemoryStore:
         prepared = [prepare(event, mended) for event in events]
         with self._open():
             before: dict[Key, Execution | None] = {}
-            ignored = 0
-            for event in prepared:
-                if self._is_deleted(event):
-                    ignored += 1
-                    continue
+            kept = [event for event in prepared if not self._is_deleted(event)]
+            for event in kept:
                 old = self._executions.get(event.key)
                 before.setdefault(event.key, old)
                 self._executions[event.key] = fold(old, event)
             inserted = [key for key, old in before.items() if old is None]
             changed = [key for key, old in before.items() if self._executions[key] != old]
             self._note(changed, deleted=False)
+            self.pairs.take(kept)
             self.mended += mended
+            ignored = len(prepared) - len(kept)
             return Applied(len(inserted), len(changed) - len(inserted), ignored, last_change=self._last_change)
 
     def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:

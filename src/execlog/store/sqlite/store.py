@@ -23,6 +23,7 @@ from execlog.store.sqlite import reading, statistics
 from execlog.store.sqlite.connection import POISON, Connections, Session, translated
 from execlog.store.sqlite.deleting import CHUNK, remove_some
 from execlog.store.sqlite.migrating import migrate
+from execlog.store.sqlite.pairs import SQLitePairs
 from execlog.store.sqlite.rows import text_search
 from execlog.store.sqlite.writing import take
 
@@ -57,6 +58,7 @@ class SQLiteStore:
             functions={"has_text": text_search(searched)},
         )
         self._version = migrate(self._connections, timeout=busy_timeout)
+        self.pairs = SQLitePairs(self._connections, self._clock)
 
     @property
     def url(self) -> str:

@@ -15,8 +15,10 @@ from execlog.core.fold import begin, fold
 from execlog.core.model import Event, Execution
 from execlog.store.base import Applied
 from execlog.store.matching import searchable
+from execlog.store.pairs import SPEAKING
 from execlog.store.preparing import complete
 from execlog.store.sql import queries
+from execlog.store.sqlite import pairs
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.contents import Contents, Place, Said, Searched
 from execlog.store.sqlite.merging import merge
@@ -52,6 +54,9 @@ def take(session: Session, events: Sequence[Event], searched: Searched) -> Appli
     updated = merge(session, pending, contents, searched) if pending else frozenset[Place]()
     changed = [place for place in groups if place in updated or place not in pending]
     contents.write(session, shorten=last_number // _SHORTEN_EVERY != (last_number + len(rows)) // _SHORTEN_EVERY)
+    speaking = [event for event in kept if event.kind in SPEAKING]
+    if speaking:
+        pairs.take(session, speaking)
     last_change = note(session, changed, last_change, deleted=False)
     return Applied(len(rows), len(updated), len(events) - len(kept), last_change=last_change)
 
