@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import execlog.cli.actions
 import execlog.cli.commands
 from execlog.cli import catalogue, checkup, exits
 from execlog.cli.main import command_parser, main
@@ -31,8 +32,9 @@ def call(capsys):
     return run
 
 
-def test_every_command_is_a_module_and_every_module_a_command():
-    folder = Path(execlog.cli.commands.__file__).parent
+@pytest.mark.parametrize("module", [execlog.cli.commands, execlog.cli.actions])
+def test_every_command_is_a_module_and_every_module_a_command(module):
+    folder = Path(module.__file__).parent
     assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(catalogue.ENTRIES)
 
 

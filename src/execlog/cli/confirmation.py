@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from execlog.cli.parser import Options, Parser
+from execlog.cli.parser import Options
 from execlog.cli.terminal import Terminal
-
-
-def add_yes(parser: Parser) -> None:
-    """The option that answers beforehand."""
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where nobody can answer")
 
 
 def agreed(question: str, options: Options, terminal: Terminal) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from execlog.cli import units
 from execlog.cli.executions import short_ids, title
-from execlog.cli.parser import Options, Parser
+from execlog.cli.parser import Options
 from execlog.cli.place import now
 from execlog.core.errors import InvalidError, NotFoundError
 from execlog.core.filter import Filter
@@ -14,18 +14,6 @@ from execlog.store.base import Store
 _CANDIDATES = 10
 _LEAST = 4
 """Characters a beginning must have: fewer is more likely a slip than a search."""
-
-
-def add_id(parser: Parser, help_: str = "the execution's id, or the beginning of it that no other has") -> None:
-    """The argument that names an execution."""
-    parser.add_argument("id", metavar="ID", help=help_)
-    add_identity(parser)
-
-
-def add_identity(parser: Parser) -> None:
-    """Options that tell executions of one id apart."""
-    parser.add_argument("--kind", metavar="KIND", help="where several kinds have the id")
-    parser.add_argument("--namespace", metavar="NAMESPACE", help="where several namespaces have the id")
 
 
 def find_one(store: Store, text: str, options: Options) -> Execution:

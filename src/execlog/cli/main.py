@@ -51,16 +51,11 @@ def command_parser(name: str) -> Parser:
     """The parser of one command."""
     from execlog.cli.options import add_everywhere
 
-    module = command_module(name)
+    module: Any = import_module(f"execlog.cli.commands.{name}")
     parser = Parser(prog=f"execlog {name}", description=module.DESCRIPTION, examples=module.EXAMPLES)
     module.configure(parser)
     add_everywhere(parser)
     return parser
-
-
-def command_module(name: str) -> Any:
-    """The module of one command, loaded now."""
-    return import_module(f"execlog.cli.commands.{name}")
 
 
 def overview() -> str:
@@ -91,9 +86,8 @@ def _execute(name: str, arguments: list[str]) -> int:
     options = parser.parse(arguments, Options(parser=parser, behind_dashes=command))
     _never_fail_to_encode()
     try:
-        return command_module(name).execute(
-            options, terminal_of(sys.stdout, plain=options.no_color, table=options.table)
-        )
+        action: Any = import_module(f"execlog.cli.actions.{name}")
+        return action.execute(options, terminal_of(sys.stdout, plain=options.no_color, table=options.table))
     except BrokenPipeError:
         raise
     except Exception as error:

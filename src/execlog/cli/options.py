@@ -51,6 +51,36 @@ def add_json(parser: Parser, help_: str = "print JSON") -> None:
     parser.add_argument("--json", action="store_true", help=help_)
 
 
+def add_id(parser: Parser, help_: str = "the execution's id, or the beginning of it that no other has") -> None:
+    """The argument that names an execution."""
+    parser.add_argument("id", metavar="ID", help=help_)
+    add_identity(parser)
+
+
+def add_identity(parser: Parser) -> None:
+    """Options that tell executions of one id apart."""
+    parser.add_argument("--kind", metavar="KIND", help="where several kinds have the id")
+    parser.add_argument("--namespace", metavar="NAMESPACE", help="where several namespaces have the id")
+
+
+def add_check(parser: Parser) -> None:
+    """The option that turns a status into the exit code."""
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 where something failed, 6 where something is partial"
+    )
+
+
+def add_yes(parser: Parser) -> None:
+    """The option that answers beforehand."""
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where nobody can answer")
+
+
+def add_wait(parser: Parser) -> None:
+    """The options that say where a job runs and whether to wait for it."""
+    parser.add_argument("--no-wait", action="store_true", help="leave the job to the server and print its id at once")
+    parser.add_argument("--here", action="store_true", help="run the job in this process, also where a server runs")
+
+
 def add_filter(parser: Parser) -> None:
     """Which executions."""
     group = parser.add_argument_group("filter")

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from execlog.cli import exits
-from execlog.cli.parser import Parser
 from execlog.core.model import OPEN, Status
-
-
-def add_check(parser: Parser) -> None:
-    """The option that turns a status into the exit code."""
-    parser.add_argument(
-        "--check", action="store_true", help="exit with 1 where something failed, 6 where something is partial"
-    )
 
 
 def exit_code(statuses: Iterable[Status]) -> int:

@@ -1,1 +1,1 @@
-"""The commands, a module each: `configure(parser)` declares arguments, `execute(options, terminal)` runs it."""
+"""What the commands take, a module each: `configure(parser)` declares arguments. Cheap to load: help needs no more."""

@@ -1,11 +1,8 @@
-"""`execlog completion`."""
+"""`execlog completion`: what it takes."""
 
 from __future__ import annotations
 
-from execlog.cli import exits
-from execlog.cli.completion import SHELLS
-from execlog.cli.parser import Options, Parser
-from execlog.cli.terminal import Terminal
+from execlog.cli.parser import Parser
 
 DESCRIPTION = "Print what makes a shell complete commands, options, statuses and ids."
 EXAMPLES = (
@@ -17,10 +14,4 @@ EXAMPLES = (
 
 def configure(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.add_argument("shell", choices=sorted(SHELLS), metavar="SHELL", help="bash, zsh or fish")
-
-
-def execute(options: Options, terminal: Terminal) -> int:
-    """Print the script."""
-    terminal.stream.write(SHELLS[options.shell]())
-    return exits.OK
+    parser.add_argument("shell", choices=("bash", "fish", "zsh"), metavar="SHELL", help="bash, zsh or fish")

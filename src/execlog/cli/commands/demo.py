@@ -1,24 +1,8 @@
-"""`execlog demo`."""
+"""`execlog demo`: what it takes."""
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from execlog.cli import exits
-from execlog.cli.parser import Options, Parser
-from execlog.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from execlog.core.model import Execution
-    from execlog.kind import Kind
-    from execlog.kinds.jobs import SchedulerServingApp
-    from execlog.ledger import Ledger
-    from execlog.web.server import Server
+from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "Run real jobs over real prices: five stocks, month by month, backfilled from 2000 to 2010 through HTTP from a "
@@ -26,118 +10,9 @@ DESCRIPTION = (
     "Ctrl-C. Its home is ./.execlog-demo (or $EXECLOG_HOME-demo), made anew each time."
 )
 EXAMPLES = ("execlog demo", "execlog demo --once", "execlog demo --port 0 --home ./try")
-_PATIENCE = 60.0
-"""Seconds the backfill may take before something is wrong."""
-_LOOK_SECONDS = 0.02
 
 
 def configure(parser: Parser) -> None:
     """Declare the arguments."""
     parser.add_argument("--once", action="store_true", help="end after the backfill")
     parser.add_argument("--port", metavar="PORT", type=int, help="where to serve (default: 8321, or a free one)")
-
-
-def execute(options: Options, terminal: Terminal) -> int:
-    """Run the demo; 0 when the backfill went as it should."""
-    from execlog.cli.demo import story
-    from execlog.cli.demo.place import fresh_home
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    home = fresh_home(options.home)
-    began = time.monotonic()
-    try:
-        with _world(options, home) as (ledger, jobs, url):
-            terminal.line(f"Backfilling five stocks, 2000 to 2010, from a feed on this machine into {ledger.store.url}")
-            ended = _backfill(ledger, jobs, terminal)
-            story.write_summary(terminal, ended, time.monotonic() - began)
-            partial = next((one.id for one in ended if one.counts.failed), ended[-1].id)
-            story.write_hints(terminal, url, home, partial, once=options.once)
-            terminal.flush()
-            if not options.once:
-                _tick(ledger, jobs, terminal)
-    except KeyboardInterrupt:
-        terminal.line()
-        terminal.line("Stopped.")
-    return exits.OK
-
-
-@contextmanager
-def _world(options: Options, home: Path) -> Generator[tuple[Ledger, SchedulerServingApp, str]]:
-    """The feed, the ledger, the scheduler and the server, while the context lasts; and the server's URL."""
-    from execlog.cli.demo.jobs import write_settings
-    from execlog.cli.families import open_families
-    from execlog.core.settings import load
-    from execlog.kinds.jobs.feed import PriceFeed
-    from execlog.ledger import Ledger
-
-    with ExitStack() as stack:
-        feed = stack.enter_context(PriceFeed())
-        write_settings(home, feed.url)
-        store = options.store or f"sqlite:///{home / 'execlog.db'}"
-        settings = load(home=str(home), store=store, host="127.0.0.1", tokens={})
-        ledger = stack.enter_context(Ledger.open(settings=settings, drains_home=True))
-        kinds, jobs = stack.enter_context(open_families(ledger, schedule=True))
-        url = stack.enter_context(_server(ledger, kinds, options.port).in_thread())
-        yield ledger, jobs, url
-
-
-def _server(ledger: Ledger, kinds: Sequence[Kind], port: int | None) -> Server:
-    """A server on the port asked for, or else on the usual one, or else on a free one."""
-    from msgspec.structs import replace
-
-    from execlog.core.errors import SettingsError
-    from execlog.web.server import Server
-
-    if port is not None:
-        return Server(ledger, kinds, replace(ledger.settings, port=port))
-    try:
-        return Server(ledger, kinds, ledger.settings)
-    except SettingsError:  # taken
-        return Server(ledger, kinds, replace(ledger.settings, port=0))
-
-
-def _backfill(ledger: Ledger, jobs: SchedulerServingApp, terminal: Terminal) -> list[Execution]:
-    """What became of each year, oldest first; a line is written as each ends. Raises TimeoutError."""
-    from execlog.cli.demo.jobs import YEARS, backfill_of
-    from execlog.cli.demo.story import write_year
-    from execlog.kinds.jobs.desk import RunRequest
-
-    started: list[str] = []
-    for year in YEARS:
-        job = jobs.desk.create(backfill_of(year))
-        started.append(jobs.desk.run(job.id, RunRequest(), triggered_by="demo").execution_id)
-    deadline = time.monotonic() + _PATIENCE
-    ended: list[Execution] = []
-    for execution_id in started:
-        ended.append(_awaited(ledger, execution_id, deadline))
-        write_year(terminal, ended[-1])
-    return ended
-
-
-def _awaited(ledger: Ledger, execution_id: str, deadline: float) -> Execution:
-    from execlog.core.model import OPEN
-
-    while time.monotonic() < deadline:
-        found = ledger.store.get(execution_id, kind="job")
-        if found is not None and found.status not in OPEN:
-            return found
-        time.sleep(_LOOK_SECONDS)
-    raise TimeoutError(f"execution {execution_id} has not ended within {_PATIENCE:g} s")
-
-
-def _tick(ledger: Ledger, jobs: SchedulerServingApp, terminal: Terminal) -> None:
-    """Run a job every few seconds, with a line for each, until interrupted."""
-    from execlog.cli.demo.jobs import tick
-    from execlog.cli.executions import line_of
-    from execlog.cli.following import News, follow, newest_change
-    from execlog.core.filter import Filter
-    from execlog.core.model import TERMINAL
-
-    news, place = News(), newest_change(ledger.store)
-    jobs.desk.create(tick())
-    terminal.line("Going on with a job every few seconds; Ctrl-C ends the demo.")
-    terminal.flush()
-    for changed in follow(ledger.store, Filter(kind="job", statuses=tuple(TERMINAL)), place, every=0.1):
-        for one in news.of(changed):
-            terminal.line("  " + line_of(one, one.id, terminal))
-        terminal.flush()

@@ -1,14 +1,9 @@
-"""`execlog doctor`."""
+"""`execlog doctor`: what it takes."""
 
 from __future__ import annotations
 
-import msgspec
-
-from execlog.cli import exits
-from execlog.cli.checkup import BAD, Finding, check_up
 from execlog.cli.options import add_json
-from execlog.cli.parser import Options, Parser
-from execlog.cli.terminal import Terminal, printable
+from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "Check what execlog stands on: the installation, the settings, the home and its journals, and the store. "
@@ -18,33 +13,8 @@ EXAMPLES = (
     "execlog doctor",
     "execlog doctor --json | jq '.findings[] | select(.state != \"ok\")'",
 )
-_STYLES = {"ok": "green", "warning": "yellow", "bad": "red"}
-_GLYPHS = {"ok": "✓", "warning": "!", "bad": "✗"}
 
 
 def configure(parser: Parser) -> None:
     """Declare the arguments."""
     add_json(parser, 'print {"ok": …, "findings": [{check, state, text, advice}]}')
-
-
-def execute(options: Options, terminal: Terminal) -> int:
-    """Print the findings; 4 where the store cannot be used, 1 where something else is wrong."""
-    findings = check_up(options.home, options.store)
-    bad = {finding.check for finding in findings if finding.state == BAD}
-    if options.json:
-        terminal.line(msgspec.json.encode({"ok": not bad, "findings": findings}).decode())
-    else:
-        for finding in findings:
-            _write(finding, terminal)
-    if "store" in bad:
-        return exits.UNREACHABLE
-    return exits.FAILED if bad else exits.OK
-
-
-def _write(finding: Finding, terminal: Terminal) -> None:
-    mark = _GLYPHS[finding.state] if terminal.glyphs else finding.state
-    style = _STYLES[finding.state]
-    lead = terminal.paint(mark, style) if terminal.interactive else f"{finding.state:<8}"
-    terminal.line(f"{lead} {finding.check:<10} {printable(finding.text)}")
-    if finding.advice:
-        terminal.line(terminal.paint(f"{'':<{13 if terminal.interactive else 20}}{finding.advice}", style))

@@ -1,23 +1,9 @@
-"""`execlog export`."""
+"""`execlog export`: what it takes."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TextIO
-
-from execlog.cli import exits, units
-from execlog.cli.executions import FIELDS, values
-from execlog.cli.options import a_positive_count, add_filter, add_sort, filter_of
-from execlog.cli.parser import Options, Parser
-from execlog.cli.place import open_store
-from execlog.cli.terminal import Terminal
-from execlog.core.filter import Filter
-from execlog.core.model import Execution
-from execlog.store.base import SUMMARY, WHOLE, Store
+from execlog.cli.options import a_positive_count, add_filter, add_sort
+from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "Write all executions that a filter asks for, a page at a time, so that any number fits in memory. NDJSON "
@@ -29,7 +15,6 @@ EXAMPLES = (
     "execlog export --ndjson --kind job | gzip > jobs.ndjson.gz",
     "execlog export --json --status bad | jq length",
 )
-_PAGE = 200
 
 
 def configure(parser: Parser) -> None:
@@ -42,79 +27,3 @@ def configure(parser: Parser) -> None:
     add_filter(parser)
     parser.add_argument("-n", "--limit", metavar="N", type=a_positive_count, help="at most so many (default: all)")
     add_sort(parser)
-
-
-def execute(options: Options, terminal: Terminal) -> int:
-    """Write the executions."""
-    asked = filter_of(options)
-    write = {"csv": _write_csv, "json": _write_json, "ndjson": _write_ndjson}[options.form]
-    with open_store(options) as store, _target(options.output, terminal) as stream:
-        written = write(stream, _every(store, asked, options))
-    if options.output:
-        print(f"{units.things(written, 'execution')} written to {options.output}", file=sys.stderr)
-    return exits.OK
-
-
-def _every(store: Store, asked: Filter, options: Options) -> Iterator[Execution]:
-    parts = SUMMARY if options.form == "csv" else WHOLE
-    cursor, left = None, options.limit
-    while left is None or left > 0:
-        page = store.find(asked, limit=min(_PAGE, left or _PAGE), cursor=cursor, parts=parts)
-        yield from page.entries
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-        left = None if left is None else left - len(page.entries)
-
-
-@contextmanager
-def _target(path: str | None, terminal: Terminal) -> Generator[TextIO]:
-    """Where to write: a file takes its name once it is whole."""
-    if not path:
-        yield terminal.stream
-        return
-    target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _write_csv(stream: TextIO, executions: Iterator[Execution]) -> int:
-    import csv
-
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(FIELDS)
-    written = 0
-    for one in executions:
-        writer.writerow(values(one))
-        written += 1
-    return written
-
-
-def _write_ndjson(stream: TextIO, executions: Iterator[Execution]) -> int:
-    written = 0
-    for one in executions:
-        stream.write(_json(one) + "\n")
-        written += 1
-    return written
-
-
-def _write_json(stream: TextIO, executions: Iterator[Execution]) -> int:
-    written = 0
-    for one in executions:
-        stream.write((",\n" if written else "[\n") + _json(one))
-        written += 1
-    stream.write("\n]\n" if written else "[]\n")
-    return written
-
-
-def _json(one: Execution) -> str:
-    from execlog.history.view import to_json, view
-
-    return to_json(view(one, WHOLE)).decode()

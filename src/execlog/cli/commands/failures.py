@@ -1,18 +1,9 @@
-"""`execlog failures`."""
+"""`execlog failures`: what it takes."""
 
 from __future__ import annotations
 
-from execlog.cli import exits, units
-from execlog.cli.commands.list import nothing
-from execlog.cli.executions import reason, short_ids
-from execlog.cli.options import a_positive_count, add_filter, add_json, filter_of
-from execlog.cli.parser import Options, Parser
-from execlog.cli.place import now, open_store
-from execlog.cli.table import Cell, Column, write_table, write_values
-from execlog.cli.terminal import Terminal
-from execlog.core.clock import iso
-from execlog.core.model import Error
-from execlog.store.base import FailureGroup
+from execlog.cli.options import a_positive_count, add_filter, add_json
+from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "What failed, partly failed, timed out or crashed, grouped by its error: errors that differ only in numbers, "
@@ -23,19 +14,6 @@ EXAMPLES = (
     "execlog failures --kind job --json",
     "execlog list --fingerprint 1f0c6a2b9d3e",
 )
-_FIELDS = (
-    "fingerprint",
-    "count",
-    "type",
-    "message",
-    "first_at",
-    "last_at",
-    "last_kind",
-    "last_namespace",
-    "last_id",
-    "subjects",
-)
-_SUBJECTS = 3
 
 
 def configure(parser: Parser) -> None:
@@ -46,53 +24,3 @@ def configure(parser: Parser) -> None:
     )
     add_json(parser, "print what GET /api/failures gives")
     parser.add_argument("--no-header", action="store_true", help="in a pipe: no line of names")
-
-
-def execute(options: Options, terminal: Terminal) -> int:
-    """Print the groups."""
-    asked = filter_of(options)
-    with open_store(options) as store:
-        groups = store.failures(asked, limit=options.limit)
-    if options.json:
-        from execlog.history.listing import FailureList, view_failure
-        from execlog.history.view import to_json
-
-        terminal.line(to_json(FailureList(tuple(map(view_failure, groups)))).decode())
-    elif not terminal.interactive:
-        write_values(terminal, _FIELDS, map(_values, groups), header=not options.no_header)
-    elif groups:
-        write_table(terminal, _columns(groups), groups)
-    else:
-        terminal.line("No failures." if asked.statuses or options.since else f"No failures. {nothing(asked)}")
-    return exits.OK
-
-
-def _columns(groups: list[FailureGroup]) -> list[Column[FailureGroup]]:
-    at, ids = now(), short_ids([group.last.id for group in groups])
-    return [
-        Column("TIMES", lambda group: Cell(units.count(group.count), "bold"), right=True),
-        Column("LAST", lambda group: Cell(units.age(group.last_at, at)), right=True),
-        Column("FIRST", lambda group: Cell(units.age(group.first_at, at), "dim"), right=True, drop=2),
-        Column("ERROR", lambda group: Cell(reason(Error(group.type, group.message)), "red"), least=24),
-        Column("WHAT", lambda group: Cell(_subjects(group)), least=10),
-        Column("LAST ID", lambda group: Cell(ids[group.last.id], "cyan")),
-        Column("FINGERPRINT", lambda group: Cell(group.fingerprint, "dim"), drop=1),
-    ]
-
-
-def _subjects(group: FailureGroup) -> str:
-    more = len(group.subjects) - _SUBJECTS
-    return ", ".join(group.subjects[:_SUBJECTS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _values(group: FailureGroup) -> list[str]:
-    return [
-        group.fingerprint,
-        str(group.count),
-        group.type,
-        group.message,
-        iso(group.first_at) or "",
-        iso(group.last_at) or "",
-        *group.last,
-        ",".join(group.subjects),
-    ]

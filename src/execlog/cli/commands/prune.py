@@ -1,17 +1,9 @@
-"""`execlog prune`."""
+"""`execlog prune`: what it takes."""
 
 from __future__ import annotations
 
-import msgspec
-
-from execlog.cli import exits, units
-from execlog.cli.confirmation import add_yes, agreed
-from execlog.cli.options import a_duration, add_json
-from execlog.cli.parser import Options, Parser
-from execlog.cli.place import now, open_store, settings_of
-from execlog.cli.terminal import Terminal
-from execlog.core.filter import Filter
-from execlog.core.model import TERMINAL
+from execlog.cli.options import a_duration, add_json, add_yes
+from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "Remove ended executions that are older than an age: --older-than, or the setting retention_days. What is "
@@ -21,7 +13,6 @@ EXAMPLES = (
     "execlog prune --older-than 90d --dry-run",
     "execlog prune --older-than 90d --kind query --yes",
 )
-_DAY = 86_400
 
 
 def configure(parser: Parser) -> None:
@@ -34,36 +25,3 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only count")
     add_yes(parser)
     add_json(parser, 'print {"deleted": n, "found": n}')
-
-
-def execute(options: Options, terminal: Terminal) -> int:
-    """Remove, and print how many."""
-    age = _age(options)
-    asked = Filter(
-        until=now() - int(age * 1e6), statuses=tuple(TERMINAL), kind=options.kind, namespace=options.namespace
-    )
-    with open_store(options) as store:
-        found = store.count(asked)
-        question = f"Remove {units.things(found, 'execution')} older than {units.span(age)}?"
-        if found and not options.dry_run and not agreed(question, options, terminal):
-            return exits.FAILED
-        removed = store.delete(asked, keep_marks=False) if found and not options.dry_run else 0
-    if options.json:
-        terminal.line(msgspec.json.encode({"deleted": removed, "found": found}).decode())
-    else:
-        terminal.line(
-            f"{units.count(found)} would be removed" if options.dry_run else f"{units.count(removed)} removed"
-        )
-    return exits.OK
-
-
-def _age(options: Options) -> float:
-    """Seconds."""
-    age = options.older_than
-    if age is None:
-        age = settings_of(options).retention_days * _DAY
-        if not age:
-            options.parser.error("--older-than is needed: the setting retention_days keeps everything")
-    if age < 1:
-        options.parser.error("--older-than must be at least a second")
-    return age

@@ -1,19 +1,9 @@
-"""`execlog tail`."""
+"""`execlog tail`: what it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from execlog.cli import exits
-from execlog.cli.executions import FIELDS, line_of, short_ids, values
-from execlog.cli.following import News, follow, newest_change
-from execlog.cli.options import a_count, a_duration, add_filter, add_json, filter_of
-from execlog.cli.parser import Options, Parser
-from execlog.cli.place import open_store
-from execlog.cli.table import write_values
-from execlog.cli.terminal import Terminal
-from execlog.core.filter import MAX_LIMIT
-from execlog.core.model import Execution
+from execlog.cli.options import a_count, a_duration, add_filter, add_json
+from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "The last executions, oldest first; with -f also those to come, as they start and end, until Ctrl-C. A line a "
@@ -33,46 +23,3 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--every", metavar="TIME", type=a_duration, default=0.25, help="with -f: look so often (250ms)")
     add_filter(parser)
     add_json(parser, "print NDJSON: an execution a line")
-
-
-def execute(options: Options, terminal: Terminal) -> int:
-    """Print lines until there are no more, or with -f until interrupted."""
-    asked = filter_of(options)
-    with open_store(options) as store:
-        printer = _Printer(options, terminal)
-        place = newest_change(store)
-        if options.limit:
-            printer.show(reversed(store.find(asked, limit=min(options.limit, MAX_LIMIT)).entries))
-        if options.follow:
-            for changed in follow(store, asked, place, options.every):
-                printer.show(changed)
-    return exits.OK
-
-
-class _Printer:
-    """Writes a line for each execution whose status is not the one written last."""
-
-    def __init__(self, options: Options, terminal: Terminal) -> None:
-        self._json = options.json
-        self._terminal = terminal
-        self._news = News()
-        self._began = False
-
-    def show(self, executions: Iterable[Execution]) -> None:
-        """Write what is new."""
-        self._write(self._news.of(executions))
-        self._terminal.flush()
-
-    def _write(self, fresh: list[Execution]) -> None:
-        if self._json:
-            from execlog.history.view import to_json, view
-
-            for one in fresh:
-                self._terminal.line(to_json(view(one)).decode())
-        elif self._terminal.interactive:
-            ids = short_ids([one.id for one in fresh])
-            for one in fresh:
-                self._terminal.line(line_of(one, ids[one.id], self._terminal))
-        else:
-            write_values(self._terminal, FIELDS, map(values, fresh), header=not self._began)
-            self._began = True

@@ -7,7 +7,7 @@ import time
 from execlog.cli import exits
 from execlog.cli.executions import FIELDS, line_of, reason, status_cell, values
 from execlog.cli.outcome import exit_code
-from execlog.cli.parser import Options, Parser
+from execlog.cli.parser import Options
 from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal, printable
 from execlog.core.errors import InvalidError, NotFoundError
@@ -22,12 +22,6 @@ from execlog.runner.firing import decode_job
 from execlog.runner.runner import Runner
 
 _LOOK_SECONDS = 0.1
-
-
-def add_wait(parser: Parser) -> None:
-    """The options that say where a job runs and whether to wait for it."""
-    parser.add_argument("--no-wait", action="store_true", help="leave the job to the server and print its id at once")
-    parser.add_argument("--here", action="store_true", help="run the job in this process, also where a server runs")
 
 
 def run_job(

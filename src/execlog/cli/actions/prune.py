@@ -1,0 +1,48 @@
+"""`execlog prune`: what it does."""
+
+from __future__ import annotations
+
+import msgspec
+
+from execlog.cli import exits, units
+from execlog.cli.confirmation import agreed
+from execlog.cli.parser import Options
+from execlog.cli.place import now, open_store, settings_of
+from execlog.cli.terminal import Terminal
+from execlog.core.filter import Filter
+from execlog.core.model import TERMINAL
+
+_DAY = 86_400
+
+
+def execute(options: Options, terminal: Terminal) -> int:
+    """Remove, and print how many."""
+    age = _age(options)
+    asked = Filter(
+        until=now() - int(age * 1e6), statuses=tuple(TERMINAL), kind=options.kind, namespace=options.namespace
+    )
+    with open_store(options) as store:
+        found = store.count(asked)
+        question = f"Remove {units.things(found, 'execution')} older than {units.span(age)}?"
+        if found and not options.dry_run and not agreed(question, options, terminal):
+            return exits.FAILED
+        removed = store.delete(asked, keep_marks=False) if found and not options.dry_run else 0
+    if options.json:
+        terminal.line(msgspec.json.encode({"deleted": removed, "found": found}).decode())
+    else:
+        terminal.line(
+            f"{units.count(found)} would be removed" if options.dry_run else f"{units.count(removed)} removed"
+        )
+    return exits.OK
+
+
+def _age(options: Options) -> float:
+    """Seconds."""
+    age = options.older_than
+    if age is None:
+        age = settings_of(options).retention_days * _DAY
+        if not age:
+            options.parser.error("--older-than is needed: the setting retention_days keeps everything")
+    if age < 1:
+        options.parser.error("--older-than must be at least a second")
+    return age

@@ -1,0 +1,28 @@
+"""`execlog serve`: what it does."""
+
+from __future__ import annotations
+
+from execlog.cli import exits
+from execlog.cli.families import open_families
+from execlog.cli.parser import Options
+from execlog.cli.terminal import Terminal
+from execlog.core.settings import load
+from execlog.ledger import Ledger
+from execlog.web.server import serve
+
+
+def execute(options: Options, terminal: Terminal) -> int:
+    """Serve until told to stop."""
+    settings = load(home=options.home, store=options.store, host=options.host, port=options.port)
+
+    def announce(url: str) -> None:
+        terminal.line(url)
+        if terminal.interactive:
+            terminal.line(terminal.paint(f"home {settings.home}, store {ledger.store.url}; Ctrl-C stops it", "dim"))
+        terminal.flush()
+
+    with Ledger.open(settings=settings, drains_home=True) as ledger:
+        ledger.store.check()
+        with open_families(ledger, schedule=not options.no_scheduler) as (kinds, _):
+            serve(ledger, kinds, settings, announce=announce)
+    return exits.OK
