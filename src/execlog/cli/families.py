@@ -1,4 +1,4 @@
-"""The families of executions that are installed, opened over a ledger."""
+"""The families of executions, opened over a ledger."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from contextlib import contextmanager
 
 from execlog.kind import Kind
 from execlog.kinds.jobs import SchedulerServingApp, jobs_kind
+from execlog.kinds.queries.gateway import Gateway
 from execlog.kinds.queries.routes import query_kind
+from execlog.kinds.workflows.routes import workflow_kind
 from execlog.ledger import Ledger
 
 
 @contextmanager
 def open_families(ledger: Ledger, *, schedule: bool) -> Generator[tuple[list[Kind], SchedulerServingApp]]:
-    """Every family's kind, and the jobs behind one of them; with `schedule` due jobs run in this process meanwhile."""
-    with SchedulerServingApp(ledger) as jobs:
+    """Every family's kind, and the jobs behind one of them; with `schedule` due jobs run in this process meanwhile.
+
+    Raises SettingsError for sources and connections that cannot be used.
+    """
+    with Gateway.open(ledger) as gateway, SchedulerServingApp(ledger) as jobs:
         if schedule:
             jobs.start_scheduler()
-        yield [jobs_kind(jobs), query_kind(ledger)], jobs
+        yield [jobs_kind(jobs), workflow_kind(ledger), query_kind(ledger, gateway)], jobs

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
+from msgspec.structs import replace
+
 from execlog.core.errors import ExeclogError
 from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL
@@ -17,19 +19,22 @@ _ENDED = tuple(TERMINAL)
 _log = logging.getLogger("execlog.retention")
 
 
-def remove_before(store: Store, before: int, *, stopping: threading.Event | None = None) -> int:
-    """How many ended executions created before this moment (UTC µs) were removed.
+def remove_before(
+    store: Store, before: int, *, among: Filter | None = None, stopping: threading.Event | None = None
+) -> int:
+    """How many ended executions created before this moment (UTC µs), of those asked for, were removed.
 
     A day's worth is removed in one step, oldest first, so that writers wait for one of these at most; what is left when
     `stopping` is set goes the next time. Open executions stay, however old.
     """
     removed = 0
+    asked = replace(among or Filter(), statuses=_ENDED, until=before, sort="oldest")
     while stopping is None or not stopping.is_set():
-        oldest = store.find(Filter(statuses=_ENDED, until=before, sort="oldest"), limit=1).entries
+        oldest = store.find(asked, limit=1).entries
         if not oldest:
             break
         until = min(oldest[0].created_at - oldest[0].created_at % DAY + DAY, before)
-        removed += store.delete(Filter(statuses=_ENDED, until=until), keep_marks=False)
+        removed += store.delete(replace(asked, until=until, sort="newest"), keep_marks=False)
     return removed
 
 

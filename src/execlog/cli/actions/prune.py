@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from execlog.cli import exits, units
 from execlog.cli.confirmation import agreed
@@ -11,6 +12,7 @@ from execlog.cli.place import now, open_store, settings_of
 from execlog.cli.terminal import Terminal
 from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL
+from execlog.history.retention import remove_before
 
 _DAY = 86_400
 
@@ -18,15 +20,14 @@ _DAY = 86_400
 def execute(options: Options, terminal: Terminal) -> int:
     """Remove, and print how many."""
     age = _age(options)
-    asked = Filter(
-        until=now() - int(age * 1e6), statuses=tuple(TERMINAL), kind=options.kind, namespace=options.namespace
-    )
+    before = now() - int(age * 1e6)
+    among = Filter(kind=options.kind, namespace=options.namespace)
     with open_store(options) as store:
-        found = store.count(asked)
+        found = store.count(replace(among, until=before, statuses=tuple(TERMINAL)))
         question = f"Remove {units.things(found, 'execution')} older than {units.span(age)}?"
         if found and not options.dry_run and not agreed(question, options, terminal):
             return exits.FAILED
-        removed = store.delete(asked, keep_marks=False) if found and not options.dry_run else 0
+        removed = remove_before(store, before, among=among) if found and not options.dry_run else 0
     if options.json:
         terminal.line(msgspec.json.encode({"deleted": removed, "found": found}).decode())
     else:
