@@ -206,28 +206,33 @@ class Run:
         prices: str | None = None,
     ) -> None:
         """Add what a model call used: tokens, and its cost in US dollars where that is known (exact to 10⁻⁹)."""
-        before = self._usage.get(model, Usage(calls=0))
-        nano = before.cost_nano if cost is None else (before.cost_nano or 0) + nano_of(cost)
-        self._usage[model] = Usage(
-            before.input + input,
-            before.output + output,
-            before.cached + cached,
-            before.reasoning + reasoning,
-            before.calls + 1,
-            nano,
-            prices or before.prices,
-        )
-        self._say(usage=dict(self._usage))
+        with self._lock:
+            before = self._usage.get(model, Usage(calls=0))
+            nano = before.cost_nano if cost is None else (before.cost_nano or 0) + nano_of(cost)
+            self._usage[model] = Usage(
+                before.input + input,
+                before.output + output,
+                before.cached + cached,
+                before.reasoning + reasoning,
+                before.calls + 1,
+                nano,
+                prices or before.prices,
+            )
+            # Stamped here: a later sum must have the later stamp.
+            usage, at = dict(self._usage), self._recorder.stamp()
+        self._say(usage=usage, at=at)
 
     def rows(self, number: int = 1) -> None:
         """Add to the number of rows it processed; recorded with the outcome."""
-        self._rows = (self._rows or 0) + number
+        with self._lock:
+            self._rows = (self._rows or 0) + number
 
     def log(self, message: str, level: str = "info", *, item: str | None = None) -> None:
         """Record a line of text with it."""
-        self._lines += 1
-        at = self._recorder.stamp()
-        self._say(logs=(LogLine(at, self._lines, level, str(message), item),), at=at)
+        with self._lock:
+            self._lines += 1
+            number, at = self._lines, self._recorder.stamp()
+        self._say(logs=(LogLine(at, number, level, str(message), item),), at=at)
 
     def note(self, **metadata: Any) -> None:
         """Add to its metadata, at once visible to readers."""

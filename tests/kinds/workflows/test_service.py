@@ -12,6 +12,7 @@ from execlog.core.errors import InvalidError, StoreError
 from execlog.core.model import Event, Item, Status, Usage
 from execlog.kinds.workflows import ExecutionHistoryService, WorkflowExecution
 from execlog.kinds.workflows.words import WORDS
+from execlog.ledger import Ledger
 from execlog.store.memory import MemoryStore
 
 SUMMARY = {
@@ -26,9 +27,15 @@ SUMMARY = {
 }
 
 
-@pytest.fixture(params=["ledger", "store"])
-def any_service(request, ledger):
-    return ExecutionHistoryService(ledger if request.param == "ledger" else MemoryStore())
+@pytest.fixture(params=["memory://", "sqlite", "store"])
+def any_service(request, tmp_path):
+    """The service over a ledger in memory, over one in a file, and over a bare store."""
+    if request.param == "store":
+        yield ExecutionHistoryService(MemoryStore())
+        return
+    url = request.param if request.param == "memory://" else f"sqlite:///{tmp_path / 'history.db'}"
+    with Ledger.open(url, home=tmp_path) as opened:
+        yield ExecutionHistoryService(opened)
 
 
 def test_a_saved_execution_is_listed_as_the_contract_shows_it(any_service, record):
@@ -329,8 +336,6 @@ def test_secrets_are_gone_before_anything_is_stored(any_service, record):
 
 
 def test_a_save_survives_a_store_that_is_down(tmp_path, record, monkeypatch):
-    from execlog.ledger import Ledger
-
     with Ledger.open("memory://", home=tmp_path) as ledger:
         down = threading.Event()
         down.set()

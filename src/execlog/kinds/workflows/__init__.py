@@ -1,11 +1,43 @@
-"""Workflows: section B of the contract, and the engine that runs them."""
+"""Workflows: section B of the contract, and the engine that runs them.
+
+The history comes with the import; the engine, with jinja2 and an HTTP client, when it is first asked for.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from execlog.kinds.workflows.record import ExecutionSummary, StepRecord, TokenUsage, WorkflowExecution
-from execlog.kinds.workflows.routes import workflow_kind
+from execlog.kinds.workflows.routes import workflows_kind
 from execlog.kinds.workflows.service import ExecutionHistoryService
 
+if TYPE_CHECKING:
+    from execlog.kinds.workflows.budget import ProjectBudget
+    from execlog.kinds.workflows.definition import Limits, Workflow
+    from execlog.kinds.workflows.document import parse_workflow, read_workflow
+    from execlog.kinds.workflows.engine import ExecutionEngine
+    from execlog.kinds.workflows.flow import Flow
+    from execlog.kinds.workflows.models.endpoint import Endpoint, endpoints_of
+    from execlog.kinds.workflows.models.pricing import Rate, Tariff
+    from execlog.kinds.workflows.steps.context import current_step
+
+_LATER = {
+    "Endpoint": "models.endpoint", "ExecutionEngine": "engine", "Flow": "flow", "Limits": "definition",
+    "ProjectBudget": "budget", "Rate": "models.pricing", "Tariff": "models.pricing", "Workflow": "definition",
+    "current_step": "steps.context", "endpoints_of": "models.endpoint", "parse_workflow": "document",
+    "read_workflow": "document",
+}  # fmt: skip
+
 __all__ = [
-    "ExecutionHistoryService", "ExecutionSummary", "StepRecord", "TokenUsage", "WorkflowExecution", "workflow_kind",
+    "Endpoint", "ExecutionEngine", "ExecutionHistoryService", "ExecutionSummary", "Flow", "Limits", "ProjectBudget",
+    "Rate", "StepRecord", "Tariff", "TokenUsage", "Workflow", "WorkflowExecution", "current_step", "endpoints_of",
+    "parse_workflow", "read_workflow", "workflows_kind",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -77,12 +77,14 @@ def record_of(execution: Execution) -> WorkflowExecution:
 
 
 def step_of(item: Item, *, ended: bool) -> StepRecord:
-    """A step; where its execution has `ended`, one that never ran was skipped, and one that still ran is gone too."""
+    """A step; where its execution has `ended`, one that never began was skipped, and one that still ran is gone too."""
     data = dict(item.data or {})
+    data.pop("digest", None)
     word, error = WORDS[item.status], item.error
     message = error.message if error is not None else _UNSAID.get(item.status)
-    if data.get(SKIPPED) or (ended and item.status is Status.QUEUED):
-        word = SKIPPED
+    never_began = item.status is Status.QUEUED or (item.status is Status.CRASHED and item.started_at is None)
+    if data.get(SKIPPED) or (ended and never_began):
+        word, message = SKIPPED, None
     elif ended and item.status is Status.RUNNING:
         word, message = WORDS[Status.CRASHED], CRASHED
     known = item.tokens_input is not None or item.tokens_output is not None

@@ -64,8 +64,12 @@ class ExecutionHistoryService:
             self.recorder.apply(event)
             return True
         taken = self.recorder.append(event)
-        self._wrote = True
+        self.mark_written()
         return taken
+
+    def mark_written(self) -> None:
+        """From now on reads of this service wait for what this process recorded before them."""
+        self._wrote = True
 
     def get_execution(self, project_id: str, execution_id: str) -> WorkflowExecution | None:
         """The whole execution, None where there is none."""

@@ -1,0 +1,89 @@
+"""What may be spent: by one execution, and by a project in a day, a month or at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from execlog.core.clock import micros, moment
+from execlog.core.filter import Filter
+from execlog.core.model import OPEN
+from execlog.history.view import dollars, nano
+from execlog.kinds.workflows.definition import Limits
+from execlog.kinds.workflows.service import ExecutionHistoryService
+from execlog.kinds.workflows.steps.context import BudgetExceededError
+from execlog.kinds.workflows.words import KIND
+
+Per = Literal["day", "month", "total"]
+
+
+class Spent(Struct, frozen=True):
+    """What is spent so far: 10⁻⁹ US dollars of the calls whose price is known, and tokens."""
+
+    nano: int = 0
+    tokens: int = 0
+
+
+class ProjectBudget(Struct, frozen=True, kw_only=True):
+    """What a project may spend per UTC day, per UTC month, or in total; an execution counts where it began."""
+
+    max_cost_usd: float | None = None
+    max_tokens: int | None = None
+    per: Per = "month"
+
+    @property
+    def limits(self) -> Limits:
+        """The amounts."""
+        return Limits(max_cost_usd=self.max_cost_usd, max_tokens=self.max_tokens)
+
+
+class Purse(Struct):
+    """One budget: its limits, how to find out what is spent, and whose it is."""
+
+    limits: Limits
+    spent: Callable[[], Spent]
+    whose: str
+
+    def check(self, model: str, *, priced: bool) -> None:
+        """Nothing while there is something left; raises BudgetExceededError. `priced`: the model's price is known."""
+        limits = self.limits
+        if limits.max_cost_usd is None and limits.max_tokens is None:
+            return
+        if limits.max_cost_usd is not None and model and not priced:
+            limit = f"{limits.max_cost_usd:g} US dollars"
+            raise BudgetExceededError(f"{self.whose} is limited to {limit}, and the price of {model!r} is not known")
+        spent = self.spent()
+        if limits.max_cost_usd is not None and spent.nano >= (nano(repr(limits.max_cost_usd)) or 0):
+            raise BudgetExceededError(
+                f"{self.whose} has spent {dollars(spent.nano)} of {limits.max_cost_usd:g} US dollars"
+            )
+        if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
+            raise BudgetExceededError(f"{self.whose} has used {spent.tokens} of {limits.max_tokens} tokens")
+
+
+def project_spent(service: ExecutionHistoryService, project_id: str, per: Per, now: int) -> Spent:
+    """What the project's executions of this period spent, from the history: ended ones and those that run.
+
+    Raises StoreError where the history cannot be read.
+    """
+    store = service.reader(everything=True)
+    wanted = Filter(kind=KIND, namespace=project_id, since=_start(per, now))
+    still_open = Filter(kind=KIND, namespace=project_id, since=wanted.since, statuses=tuple(OPEN))
+    # What runs is read first: what ends in between is counted twice rather than not at all.
+    running = [(entry.cost_nano or 0, sum(entry.tokens)) for entry in service.scan(still_open)]
+    (group,) = store.stats(wanted)
+    ended = group.bucket
+    return Spent(
+        ended.cost_nano + sum(cost for cost, _ in running),
+        ended.tokens_input + ended.tokens_output + sum(tokens for _, tokens in running),
+    )
+
+
+def _start(per: Per, now: int) -> int | None:
+    if per == "total":
+        return None
+    today: datetime = moment(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    return micros(today if per == "day" else today.replace(day=1))

@@ -1,0 +1,1 @@
+"""Asking models over HTTP: endpoints, the two wire formats, what a call used and what it costs."""

@@ -1,0 +1,91 @@
+"""Asking a model: the retries around one question, and what each try used."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from execlog.kinds.workflows.models.anthropic import Anthropic
+from execlog.kinds.workflows.models.asking import Answer, Dialect, ModelCallError, Question, Stream, Watch
+from execlog.kinds.workflows.models.endpoint import Endpoint
+from execlog.kinds.workflows.models.openai import OpenAI
+from execlog.kinds.workflows.models.transport import read_events, read_whole, send
+from execlog.kinds.workflows.models.usage import CallUsage
+
+DIALECTS: dict[str, Dialect] = {"openai": OpenAI(), "anthropic": Anthropic()}
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+Used = Callable[[CallUsage | None, str | None], None]
+"""Hears what a try used (None: it did not say), and which model answered."""
+
+
+def ask(
+    endpoint: Endpoint,
+    question: Question,
+    watch: Watch,
+    *,
+    before: Callable[[], None],
+    used: Used,
+    jitter: Callable[[], float] = random.random,
+) -> Answer:
+    """The model's answer, after as many tries as it takes and the endpoint allows.
+
+    `before` is called before each try and may raise to keep it from being made. `used` is told what each try used, one
+    that broke off in the middle too. Raises ModelCallError.
+    """
+    for number in itertools.count(1):
+        watch.check()
+        before()
+        try:
+            return _once(endpoint, question, watch, used)
+        except ModelCallError as error:
+            wait = _wait(error, number, jitter)
+            if not error.retry or number > endpoint.retries:
+                raise
+            if wait > endpoint.max_wait:
+                raise ModelCallError(f"{error} (asks to wait {wait:.0f} s)", status=error.status) from error
+            watch.log(f"{question.model}: {error}; again in {wait:.1f} s", "warning")
+            watch.pause(wait)
+    raise AssertionError  # pragma: no cover - the loop has no end
+
+
+def _once(endpoint: Endpoint, question: Question, watch: Watch, used: Used) -> Answer:
+    dialect = DIALECTS[endpoint.api]
+    with send(endpoint, dialect, dialect.body(question), watch) as response:
+        # An endpoint may not know how to stream, and answer whole.
+        streamed = question.stream and "event-stream" in (response.getheader("content-type") or "")
+        if not streamed:
+            answer = dialect.answer(read_whole(response))
+            used(answer.usage, answer.model)
+            return answer
+        stream = dialect.stream()
+        try:
+            whole = any(_last(stream, data, watch) for data in read_events(response))
+            answer = stream.answer()
+            _check_whole(answer, whole=whole)
+        except BaseException:
+            if stream.usage is not None:
+                used(stream.usage, stream.answer().model)
+            raise
+        used(answer.usage, answer.model)
+        return answer
+
+
+def _last(stream: Stream, data: Mapping[str, Any] | None, watch: Watch) -> bool:
+    """Whether the answer is whole with this event."""
+    watch.check()
+    return data is None or stream.take(data)
+
+
+def _check_whole(answer: Answer, *, whole: bool) -> None:
+    """Some compatible servers say why they stopped, but not that they did."""
+    if not whole and answer.stop is None:
+        raise ModelCallError("the answer broke off in the middle", retry=True)
+
+
+def _wait(error: ModelCallError, number: int, jitter: Callable[[], float]) -> float:
+    """Seconds before the next try: as asked, else twice as long each time, with up to a quarter taken off."""
+    if error.retry_after is not None:
+        return error.retry_after
+    return min(FIRST_WAIT * 2 ** (number - 1), LONGEST_WAIT) * (1 - jitter() / 4)

@@ -1,0 +1,112 @@
+"""The OpenAI format: POST {base}/chat/completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from execlog.kinds.workflows.models.asking import Answer, ModelCallError, Question
+from execlog.kinds.workflows.models.usage import CallUsage, from_openai
+
+Json = Mapping[str, Any]
+
+
+class OpenAI:
+    """The chat completions of OpenAI and of everybody who is compatible with them."""
+
+    path = "/chat/completions"
+
+    def headers(self, key: str | None) -> dict[str, str]:
+        """The headers that say who asks."""
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def body(self, question: Question) -> dict[str, Any]:
+        """The request; a streamed answer is asked to report its usage too."""
+        system = [{"role": "system", "content": question.system}] if question.system else []
+        body: dict[str, Any] = {"model": question.model, "messages": [*system, *question.messages]}
+        if question.max_tokens is not None:
+            body["max_tokens"] = question.max_tokens
+        if question.temperature is not None:
+            body["temperature"] = question.temperature
+        if question.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return body | question.options
+
+    def answer(self, body: Json) -> Answer:
+        """The answer in a whole response."""
+        choices = body.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+            raise ModelCallError("the answer has no choices: is this an OpenAI-compatible endpoint?")
+        choice = cast("Json", choices[0])
+        message = cast("Json", choice.get("message") or {})
+        if message.get("content") is None and message.get("refusal"):
+            raise ModelCallError(f"the model refused: {message['refusal']:.500}")
+        return Answer(
+            text=text_of(message.get("content")),
+            model=_text(body.get("model")),
+            stop=_text(choice.get("finish_reason")),
+            usage=from_openai(body.get("usage")),
+            id=_text(body.get("id")),
+        )
+
+    def stream(self) -> OpenAIStream:
+        """What takes a streamed response in."""
+        return OpenAIStream()
+
+    def complaint(self, body: Any) -> tuple[str, str | None]:
+        """An error response's message, and its code."""
+        return complaint_of(body)
+
+
+class OpenAIStream:
+    """Chunks with deltas; the usage comes last, in a chunk without choices."""
+
+    def __init__(self) -> None:
+        self.usage: CallUsage | None = None
+        self._texts: list[str] = []
+        self._model: str | None = None
+        self._stop: str | None = None
+        self._id: str | None = None
+
+    def take(self, data: Json) -> bool:
+        """False: the end is said by `[DONE]`."""
+        if "error" in data:
+            message, code = complaint_of(data)
+            raise ModelCallError(message, retry=code not in {"invalid_request_error", "insufficient_quota"})
+        self._model = _text(data.get("model")) or self._model
+        self._id = _text(data.get("id")) or self._id
+        self.usage = from_openai(data.get("usage")) or self.usage
+        for choice in cast("list[Json]", data.get("choices") or [])[:1]:
+            delta = cast("Json", choice.get("delta") or {})
+            self._texts.append(text_of(delta.get("content")))
+            self._stop = _text(choice.get("finish_reason")) or self._stop
+        return False
+
+    def answer(self) -> Answer:
+        """The answer, as far as it came."""
+        return Answer(text="".join(self._texts), model=self._model, stop=self._stop, usage=self.usage, id=self._id)
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content: a text, or the texts among its parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = [cast("Json", part) for part in cast("list[Any]", content) if isinstance(part, Mapping)]
+    return "".join(str(part.get("text", "")) for part in parts if part.get("type", "text") == "text")
+
+
+def complaint_of(body: Any) -> tuple[str, str | None]:
+    """The message of {"error": {"message", "type", "code"}}, which both formats have, and its code or type."""
+    error: Any = cast("Json", body).get("error") if isinstance(body, Mapping) else None
+    if isinstance(error, Mapping):
+        said = cast("Json", error)
+        return str(said.get("message") or said.get("type") or "no reason given"), _text(
+            said.get("code") or said.get("type")
+        )
+    return (str(error) if error else "no reason given"), None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

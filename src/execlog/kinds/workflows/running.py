@@ -1,0 +1,75 @@
+"""Executions that are ready to run, and such as run in a thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from contextvars import copy_context
+
+from execlog.kinds.workflows.coordination import Coordination
+from execlog.kinds.workflows.mapping import record_of
+from execlog.kinds.workflows.record import WorkflowExecution
+from execlog.kinds.workflows.tracing import WorkflowRun
+
+Register = dict[tuple[str, str], Coordination]
+
+
+class Prepared:
+    """An execution that can begin; while it runs, its engine's register has it."""
+
+    def __init__(self, run: WorkflowRun, coordination: Coordination, register: Register) -> None:
+        self.run = run
+        self.coordination = coordination
+        self._register = register
+
+    def execute(self) -> WorkflowExecution:
+        """The execution, once it is over."""
+        key = (self.run.project_id, self.run.id)
+        self._register[key] = self.coordination
+        try:
+            with self.run:
+                self.coordination.execute()
+        finally:
+            self._register.pop(key, None)
+        return record_of(self.run.execution())
+
+
+class RunningExecution:
+    """An execution that runs in a thread of its own, begun at once."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.id = prepared.run.id
+        self._coordination = prepared.coordination
+        self._future: Future[WorkflowExecution] = Future()
+        context = copy_context()
+        name = f"execlog-workflow-{self.id[-12:]}"
+        threading.Thread(target=context.run, args=(self._work, prepared), name=name, daemon=True).start()
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Ask it to end: what runs is told to stop, nothing further begins."""
+        self._coordination.cancel(reason)
+
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._future.done()
+
+    def wait(self, timeout: float | None = None) -> WorkflowExecution:
+        """The execution, once it is over. Raises TimeoutError when it is not within `timeout` seconds."""
+        return self._future.result(timeout)
+
+    async def finished(self) -> WorkflowExecution:
+        """The execution, once it is over; where the waiting is cancelled, so is the execution."""
+        ending = asyncio.wrap_future(self._future)
+        try:
+            return await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            self.cancel()
+            await asyncio.wait([ending])
+            raise
+
+    def _work(self, prepared: Prepared) -> None:
+        try:
+            self._future.set_result(prepared.execute())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+            self._future.set_exception(error)

@@ -1,0 +1,378 @@
+"""Asking models: both formats over real HTTP, retries, time-outs, usage and prices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from execlog.core.errors import SettingsError
+from execlog.kinds.workflows.models.asking import ModelCallError, ModelTimeoutError, Question
+from execlog.kinds.workflows.models.calling import ask
+from execlog.kinds.workflows.models.endpoint import Endpoint, endpoints_of
+from execlog.kinds.workflows.models.pricing import (
+    GenaiPrices,
+    NoPrices,
+    Prices,
+    Rate,
+    Tariff,
+    installed_prices,
+    to_nano,
+)
+from execlog.kinds.workflows.models.standin import Fault, StandIn
+from execlog.kinds.workflows.models.standin_formats import tokens
+from execlog.kinds.workflows.models.transport import retry_after
+from execlog.kinds.workflows.models.usage import CallUsage, from_anthropic, from_openai
+from execlog.kinds.workflows.steps.context import StepContext, StepStoppedError
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Host:
+    """An execution that only listens."""
+
+    id = "e"
+    project_id = "p"
+
+    def __init__(self):
+        self.lines = []
+
+    def log(self, message, level="info", *, item=None):
+        self.lines.append((level, message))
+
+    def spend(self, *args, **kwargs):
+        raise AssertionError
+
+    def check_budget(self, *args, **kwargs):
+        raise AssertionError
+
+
+@pytest.fixture
+def model():
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def host():
+    return Host()
+
+
+@pytest.fixture
+def context(host):
+    return StepContext(host, "s", 1, {})
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def api(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "streamed"])
+def stream(request):
+    return request.param
+
+
+def question(stream=False, **fields):
+    messages = ({"role": "user", "content": "How are prices in Ulm? Wie geht's — 价格?"},)
+    return Question(model="m", messages=messages, stream=stream, **fields)
+
+
+def put(endpoint, asked, context, used=None, before=lambda: None):
+    uses = used if used is not None else []
+    answer = ask(endpoint, asked, context, before=before, used=lambda *use: uses.append(use), jitter=lambda: 0.0)
+    return answer, uses
+
+
+def test_an_answer_and_what_it_used(model, context, api, stream):
+    asked = question(stream, system="Be brief.", max_tokens=50, temperature=0.5, options={"seed": 4})
+    answer, used = put(Endpoint(api=api, base_url=model.url), asked, context)
+    (request,) = model.asked
+    assert answer.text.startswith("[stand-in, no model]")
+    assert "价格" in answer.text
+    assert answer.model == "m"
+    assert answer.stop == {"openai": "stop", "anthropic": "end_turn"}[api]
+    sent = tokens("Be brief.") + tokens(request.prompt)
+    assert used == [(CallUsage(input=sent, output=tokens(answer.text)), "m")]
+    assert (request.system, request.body["temperature"], request.body["seed"]) == ("Be brief.", 0.5, 4)
+    assert request.body["max_tokens"] == 50
+    # The second time the system text comes from the cache.
+    _, again = put(Endpoint(api=api, base_url=model.url), asked, context)
+    assert again[0][0] == CallUsage(input=sent, output=tokens(answer.text), cached=tokens("Be brief."))
+
+
+def test_reasoning_is_part_of_the_output(model, context, api, stream):
+    asked = Question(model="m-thinking", messages=({"role": "user", "content": "hm"},), stream=stream)
+    answer, used = put(Endpoint(api=api, base_url=model.url), asked, context)
+    assert (used[0][0].output, used[0][0].reasoning) == (tokens(answer.text) + 7, 7)
+
+
+@pytest.mark.parametrize("suffix", ["", "/"])
+def test_an_anthropic_address_may_have_its_version_or_not(model, context, suffix):
+    for base in (model.url, model.url.removesuffix("/v1")):
+        answer, _ = put(Endpoint(api="anthropic", base_url=base + suffix), question(), context)
+        assert answer.text
+
+
+def test_who_asks_is_said_as_each_format_says_it(context, monkeypatch):
+    with StandIn(key="k-1") as model:
+        for api, header in (("openai", "authorization"), ("anthropic", "x-api-key")):
+            put(Endpoint(api=api, base_url=model.url, api_key="k-1", headers={"X-Team": "a"}), question(), context)
+            headers = model.asked[-1].headers
+            assert headers[header].endswith("k-1")
+            assert headers["x-team"] == "a"
+        monkeypatch.setenv("MY_KEY", "k-1")
+        put(Endpoint(base_url=model.url, api_key_env="MY_KEY"), question(), context)
+        monkeypatch.setenv("OPENAI_API_KEY", "k-1")
+        # The provider's own key goes to the provider's own address, and nowhere else.
+        with pytest.raises(ModelCallError, match="HTTP 401"):
+            put(Endpoint(base_url=model.url), question(), context)
+    assert "k-1" not in repr(Endpoint(base_url=model.url, api_key="k-1"))
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503, 529])
+def test_what_may_pass_is_tried_again(model, context, host, api, stream, status):
+    model.faults.extend([Fault(status=status, retry_after="0"), Fault(status=status, retry_after="0")])
+    answer, used = put(Endpoint(api=api, base_url=model.url), question(stream), context)
+    assert answer.text
+    assert len(model.asked) == 3
+    assert len(used) == 1
+    assert [level for level, _ in host.lines] == ["warning", "warning"]
+    assert f"HTTP {status}" in host.lines[0][1]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=400, message="max_tokens is too large"),
+        Fault(status=401),
+        Fault(status=404),
+        Fault(status=422),
+        Fault(status=429, code="insufficient_quota"),
+    ],
+)
+def test_what_is_wrong_is_not_tried_again(model, context, fault):
+    model.faults.append(fault)
+    with pytest.raises(ModelCallError, match=f"HTTP {fault.status} .*: {fault.message}") as caught:
+        put(Endpoint(base_url=model.url), question(), context)
+    assert (caught.value.status, caught.value.retry) == (fault.status, False)
+    assert len(model.asked) == 1
+
+
+def test_retry_after_is_kept_to(model, context):
+    model.faults.append(Fault(status=429, retry_after="0.3"))
+    began = time.monotonic()
+    put(Endpoint(base_url=model.url), question(), context)
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_wait_that_is_too_long_fails_the_call(model, context):
+    model.faults.append(Fault(status=429, retry_after="3600"))
+    with pytest.raises(ModelCallError, match="asks to wait 3600 s"):
+        put(Endpoint(base_url=model.url), question(), context)
+    assert len(model.asked) == 1
+
+
+def test_tries_come_to_an_end(model, context):
+    model.faults.extend([Fault(status=500, retry_after="0")] * 9)
+    with pytest.raises(ModelCallError, match="HTTP 500"):
+        put(Endpoint(base_url=model.url, retries=2), question(), context)
+    assert len(model.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 90.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({}, None),
+    ],
+)
+def test_how_retry_after_is_read(said, seconds):
+    assert retry_after(said, now=10.0) == seconds
+
+
+def test_a_silent_endpoint_is_given_up(model, context, api):
+    model.faults.append(Fault(hang=30))
+    endpoint = Endpoint(api=api, base_url=model.url, timeout=0.2, retries=0)
+    with pytest.raises(ModelTimeoutError, match=r"did not answer within 0.2 s") as caught:
+        put(endpoint, question(), context)
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_a_stream_that_breaks_off_is_tried_again_and_what_it_used_is_counted(model, context, api):
+    model.faults.append(Fault(break_after=5))
+    answer, used = put(Endpoint(api=api, base_url=model.url, retries=1), question(stream=True), context)
+    assert len(model.asked) == 2
+    assert answer.text.startswith("[stand-in")
+    if api == "anthropic":  # it says at the start what went in, and that was paid for
+        assert [use.output for use, _ in used] == [1, tokens(answer.text)]
+        assert used[0][0].input == used[1][0].input
+    else:
+        assert len(used) == 1
+
+
+def test_an_error_in_the_middle_of_a_stream(context, monkeypatch):
+    from execlog.kinds.workflows.models import standin_formats
+
+    def broken(body, text, usage):
+        yield b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+
+    monkeypatch.setattr(standin_formats, "_anthropic_events", broken)
+    with StandIn() as model, pytest.raises(ModelCallError, match="Overloaded"):
+        put(Endpoint(api="anthropic", base_url=model.url, retries=0), question(stream=True), context)
+
+
+def test_nobody_there(context, free_port):
+    with pytest.raises(ModelCallError, match=f"127.0.0.1:{free_port}: the connection broke") as caught:
+        put(Endpoint(base_url=f"http://127.0.0.1:{free_port}/v1", retries=0), question(), context)
+    assert caught.value.retry
+
+
+def test_somebody_else_there(context):
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            data = {"/page/chat/completions": b"<html>hello", "/list/chat/completions": b"[]"}.get(self.path, b"{}")
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        for path, said in (("/page", "not JSON"), ("/list", "no JSON object"), ("", "no choices")):
+            with pytest.raises(ModelCallError, match=said):
+                put(Endpoint(base_url=base + path, retries=0), question(), context)
+        with pytest.raises(ModelCallError, match="no content"):
+            put(Endpoint(api="anthropic", base_url=base, retries=0), question(), context)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_call_ends_at_once_when_nobody_wants_it_any_more(model, context, stream):
+    model.faults.append(Fault(hang=30))
+    threading.Timer(0.2, context.stop.set, ("no more",)).start()
+    began = time.monotonic()
+    with pytest.raises(StepStoppedError, match="no more"):
+        put(Endpoint(base_url=model.url), question(stream), context)
+    assert time.monotonic() - began < 5
+
+
+def test_a_stream_ends_at_once_when_nobody_wants_it_any_more(context):
+    with StandIn(lambda asked: "word " * 500, piece_delay=0.02) as model:
+        threading.Timer(0.3, context.stop.set, ("no more",)).start()
+        with pytest.raises(StepStoppedError):
+            put(Endpoint(api="anthropic", base_url=model.url), question(stream=True), context, used := [])
+    assert used[0][0].input > 0
+
+
+def test_what_comes_before_a_try_may_keep_it_from_being_made(model, context):
+    def never():
+        raise ValueError("not today")
+
+    with pytest.raises(ValueError, match="not today"):
+        put(Endpoint(base_url=model.url), question(), context, before=never)
+    assert model.asked == []
+
+
+def test_endpoints_of_the_configuration(tmp_path):
+    text = '[workflows.endpoints.local]\napi = "anthropic"\nbase_url = "http://localhost:1/"\ntimeout = 5\n'
+    (tmp_path / "execlog.toml").write_text(text)
+    assert endpoints_of(tmp_path)["local"].url == "http://localhost:1"
+    (tmp_path / "execlog.toml").write_text('[workflows.endpoints.local]\nbase_url = "ftp://x"\n')
+    with pytest.raises(SettingsError, match="base_url must be"):
+        endpoints_of(tmp_path)
+    assert endpoints_of(tmp_path / "none") == {}
+
+
+OPENAI_USAGE = {
+    "prompt_tokens": 1000,
+    "completion_tokens": 200,
+    "prompt_tokens_details": {"cached_tokens": 600},
+    "completion_tokens_details": {"reasoning_tokens": 150},
+}
+ANTHROPIC_USAGE = {
+    "input_tokens": 400,
+    "output_tokens": 200,
+    "cache_read_input_tokens": 500,
+    "cache_creation_input_tokens": 100,
+    "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 70},
+    "output_tokens_details": {"thinking_tokens": 50},
+}
+
+
+def test_usage_fields_of_both_formats():
+    assert from_openai(OPENAI_USAGE) == CallUsage(input=1000, output=200, cached=600, reasoning=150)
+    assert from_anthropic(ANTHROPIC_USAGE) == CallUsage(
+        input=1000, output=200, cached=500, reasoning=50, cache_write=100, cache_write_1h=70
+    )
+    assert from_openai({"prompt_tokens": "many", "completion_tokens": -1}) == CallUsage()
+    assert from_openai({"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 4}).cached == 4
+    assert from_openai(None) is None
+    assert from_anthropic([]) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "flavor", "usage", "read", "model"),
+    [
+        ("openai", "chat", OPENAI_USAGE, from_openai, "gpt-4o"),
+        ("anthropic", "default", ANTHROPIC_USAGE, from_anthropic, "claude-sonnet-4-5"),
+    ],
+)
+def test_the_cost_is_the_tables_own(provider, flavor, usage, read, model):
+    genai_prices = pytest.importorskip("genai_prices")
+    theirs = genai_prices.extract_usage({"model": model, "usage": usage}, provider_id=provider, api_flavor=flavor)
+    expected = theirs.calc_price(genai_request_timestamp=NOW).total_price
+    price = GenaiPrices().price(model, read(usage), provider=provider, base_url=None, at=NOW)
+    assert price.nano == to_nano(expected)
+    assert price.nano > 0
+    assert price.prices == f"genai-prices {genai_prices.__version__}"
+
+
+def test_an_unknown_model_or_place_has_no_price():
+    pytest.importorskip("genai_prices")
+    table, used = GenaiPrices(), CallUsage(input=10, output=10)
+    assert table.price("no-such-model", used, provider="openai", base_url=None, at=NOW) is None
+    assert table.price("gpt-4o", used, provider="nobody", base_url=None, at=NOW) is None
+    assert table.price("gpt-4o", used, provider=None, base_url="http://127.0.0.1:1/v1", at=NOW) is None
+    assert table.price("gpt-4o", used, provider=None, base_url=None, at=NOW) is None
+    assert table.price("gpt-4o", used, provider=None, base_url="https://api.openai.com/v1", at=NOW) is not None
+
+
+def test_a_tariff_of_ones_own_is_exact():
+    tariff = Tariff({"m": Rate(Decimal("0.1"), Decimal("0.3"), Decimal("0.05"))}, "ours 3")
+    price = tariff.price("m", CallUsage(input=3, output=1, cached=1), provider=None, base_url=None, at=NOW)
+    # 2 × 0.1 + 1 × 0.05 + 1 × 0.3 = 0.55 dollars per million = 550 × 10⁻⁹
+    assert (price.nano, price.prices) == (550, "ours 3")
+    assert tariff.price("n", CallUsage(), provider=None, base_url=None, at=NOW) is None
+    both = Prices(NoPrices(), tariff)
+    assert both.price("m", CallUsage(input=10**6), provider=None, base_url=None, at=NOW).nano == 100_000_000
+
+
+def test_without_the_extra_there_are_no_prices(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    installed_prices.cache_clear()
+    try:
+        assert isinstance(installed_prices(), NoPrices)
+    finally:
+        installed_prices.cache_clear()

@@ -1,0 +1,311 @@
+"""Resuming: what completed is taken over, what failed or never ran is done; after a kill too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from execlog.core.errors import ConflictError, InvalidError, NotFoundError
+from execlog.core.model import Status
+from execlog.kinds.workflows import Endpoint, ExecutionEngine, ExecutionHistoryService, Flow
+from execlog.kinds.workflows.models.standin import Fault, StandIn
+from execlog.ledger import Ledger
+
+ROOT = Path(__file__).parents[3]
+
+
+class Counting:
+    """Functions that count their calls; `broken` ones fail until they are mended."""
+
+    def __init__(self):
+        self.calls = []
+        self.broken = set()
+
+    def make(self, name, value=None):
+        def step(given=None):
+            self.calls.append(name)
+            if name in self.broken:
+                raise ConnectionError(f"{name} is broken")
+            return value if given is None else given
+
+        return step
+
+
+@pytest.fixture
+def counting():
+    return Counting()
+
+
+@pytest.fixture
+def engine(ledger):
+    return ExecutionEngine(ledger)
+
+
+def chain(counting, value=5, **fields):
+    flow = Flow("chain", id="chain", **fields)
+    flow.python("load", counting.make("load", value))
+    flow.python("work", counting.make("work"), input={"given": "{{ steps.load.output }}"})
+    flow.python("save", counting.make("save"), input={"given": "{{ steps.work.output }}"})
+    return flow
+
+
+def statuses(execution):
+    return {step.id: step.status for step in execution.steps}
+
+
+def test_a_failed_execution_goes_on_from_its_failed_step(engine, counting):
+    counting.broken = {"work"}
+    flow = chain(counting)
+    failed = engine.run(flow, {"x": 1}, project_id="p")
+    assert statuses(failed) == {"load": "completed", "work": "failed", "save": "skipped"}
+    counting.broken.clear()
+    counting.calls.clear()
+    done = engine.resume("p", failed.id, flow, triggered_by="bob")
+    assert (done.status, done.output, done.input) == ("completed", 5, {"x": 1})
+    assert counting.calls == ["work", "save"]
+    assert (done.retry_of, done.root_id) == (failed.id, failed.id)
+    assert done.step("load").data == {"reusedFrom": failed.id, "reusable": True}
+    assert done.step("load").output == 5
+    assert done.step("load").duration is None
+    assert engine.history.get_execution("p", done.id).to_dict() == done.to_dict()
+
+
+def test_a_chain_of_resumptions_keeps_its_root_and_where_outputs_come_from(engine, counting):
+    counting.broken = {"work", "save"}
+    flow = chain(counting)
+    first = engine.run(flow, project_id="p")
+    second = engine.resume("p", first.id, flow)
+    counting.broken = {"save"}
+    third = engine.resume("p", second.id, flow)
+    counting.broken.clear()
+    last = engine.resume("p", third.id, flow)
+    assert [one.status for one in (second, third, last)] == ["failed", "failed", "completed"]
+    assert (last.retry_of, last.root_id) == (third.id, first.id)
+    assert last.step("load").data["reusedFrom"] == first.id
+    assert last.step("work").data["reusedFrom"] == third.id
+    assert counting.calls.count("load") == 1
+
+
+def test_tokens_are_paid_for_once(ledger):
+    with StandIn() as model:
+        engine = ExecutionEngine(ledger, endpoints={"default": Endpoint(base_url=model.url, retries=0)})
+        flow = Flow("w")
+        flow.llm("first", model="m", prompt="hello")
+        flow.llm("second", model="m", prompt="{{ steps.first.output }}")
+        model.faults.extend([None, Fault(status=500)])
+        failed = engine.run(flow, project_id="p")
+        assert (failed.status, failed.error_type) == ("failed", "ModelCallError")
+        done = engine.resume("p", failed.id)
+        assert done.status == "completed"
+        assert len(model.asked) == 3
+        assert done.step("first").token_usage is None
+        total = engine.history.get_statistics("p").total_tokens
+        assert total == failed.step("first").token_usage.total + done.step("second").token_usage.total
+
+
+def test_a_document_is_resumed_from_its_record_alone(ledger, tmp_path):
+    engine = ExecutionEngine(ledger)
+    mark = tmp_path / "mark"
+    steps = [
+        {"id": "a", "type": "shell", "command": ["echo", "{{ input.word }}"]},
+        {"id": "b", "type": "shell", "command": ["cat", str(mark)]},
+        {"id": "c", "type": "shell", "command": ["echo", "{{ steps.a.output }} {{ steps.b.output }}"]},
+    ]
+    failed = engine.run({"name": "w", "steps": steps}, {"word": "hello"}, project_id="p")
+    assert "No such file" in failed.error
+    mark.write_text("world")
+    done = ExecutionEngine(ledger).resume("p", failed.id)
+    assert (done.status, done.output) == ("completed", "hello world")
+    assert done.step("a").data["reusedFrom"] == failed.id
+
+
+def test_what_changed_runs_again_and_all_that_comes_after(engine, counting):
+    counting.broken = {"save"}
+    failed = engine.run(chain(counting), project_id="p")
+    counting.broken.clear()
+    counting.calls.clear()
+    changed = chain(counting)
+    changed._steps[1] = changed._steps[1].__class__(
+        id="work", function=changed._steps[1].function, input={"given": "{{ steps.load.output + 1 }}"}
+    )
+    done = engine.resume("p", failed.id, changed)
+    assert (counting.calls, done.output) == (["work", "save"], 6)
+
+
+@pytest.mark.parametrize(
+    "value", [(1, 2), {3: 4}, {"password": "hunter2"}, "x" * 300_000, object(), float("nan"), 2**70]
+)
+def test_an_output_that_was_not_recorded_as_it_was_is_made_again(engine, counting, value):
+    counting.broken = {"save"}
+    flow = chain(counting, value)
+    failed = engine.run(flow, project_id="p")
+    assert failed.step("load").data["reusable"] is False
+    counting.broken.clear()
+    counting.calls.clear()
+    done = engine.resume("p", failed.id, flow)
+    assert done.status == "completed"
+    assert counting.calls == ["load", "work", "save"]
+    assert done.step("load").data["reusable"] is False
+
+
+@pytest.mark.parametrize("value", [None, 0, 1.5, "الأسهم 价格", [1, [2.0, None, True]], {"a": {"b": []}}])
+def test_an_output_that_was_recorded_as_it_was_is_not(engine, counting, value):
+    counting.broken = {"save"}
+    flow = chain(counting, value)
+    failed = engine.run(flow, project_id="p")
+    counting.broken.clear()
+    counting.calls.clear()
+    assert engine.resume("p", failed.id, flow).output == value
+    assert counting.calls == ["save"]
+
+
+def test_skipped_steps_are_asked_again_and_joins_hold(engine, counting):
+    counting.broken = {"last"}
+    flow = Flow("w")
+    flow.python("a", counting.make("a", 1))
+    flow.python("yes", counting.make("yes"), when="steps.a.output == 1")
+    flow.python("no", counting.make("no"), when="steps.a.output == 2")
+    flow.python("either", counting.make("either"), needs=["yes", "no"], join="any")
+    flow.python("last", counting.make("last"), needs=["either"])
+    failed = engine.run(flow, project_id="p")
+    counting.broken.clear()
+    counting.calls.clear()
+    done = engine.resume("p", failed.id, flow)
+    assert counting.calls == ["last"]
+    assert statuses(done) == {
+        "a": "completed",
+        "yes": "completed",
+        "no": "skipped",
+        "either": "completed",
+        "last": "completed",
+    }
+
+
+def test_an_execution_without_its_optional_step_can_be_completed(engine, counting):
+    counting.broken = {"nice"}
+    flow = Flow("w")
+    flow.python("nice", counting.make("nice"), optional=True)
+    flow.python("other", counting.make("other"))
+    partial = engine.run(flow, project_id="p")
+    counting.broken.clear()
+    done = engine.resume("p", partial.id, flow)
+    assert engine.history.find("p", done.id).status is Status.SUCCEEDED
+    assert sorted(counting.calls) == ["nice", "nice", "other"]
+
+
+def test_what_cannot_be_resumed(engine, counting):
+    flow = chain(counting)
+    done = engine.run(flow, project_id="p")
+    with pytest.raises(ConflictError, match="nothing to resume"):
+        engine.resume("p", done.id, flow)
+    with pytest.raises(NotFoundError):
+        engine.resume("p", "nobody", flow)
+    with pytest.raises(NotFoundError):
+        ExecutionEngine().resume("p", done.id, flow)
+    engine.history.save_execution("p", {"id": "r", "status": "running"})
+    with pytest.raises(ConflictError):
+        engine.resume("p", "r", flow)
+
+
+def test_a_workflow_or_an_input_that_was_redacted_must_be_given_again(engine, counting):
+    document = {
+        "name": "w",
+        "steps": [{"id": "a", "type": "shell", "command": ["cat", "/none"], "env": {"PASSWORD": "hunter2"}}],
+    }
+    failed = engine.run(document, {"token": "t-1"}, project_id="p")
+    with pytest.raises(InvalidError, match=r"the workflow of execution .* give the workflow"):
+        engine.resume("p", failed.id)
+    with pytest.raises(InvalidError, match="the input of execution"):
+        engine.resume("p", failed.id, document)
+    with pytest.raises(InvalidError, match="another input"):
+        engine.resume("p", failed.id, document, {"token": "t-2"})
+    assert engine.resume("p", failed.id, document, {"token": "t-1"}).status == "failed"
+
+
+def test_an_input_of_tuples_must_be_given_again(engine, counting):
+    counting.broken = {"load"}
+    flow = chain(counting)
+    failed = engine.run(flow, {"pair": (1, 2)}, project_id="p")
+    with pytest.raises(InvalidError, match="the input of execution"):
+        engine.resume("p", failed.id, flow)
+    counting.broken.clear()
+    assert engine.resume("p", failed.id, flow, {"pair": (1, 2)}).status == "completed"
+
+
+PROGRAM = """
+    import os, sys, time
+    from execlog.kinds.workflows import ExecutionEngine
+    from execlog.ledger import Ledger
+
+    STEPS = [
+        {"id": "load", "type": "shell", "command": ["sh", "-c", "echo once >> $MARKS; echo 42"],
+         "env": {"MARKS": "{{ input.marks }}"}},
+        {"id": "wait", "type": "shell", "command": ["sh", "-c", "test -e $GATE || { echo $$ > $GATE.pid; sleep 60; }"],
+         "env": {"GATE": "{{ input.gate }}"}, "needs": ["load"]},
+        {"id": "last", "type": "shell", "command": ["echo", "{{ steps.load.output }}"], "needs": ["wait"]},
+    ]
+    given = {"marks": sys.argv[1], "gate": sys.argv[2]}
+    engine = ExecutionEngine(Ledger.open())
+    engine.run({"name": "killed", "steps": STEPS}, given, project_id="p", execution_id="victim")
+"""
+
+
+@pytest.mark.crash
+def test_killed_in_the_middle_it_is_failed_and_can_be_resumed(tmp_path, file_store):
+    marks, gate = tmp_path / "marks", tmp_path / "gate"
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "EXECLOG_HOME": str(tmp_path / "home"),
+        "EXECLOG_STORE": file_store,
+    }
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM))
+    with Ledger.open(file_store, home=tmp_path / "home", drains_home=True) as ledger:
+        process = subprocess.Popen([sys.executable, program, marks, gate], env=environment, start_new_session=True)
+        service = ExecutionHistoryService(ledger)
+        try:
+            _until(lambda: _step(service, "wait") == "running" and _pid(gate), process)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        os.killpg(_pid(gate), signal.SIGKILL)  # a command outlives the process that began it
+        _until(lambda: service.get_execution("p", "victim").status == "failed")
+        found = service.get_execution("p", "victim")
+        assert "gone" in found.error
+        assert statuses(found) == {"load": "completed", "wait": "failed", "last": "skipped"}
+        assert found.step("load").output == "42"
+        gate.touch()
+        done = ExecutionEngine(service).resume("p", "victim")
+        assert (done.status, done.output, done.retry_of) == ("completed", "42", "victim")
+        assert marks.read_text() == "once\n"
+
+
+@pytest.fixture
+def file_store(tmp_path):
+    """A store that two processes can use."""
+    return f"sqlite:///{tmp_path / 'history.db'}"
+
+
+def _pid(gate):
+    file = gate.with_suffix(".pid")
+    return file.exists() and int(file.read_text() or 0)
+
+
+def _step(service, step_id):
+    found = service.get_execution("p", "victim")
+    return found and found.step(step_id).status
+
+
+def _until(happened, process=None, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None
+        time.sleep(0.02)
