@@ -138,6 +138,12 @@ def _kdb(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT00
     return KdbConnector(convert(settings, KdbOptions), read_only=read_only)
 
 
+def _trino(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT001 - as all in CONNECTORS
+    from execlog.kinds.queries.connectors.trino import TrinoConnector, TrinoOptions
+
+    return TrinoConnector(convert(settings, TrinoOptions), read_only=read_only)
+
+
 def _dbapi(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT001 - as all in CONNECTORS
     from execlog.kinds.queries.connectors.dbapi import DBAPIConnector, DBAPIOptions
 
@@ -146,5 +152,6 @@ def _dbapi(settings: dict[str, Any], read_only: bool) -> Connector:  # noqa: FBT
 
 CONNECTORS: dict[str, Open] = {
     "dbapi": _dbapi, "duckdb": _duckdb, "kdb": _kdb, "postgres": _postgres, "sqlite": _sqlite,
+    "starburst": _trino, "trino": _trino,
 }  # fmt: skip
 """By `type`: what makes a connector of its settings. A driver is imported when the first query needs it."""

@@ -30,6 +30,9 @@ from execlog.ledger import Ledger
 GRACE_SECONDS = 2.0
 """How long a database has to let go of a query it was told to stop."""
 
+AGAIN_SECONDS = 0.25
+"""How often it is told so."""
+
 
 class Query(Struct, frozen=True, kw_only=True):
     """A query somebody wants to be run.
@@ -218,7 +221,15 @@ class Gateway:
     def _stop(self, running: Running, trouble: TroubleError) -> bool:
         """Whether this stopped it. The grace begins before the database is told, which may take long."""
         self._deadlines.set(self._grace, lambda: self._abandon(running))
-        return running.stop(trouble)
+        stopped = running.stop(trouble)
+        if stopped:
+            self._deadlines.set(AGAIN_SECONDS, lambda: self._press(running))
+        return stopped
+
+    def _press(self, running: Running) -> None:
+        """Tell the database again until it let go: the first time may have come before the query had begun there."""
+        if running.press():
+            self._deadlines.set(AGAIN_SECONDS, lambda: self._press(running))
 
     def _abandon(self, running: Running) -> None:
         if running.abandon():

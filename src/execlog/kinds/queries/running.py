@@ -106,6 +106,16 @@ class Running:
             self.settle(trouble=trouble)
         return True
 
+    def press(self) -> bool:
+        """Whether it still does not end: then its session is told again to stop."""
+        with self._lock:
+            if self._settled:
+                return False
+            session = self._session
+        if session is not None:
+            session.cancel()
+        return True
+
     def abandon(self) -> bool:
         """Whether its outcome had to be decided without its worker: it did not come back after it was stopped."""
         with self._lock:
