@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from execlog.kinds.workflows import ExecutionHistoryService, workflows_kind
+from execlog.kinds.workflows import ExecutionHistoryService, workflow_kind
 from execlog.ledger import Ledger
 from execlog.web.app import create_app
 
@@ -27,7 +27,7 @@ def service(ledger) -> ExecutionHistoryService:
 
 @pytest.fixture
 def client(ledger) -> Iterator[TestClient]:
-    with TestClient(create_app(ledger, [workflows_kind(ledger)]), base_url="http://localhost") as connected:
+    with TestClient(create_app(ledger, [workflow_kind(ledger)]), base_url="http://localhost") as connected:
         yield connected
 
 
@@ -36,7 +36,7 @@ def guarded(ledger) -> Callable[[str], TestClient]:
     """Clients of an app with tokens: guarded("viewer"), guarded("admin:alice")."""
     roles = ("viewer", "admin", "viewer:alice", "admin:alice")
     settings = msgspec.structs.replace(ledger.settings, tokens={f"token of {role}": role for role in roles})
-    app = create_app(ledger, [workflows_kind(ledger)], settings=settings)
+    app = create_app(ledger, [workflow_kind(ledger)], settings=settings)
 
     def connect(role: str) -> TestClient:
         return TestClient(app, base_url="http://localhost", headers={"Authorization": f"Bearer token of {role}"})

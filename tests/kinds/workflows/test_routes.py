@@ -217,10 +217,10 @@ def live(ledger):
     """The address of a real server: a test client would wait for the end of a stream."""
     import uvicorn
 
-    from execlog.kinds.workflows import workflows_kind
+    from execlog.kinds.workflows import workflow_kind
     from execlog.web.app import create_app
 
-    config = uvicorn.Config(create_app(ledger, [workflows_kind(ledger)]), host="127.0.0.1", port=0, log_level="error")
+    config = uvicorn.Config(create_app(ledger, [workflow_kind(ledger)]), host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

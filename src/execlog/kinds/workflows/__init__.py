@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from execlog.kinds.workflows.record import ExecutionSummary, StepRecord, TokenUsage, WorkflowExecution
-from execlog.kinds.workflows.routes import workflows_kind
+from execlog.kinds.workflows.routes import workflow_kind
 from execlog.kinds.workflows.service import ExecutionHistoryService
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _LATER = {
 __all__ = [
     "Endpoint", "ExecutionEngine", "ExecutionHistoryService", "ExecutionSummary", "Flow", "Limits", "ProjectBudget",
     "Rate", "StepRecord", "Tariff", "TokenUsage", "Workflow", "WorkflowExecution", "current_step", "endpoints_of",
-    "parse_workflow", "read_workflow", "workflows_kind",
+    "parse_workflow", "read_workflow", "workflow_kind",
 ]  # fmt: skip
 
 

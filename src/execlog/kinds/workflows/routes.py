@@ -148,7 +148,7 @@ def _missing(one: One) -> NotFoundError:
     return NotFoundError(f"project {one.project_id!r} has no execution {one.execution_id!r}")
 
 
-def workflows_kind(ledger: Ledger) -> Kind:
+def workflow_kind(ledger: Ledger) -> Kind:
     """The workflow family over a ledger: its words and its routes."""
     return Kind(name=KIND, words=WORDS, routes=tuple(_routes(Workflows(ledger))))
 
