@@ -139,6 +139,25 @@ def test_two_of_one_id_are_told_apart_by_kind(ledger, client):
     assert client.get("/api/executions/same?kind=workflow").status_code == 404
 
 
+def test_a_failure_is_explained(seeded):
+    found = seeded.get("/api/executions/run-2/explanation").json()
+    assert found["error"]["type"] == "ConnectionError"
+    assert found["occurrences"] is None or found["occurrences"]["count"] == 2
+    assert found["summary"][0].startswith("ConnectionError: Failed to fetch GOOGL")
+    assert seeded.get("/api/executions/nobody/explanation").status_code == 404
+
+
+def test_two_executions_are_compared(seeded):
+    found = seeded.get("/api/executions/run-1/comparison?other=run-0").json()
+    assert (found["before"]["id"], found["after"]["id"]) == ("run-0", "run-1")
+    assert found["differences"][0] == {"path": "params.year", "before": None, "after": 2004}
+    assert {item["key"]: item["after"] for item in found["items"]} == {"AAPL": "succeeded", "GOOGL": "failed"}
+    assert seeded.get("/api/executions/run-1/comparison?other=run-5").status_code == 404
+    elsewhere = "other=run-5&other_kind=workflow&other_namespace=shop"
+    assert seeded.get(f"/api/executions/run-1/comparison?{elsewhere}").status_code == 200
+    assert seeded.get("/api/executions/run-1/comparison").status_code == 422
+
+
 def test_items_and_logs_come_in_pages(seeded):
     items = seeded.get("/api/executions/run-1/items?limit=1&offset=1").json()
     assert ([item["key"] for item in items["items"]], items["total"]) == (["GOOGL"], 2)

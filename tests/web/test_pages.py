@@ -96,6 +96,7 @@ def test_an_execution_shows_its_error_items_log_attempts_and_children(seeded):
         assert said in re.sub(r"\s+", " ", text)
     failed = read(seeded, "/executions/run-2")
     assert "ConnectionError" in failed.text
+    assert "What is known about it" in failed.text
     assert "Attempts" in failed.text
     assert "/executions/run-3?kind=job" in failed.links()
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from execlog.core.errors import ConflictError, JournalError
 from execlog.core.filter import Filter
 from execlog.core.model import Execution
-from execlog.history import dossier, listing, statistics
+from execlog.history import comparison, dossier, explanation, listing, statistics
 from execlog.history.question import Id, Limit, Name, Narrow, Offset, Scope, Statuses, as_filter
 from execlog.history.view import ItemView, LogView, view_item, view_log
 from execlog.kind import Call, Reply
@@ -26,6 +26,14 @@ class One(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Id
     kind: Name | None = None
     namespace: Name | None = None
+
+
+class TwoOf(One, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which two; the other one is of the same kind and namespace unless it says otherwise."""
+
+    other: Id
+    other_kind: Name | None = None
+    other_namespace: Name | None = None
 
 
 class PartsOfOne(One, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +111,19 @@ class Executions:
         logs = self._one(call).logs
         page = logs[call.params.offset : call.params.offset + call.params.limit]
         return LogList(tuple(map(view_log, page)), len(logs))
+
+    def explanation(self, call: Call) -> explanation.Explanation:
+        """Why one execution did not succeed."""
+        return explanation.explain(self._ledger.store, self._one(call), now=self._now(), actor=call.principal.actor)
+
+    def comparison(self, call: Call) -> comparison.Comparison:
+        """Two executions side by side."""
+        params: TwoOf = call.params
+        one = self._one(call)
+        kind, namespace = params.other_kind or one.kind, params.other_namespace or one.namespace
+        actor = call.principal.actor
+        other = dossier.get(self._ledger.store, params.other, kind=kind, namespace=namespace, actor=actor)
+        return comparison.compare(one, other)
 
     def stats(self, call: Call) -> statistics.Statistics:
         """Statistics over executions that ended."""

@@ -11,6 +11,7 @@ from execlog.core.clock import moment
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN, Execution, Status
 from execlog.history import dossier, listing, statistics
+from execlog.history.explanation import explain
 from execlog.history.question import Id, Name, Question, as_filter, encoded
 from execlog.history.view import ExecutionView, view
 from execlog.kind import Call, Reply
@@ -120,9 +121,9 @@ class Pages:
         found = dossier.get(store, params.id, kind=params.kind, namespace=params.namespace, actor=actor)
         whole = dossier.dossier(store, found, actor=actor)
         items = sorted(cast("Any", whole.items), key=lambda item: (not _bad(item.status), item.position))
-        return self._page(
-            call, "execution.html", execution=whole, items=items, feed={"id": found.id, "kind": found.kind}
-        )
+        why = explain(store, found, now=self._ledger.clock.now(), actor=actor) if _bad(found.status) else None
+        feed = {"id": found.id, "kind": found.kind}
+        return self._page(call, "execution.html", execution=whole, items=items, why=why, feed=feed)
 
     def subject(self, call: Call) -> Reply:
         """One subject's history: how often, how well, how long."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from execlog.history.comparison import Comparison
 from execlog.history.dossier import Dossier
+from execlog.history.explanation import Explanation
 from execlog.history.intake import ExecutionInput
 from execlog.history.listing import ExecutionList, FailureList
 from execlog.history.question import Question
@@ -19,6 +21,7 @@ from execlog.web.executions import (
     PartsOfOne,
     PostOptions,
     StatsQuestion,
+    TwoOf,
 )
 from execlog.web.feed import Feeds
 from execlog.web.health import Health, HealthView
@@ -102,6 +105,26 @@ def general_routes(executions: Executions, feeds: Feeds) -> list[Route]:
             summary="A page of an execution's log lines, oldest first",
             params=PartsOfOne,
             returns=LogList,
+            errors=(404,),
+            limited=True,
+        ),
+        Route(
+            method="GET",
+            path="/api/executions/{id}/explanation",
+            handler=executions.explanation,
+            summary="Why an execution did not succeed: its last success, what changed since, who else has this error",
+            params=One,
+            returns=Explanation,
+            errors=(404,),
+            limited=True,
+        ),
+        Route(
+            method="GET",
+            path="/api/executions/{id}/comparison",
+            handler=executions.comparison,
+            summary="What is different between two executions",
+            params=TwoOf,
+            returns=Comparison,
             errors=(404,),
             limited=True,
         ),

@@ -19,7 +19,21 @@ from execlog.web.release import release
 
 HERE = Path(__file__).parent
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_WORDS = ("word", "duration", "number", "short", "percent", "money", "stamp", "iso", "ago", "pretty", "about", "coded")
+_WORDS = (
+    "word",
+    "duration",
+    "number",
+    "short",
+    "percent",
+    "money",
+    "stamp",
+    "iso",
+    "ago",
+    "pretty",
+    "about",
+    "coded",
+    "compact",
+)
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 

@@ -106,6 +106,12 @@ def pretty(value: Any) -> str:
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n… {len(text):,} characters in all"
 
 
+def compact(value: Any) -> str:
+    """A value as one line of JSON, cut where it is long; – for none."""
+    text = "–" if value is None else to_json(value).decode()
+    return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - characters of a table's cell
+
+
 def coded(text: str) -> Markup:
     """A text with what stands between backticks as code."""
     parts = [escape(part) for part in text.split("`")]
