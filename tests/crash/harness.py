@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from crash.victim import COUNTER, SLOTS
 from execlog.core.filter import Filter
@@ -75,6 +78,23 @@ class Scene:
 def start(task: dict[str, Any], *prefix: str, **how: Any) -> subprocess.Popen[bytes]:
     """A victim of its own interpreter."""
     return subprocess.Popen([*prefix, sys.executable, str(VICTIM), json.dumps(task)], **how)
+
+
+WRITING_CALLS = "pwrite64,write,fsync,fdatasync,ftruncate,fallocate,rename,unlink,mkdir"
+
+
+def injecting(fault: str) -> list[str]:
+    """The command before a victim's that makes the system calls of the write path fail so."""
+    calls = WRITING_CALLS
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
+
+
+def need_strace() -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    tried = subprocess.run([*injecting("error=EIO:when=9999"), "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"strace may not trace here: {tried.stderr.strip()[:200]}")
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import threading
 import time
 from pathlib import Path
 
+from execlog.core.model import Event, Status
 from execlog.core.settings import load
 from execlog.ledger import Ledger
 
@@ -44,7 +45,18 @@ def plainly(ledger: Ledger, name: str, tag: str) -> None:
 
 
 def durably(ledger: Ledger, name: str, tag: str) -> None:
-    ledger.record_durable("victim", id=name, subject=tag, duration=1.0, rows=1)
+    while not ledger.append_durable(event(ledger, name, tag)):
+        time.sleep(0.001)
+
+
+def surely(ledger: Ledger, name: str, tag: str) -> None:
+    while not ledger.append(event(ledger, name, tag)):
+        time.sleep(0.001)
+
+
+def event(ledger: Ledger, name: str, tag: str) -> Event:
+    at = ledger.recorder.stamp()
+    return Event(id=name, kind="task", at=at, status=Status.SUCCEEDED, subject=tag, started_at=1, ended_at=2, rows=1)
 
 
 def in_runs(ledger: Ledger, name: str, tag: str) -> None:
@@ -67,13 +79,21 @@ def mixed(ledger: Ledger, name: str, tag: str) -> None:
         plainly(ledger, name, tag)
 
 
-HOW = {"plainly": plainly, "durably": durably, "in_runs": in_runs, "mixed": mixed}
+def counted(ledger: Ledger, name: str, tag: str) -> bool:
+    """As `surely`, but what is shed stays shed: how many were accepted is in the last counter."""
+    return ledger.append(event(ledger, name, tag))
+
+
+HOW = {"counted": counted, "plainly": plainly, "durably": durably, "surely": surely, "in_runs": in_runs, "mixed": mixed}
 
 
 def work(ledger: Ledger, task: dict, slot: int, acknowledged: Acknowledged) -> None:
-    record, tag, count, done = HOW[task.get("how", "plainly")], task["tag"], task.get("count", 0), 0
+    record, tag, count = HOW[task.get("how", "plainly")], task["tag"], task.get("count", 0)
+    done = accepted = 0
     while not count or done < count:
-        record(ledger, f"{tag}.{slot}.{done}", tag)
+        if record(ledger, f"{tag}.{slot}.{done}", tag):
+            accepted += 1
+            acknowledged.note(SLOTS - 1, accepted)
         done += 1
         acknowledged.note(slot, done)
         if done % PAUSE_EVERY == 0:

@@ -1,0 +1,96 @@
+"""Power cuts: what record_durable() returned for is there afterwards, and the store is whole."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+
+import pytest
+
+from crash.disk import NoDiskError, PowerDisk
+from crash.harness import LONG, SECONDS, Acks, Scene, Zygote, check, injecting, need_strace, start, wait_until
+
+pytestmark = pytest.mark.crash
+CUTS = 60 if LONG else 5
+
+
+@pytest.fixture
+def disk(tmp_path):
+    try:
+        made = PowerDisk(tmp_path)
+        made.cut()
+        made.restore_power()
+    except NoDiskError as missing:
+        pytest.skip(f"no disk whose power can be cut: {missing}")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    started = Zygote()
+    yield started
+    started.close()
+
+
+def scene_on(disk: PowerDisk, folder) -> Scene:
+    settings = {"journal_segment": 64 * 1024, "drain_batch": 20, "journal_min_free": 0}
+    return Scene(folder, f"sqlite:///{disk.path}/home/store.db", settings, home=f"{disk.path}/home")
+
+
+def survived(scene: Scene, tag: str, acks: Acks) -> int:
+    with scene.open() as ledger:
+        count = check(ledger, tag, acks)
+        assert ledger.store.check()["integrity"] == "ok"
+        assert sum(ledger.losses().shed) == 0
+    return count
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+def test_what_is_durable_survives_power_cuts_at_any_moment(disk, tmp_path, zygote):
+    chance, scene = random.Random(30), scene_on(disk, tmp_path)
+    for number in range(CUTS):
+        tag = f"cut{number}"
+        acks = scene.acks(tag)
+        victim = zygote.start(scene.task(tag, acks, how="durably", threads=2))
+        wait_until(acks.total, "the first acknowledgement")
+        time.sleep(chance.uniform(0, 0.3))
+        disk.cut()
+        victim.kill()
+        disk.restore_power()
+        assert survived(scene, tag, acks) > 0
+
+
+@pytest.mark.timeout(120)
+def test_the_very_first_durable_record_survives(disk, tmp_path, zygote):
+    scene = scene_on(disk, tmp_path)
+    for number in range(CUTS):
+        shutil.rmtree(scene.home, ignore_errors=True)
+        acks = scene.acks(f"first{number}")
+        victim = zygote.start(scene.task(f"first{number}", acks, how="durably", count=1, ends="sleep"))
+        wait_until(acks.total, "the acknowledgement")
+        disk.cut()
+        victim.kill()
+        disk.restore_power()
+        assert survived(scene, f"first{number}", acks) == 1
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+def test_power_cuts_at_each_system_call_of_the_write_path(disk, tmp_path):
+    """strace kills the victim at the Nth writing call of any thread; then the power goes."""
+    need_strace()
+    scene, ended = scene_on(disk, tmp_path), False
+    points = range(1, 10_000) if LONG else random.Random(31).sample(range(1, 60), 5)
+    for number in points:
+        tag = f"point{number}"
+        acks = scene.acks(tag)
+        task = scene.task(tag, acks, how="durably", count=150 if LONG else 25)
+        code = start(task, *injecting(f"signal=SIGKILL:when={number}")).wait(SECONDS)
+        disk.cut()
+        disk.restore_power()
+        survived(scene, tag, acks)
+        ended = code == 0
+        if LONG and ended:
+            break
+    assert ended or not LONG
