@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -23,6 +23,12 @@ Fault = BaseException | Error | str
 _current: ContextVar[Run | None] = ContextVar("execlog_run", default=None)
 
 
+def _leave(token: Token[Run | None]) -> None:
+    # A coroutine or generator may be ended in another context than it began in: then there is nothing to put back.
+    with suppress(ValueError):
+        _current.reset(token)
+
+
 def current_run() -> Run | None:
     """The innermost run this code is in, None outside of any."""
     return _current.get()
@@ -35,17 +41,16 @@ def inside(run: Run | None) -> Generator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        _leave(token)
 
 
 class Run:
     """One execution while it happens: a context manager, in `with` and in `async with`.
 
     Leaving it records the outcome: an exception makes it failed (a TimeoutError timed_out, a cancellation cancelled)
-    and goes
-    on to the caller; otherwise its items decide (none failed: succeeded, some: partial, all: failed). Everything said
-    is in
-    the journal when the method returns. Methods may be called from several threads.
+    and goes on to the caller; otherwise its items decide (none failed: succeeded, some: partial, all: failed).
+    Everything said is in the journal when the method returns. Methods may be called from several threads; what is said
+    after the end is recorded too, except for rows, which belong to the outcome.
     """
 
     def __init__(self, recorder: Recorder, event: Event) -> None:
@@ -61,7 +66,9 @@ class Run:
         self._began = 0.0
         self._token: Token[Run | None] | None = None
         self._open_item: ItemRun[Any] | None = None
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may say something about the run it interrupts. What is said is stamped under it,
+        # since the latest stamp decides.
+        self._lock = threading.RLock()
 
     @property
     def id(self) -> str:
@@ -131,14 +138,15 @@ class Run:
         self._recorder.append(self._event)
 
     def __enter__(self) -> Self:
+        self.begin()
         self._token = _current.set(self)
-        return self.begin()
+        return self
 
     def __exit__(
         self, _type: type[BaseException] | None, fault: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if self._token is not None:
-            _current.reset(self._token)
+            _leave(self._token)
         self.end(fault)
 
     async def __aenter__(self) -> Self:
@@ -192,7 +200,7 @@ class Run:
             self._counts = count(self._counts, old, item)
             # Only what the counts need is kept: a run of a million items must not hold a million outputs.
             self._items[item.key] = Item(key=item.key, status=item.status, position=position)
-        self._say(items=(item,), at=item.at)
+            self._say(items=(item,), at=item.at)
 
     def usage(
         self,
@@ -206,21 +214,19 @@ class Run:
         prices: str | None = None,
     ) -> None:
         """Add what a model call used: tokens, and its cost in US dollars where that is known (exact to 10⁻⁹)."""
+        paid = None if cost is None else nano_of(cost)
         with self._lock:
             before = self._usage.get(model, Usage(calls=0))
-            nano = before.cost_nano if cost is None else (before.cost_nano or 0) + nano_of(cost)
             self._usage[model] = Usage(
                 before.input + input,
                 before.output + output,
                 before.cached + cached,
                 before.reasoning + reasoning,
                 before.calls + 1,
-                nano,
+                before.cost_nano if paid is None else (before.cost_nano or 0) + paid,
                 prices or before.prices,
             )
-            # Stamped here: a later sum must have the later stamp.
-            usage, at = dict(self._usage), self._recorder.stamp()
-        self._say(usage=usage, at=at)
+            self._say(usage=dict(self._usage))
 
     def rows(self, number: int = 1) -> None:
         """Add to the number of rows it processed; recorded with the outcome."""
@@ -231,13 +237,14 @@ class Run:
         """Record a line of text with it."""
         with self._lock:
             self._lines += 1
-            number, at = self._lines, self._recorder.stamp()
-        self._say(logs=(LogLine(at, number, level, str(message), item),), at=at)
+            at = self._recorder.stamp()
+            self._say(logs=(LogLine(at, self._lines, level, str(message), item),), at=at)
 
     def note(self, **metadata: Any) -> None:
         """Add to its metadata, at once visible to readers."""
-        self.metadata.update(metadata)
-        self._say(metadata=dict(self.metadata))
+        with self._lock:
+            self.metadata.update(metadata)
+            self._say(metadata=dict(self.metadata))
 
     def fail(self, error: Fault) -> None:
         """Decide that it failed, whatever its items say."""

@@ -13,7 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from msgspec import Struct
 
-from execlog.recorder.run import Run, current_run
+from execlog.recorder.run import Run, current_run, inside
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,17 +71,61 @@ def _coroutine(function: Function, begin: Begin) -> Function:
 
 def _generator(function: Function, begin: Begin) -> Function:
     def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with begin(args, kwargs):
-            return (yield from cast("Generator[Any, Any, Any]", function(*args, **kwargs)))
+        run = begin(args, kwargs).begin()
+        try:
+            returned: Any = yield from _stepped(function(*args, **kwargs), run)
+        except BaseException as fault:
+            run.end(fault)
+            raise
+        run.end()
+        return returned
 
     return generate
 
 
+def _stepped(body: Generator[Any, Any, Any], run: Run) -> Generator[Any, Any, Any]:
+    """What the generator yields, with the run as the current one while it works, not while its caller does."""
+    step: Function = body.send
+    value: Any = None
+    while True:
+        with inside(run):
+            try:
+                said = step(value)
+            except StopIteration as stop:
+                return stop.value
+        try:
+            step, value = body.send, (yield said)
+        except GeneratorExit:
+            with inside(run):
+                body.close()
+            raise
+        except BaseException as fault:  # noqa: BLE001 - it is the generator's to handle
+            step, value = body.throw, fault
+
+
 def _async_generator(function: Function, begin: Begin) -> Function:
-    async def stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
-        async with begin(args, kwargs):
-            async for value in function(*args, **kwargs):
-                yield value
+    async def stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        run = begin(args, kwargs).begin()
+        body: AsyncGenerator[Any, Any] = function(*args, **kwargs)
+        step: Callable[[Any], Awaitable[Any]] = body.asend
+        value: Any = None
+        try:
+            while True:
+                with inside(run):
+                    said = await step(value)
+                try:
+                    step, value = body.asend, (yield said)
+                except GeneratorExit:
+                    with inside(run):
+                        await body.aclose()
+                    raise
+                except BaseException as fault:  # noqa: BLE001 - it is the generator's to handle
+                    step, value = body.athrow, fault
+        except StopAsyncIteration:
+            run.end()
+        except BaseException as fault:
+            run.end(fault)
+            raise
 
     return stream
 

@@ -1,0 +1,201 @@
+"""A run said from everywhere: threads, signal handlers, generators, after its end; and nothing of it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import signal
+import sys
+import threading
+
+import pytest
+
+import execlog
+from execlog.core.filter import Filter
+from execlog.core.model import Status
+from execlog.ledger import Ledger
+from execlog.recorder.run import current_run
+from execlog.store.base import WHOLE
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger.open("memory://", home=tmp_path) as opened:
+        execlog.configure(opened)
+        yield opened
+
+
+def found(ledger: Ledger, id: str):
+    assert ledger.flush()
+    return ledger.store.get(id)
+
+
+def test_threads_add_up_what_one_run_used(ledger):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ledger.run("a", id="a") as run:
+
+            def work(name: int) -> None:
+                for number in range(200):
+                    run.usage("model", input=1, output=2, cost="0.001")
+                    run.rows(1)
+                    run.log(f"{name}:{number}")
+                    run.note(**{f"t{name}": number})
+
+            threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    execution = found(ledger, "a")
+    assert (execution.tokens, execution.cost_nano, execution.rows) == ((800, 1600), 800_000_000, 800)
+    assert len(execution.logs) == 800
+    assert execution.metadata == {f"t{name}": 199 for name in range(4)}
+
+
+def test_what_is_said_last_holds_even_while_the_run_is_open(ledger):
+    with ledger.run("a", id="a") as run:
+        for number in range(50):
+            run.usage("model", input=1)
+            run.note(step=number)
+        execution = found(ledger, "a")
+        assert execution.usage["model"].input == 50
+        assert execution.metadata == {"step": 49}
+
+
+def test_a_signal_handler_may_talk_about_the_run_it_interrupts(ledger):
+    said = 0
+
+    def handle(*_):
+        nonlocal said
+        run.log("interrupted")
+        run.usage("model", input=1)
+        said += 1
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        with ledger.run("a", id="a") as run:
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            while said < 50:
+                run.usage("model", input=0)
+                run.rows(1)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(found(ledger, "a").logs) == said
+
+
+def test_what_threads_say_after_the_end_changes_no_outcome(ledger):
+    with ledger.run("a", id="a") as run:
+        run.rows(1)
+    run.log("late")
+    run.say_item(execlog.current_run() or run._items.get("x") or _item())
+    execution = found(ledger, "a")
+    assert execution.status is Status.SUCCEEDED
+    assert [line.message for line in execution.logs] == ["late"]
+    assert [item.key for item in execution.items] == ["late"]
+
+
+def _item():
+    from execlog.core.model import Item
+
+    return Item(key="late", status=Status.SUCCEEDED)
+
+
+def test_leaving_in_another_context_still_records_the_outcome(ledger):
+    run = ledger.run("a", id="a")
+    contextvars.copy_context().run(run.__enter__)
+    run.__exit__(None, None, None)
+    assert found(ledger, "a").status is Status.SUCCEEDED
+    assert current_run() is None
+
+
+def test_a_suspended_generator_is_not_its_callers_run(ledger):
+    @execlog.track(name="stream")
+    def stream():
+        with execlog.run("inside"):
+            yield current_run().id
+        got = yield 2
+        yield got
+
+    first, second = stream(), stream()
+    next(first)
+    next(second)
+    assert current_run() is None
+    with ledger.run("between", id="between"):
+        pass
+    assert next(first) == 2
+    assert first.send("x") == "x"
+    assert list(first) == []
+    second.close()
+    assert current_run() is None
+    assert found(ledger, "between").parent_id is None
+    streams = ledger.store.find(Filter(name="stream", sort="oldest")).entries
+    assert [entry.status for entry in streams] == [Status.SUCCEEDED, Status.CANCELLED]
+    insides = ledger.store.find(Filter(name="inside", sort="oldest"), parts=WHOLE).entries
+    assert [entry.parent_id for entry in insides] == [entry.id for entry in streams]
+
+
+def test_exceptions_thrown_into_a_generator_are_its_own_to_handle(ledger):
+    @execlog.track(name="stream")
+    def stream():
+        try:
+            yield 1
+        except LookupError:
+            yield "handled"
+        return "returned"
+
+    body = stream()
+    next(body)
+    assert body.throw(LookupError("x")) == "handled"
+    with pytest.raises(StopIteration) as stopped:
+        next(body)
+    assert stopped.value.value == "returned"
+    body = stream()
+    next(body)
+    with pytest.raises(ValueError, match="not mine"):
+        body.throw(ValueError("not mine"))
+    assert ledger.flush()
+    statuses = [entry.status for entry in ledger.store.find(Filter(name="stream", sort="oldest")).entries]
+    assert statuses == [Status.SUCCEEDED, Status.FAILED]
+
+
+def test_asynchronous_generators_too(ledger):
+    @execlog.track(name="stream")
+    async def stream(fail: bool):
+        got = yield current_run().id
+        await asyncio.sleep(0)
+        if fail:
+            raise LookupError("x")
+        yield got
+
+    async def main() -> None:
+        body = stream(False)
+        first = await anext(body)
+        assert current_run() is None
+        assert first is not None
+        assert await body.asend("sent") == "sent"
+        assert [value async for value in body] == []
+        failing = stream(True)
+        await anext(failing)
+        with pytest.raises(LookupError):
+            await anext(failing)
+        left = stream(False)
+        await anext(left)
+        await left.aclose()
+
+    asyncio.run(main())
+    assert ledger.flush()
+    statuses = [entry.status for entry in ledger.store.find(Filter(name="stream", sort="oldest")).entries]
+    assert statuses == [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED]
+
+
+def test_executions_still_open_are_known_until_they_end(ledger):
+    run = ledger.run("a").begin()
+    assert ledger.recorder.open == {run.key}
+    run.end()
+    assert ledger.recorder.open == set()
