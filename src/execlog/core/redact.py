@@ -59,7 +59,7 @@ class Redactor:
         self._clean: set[str | None] = {None}
 
     def is_clean(self, value: Any) -> bool:
-        """Whether a quick look is enough to know that there is no secret: in a text, a number or a flat dict.
+        """Whether a quick look is enough to know that there is no secret: in a text, a number or a dict of such.
 
         Names, keys and short texts come again and again, so the clean ones are remembered.
         """
@@ -71,9 +71,10 @@ class Redactor:
             for key, entry in cast("dict[Any, Any]", value).items():
                 if key not in clean and not self._look_at(key):
                     return False
-                if type(entry) in _PLAIN:
+                kind = type(cast("object", entry))
+                if kind in _PLAIN or (kind is str and entry in clean):
                     continue
-                if type(entry) is not str or (entry not in clean and not self._look_at(entry)):
+                if not self.is_clean(entry):
                     return False
             return True
         return kind in _PLAIN

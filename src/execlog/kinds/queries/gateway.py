@@ -9,7 +9,7 @@ it does not let go within a moment, the answer goes out all the same and the con
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from msgspec import Struct
@@ -68,10 +68,21 @@ class Place(Struct, frozen=True):
 
 
 class Gateway:
-    """Runs queries. Thread-safe; what it opened is closed by `close`, or with the process."""
+    """Runs queries. Thread-safe; what it opened is closed by `close`, or with the process.
 
-    def __init__(self, ledger: Ledger, connections: Mapping[str, Connection], *, grace: float = GRACE_SECONDS) -> None:
+    `record` takes what is to be recorded, by default into the ledger; it must return at once.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        connections: Mapping[str, Connection],
+        *,
+        grace: float = GRACE_SECONDS,
+        record: Callable[[Event], Any] | None = None,
+    ) -> None:
         self.ledger = ledger
+        self._record = record or ledger.append
         self.connections = dict(connections)
         self._grace = grace
         self._deadlines = Deadlines()
@@ -167,7 +178,7 @@ class Gateway:
         execution_id = query.execution_id or self.ledger.new_id()
         check_id(execution_id, field="execution_id")
         running = Running(
-            event_of(query, connection, execution_id), connection, self.ledger.recorder.stamp, self.ledger.append
+            event_of(query, connection, execution_id), connection, self.ledger.recorder.stamp, self._record
         )
         with self._lock:
             if self._closed:
