@@ -105,11 +105,15 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class Kind(Struct, frozen=True, kw_only=True):
-    """A family of executions: its name, how it calls each canonical status, and its routes."""
+    """A family of executions: its name, how it calls each canonical status, and its routes.
+
+    `stop` is called, on the event loop of its streams, when a server begins to stop: it ends those that would go on.
+    """
 
     name: str
     words: dict[Status, str]
     routes: tuple[Route, ...] = ()
+    stop: Callable[[], None] | None = None
 
     def canonical(self, word: str) -> tuple[Status, ...]:
         """The canonical statuses a family's word stands for; () for a word that is none of its."""

@@ -63,6 +63,9 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     def stop() -> None:
         workers.stopping = True
         feeds.close()
+        for kind in kinds:
+            if kind.stop is not None:
+                kind.stop()
         arrivals.cancel()
 
     @asynccontextmanager

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import threading
+import time
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from execlog.core.model import Event, Item, LogLine, Status
+from execlog.kinds.workflows import workflow_kind
 from execlog.kinds.workflows.exporting import COLUMNS
 from execlog.ledger import Ledger
+from execlog.web.server import Server
 
 BASE = "/api/projects/proj-123/executions"
 
@@ -213,23 +216,15 @@ def test_progress_of_an_execution_that_is_over(client, five):
 
 
 @pytest.fixture
-def live(ledger):
+def server(ledger):
+    return Server(ledger, [workflow_kind(ledger)], replace(ledger.settings, port=0))
+
+
+@pytest.fixture
+def live(server):
     """The address of a real server: a test client would wait for the end of a stream."""
-    import uvicorn
-
-    from execlog.kinds.workflows import workflow_kind
-    from execlog.web.app import create_app
-
-    config = uvicorn.Config(create_app(ledger, [workflow_kind(ledger)]), host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    assert not thread.is_alive()
+    with server.in_thread() as url:
+        yield url
 
 
 def _say(service, at, **fields):
@@ -272,6 +267,18 @@ def test_progress_of_one_that_is_deleted_ends(live, service):
         assert next(events)[0] == "execution"
         assert service.delete_execution("proj-123", "e")
         assert list(events) == [("deleted", {"id": "e", "projectId": "proj-123"})]
+
+
+def test_a_server_that_stops_ends_the_streams_whole(live, server, service):
+    _say(service, 1, status=Status.RUNNING, started_at=1)
+    service.list_executions("proj-123")
+    with httpx.stream("GET", f"{live}{BASE}/e/events", timeout=20) as answer:
+        events = _events(answer.iter_lines())
+        assert next(events)[0] == "execution"
+        began = time.monotonic()
+        server.stop()
+        assert list(events) == []  # httpx would raise for a stream that is cut off
+    assert time.monotonic() - began < 1.5
 
 
 def _events(lines):

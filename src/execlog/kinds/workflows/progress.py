@@ -60,6 +60,7 @@ class Progress:
         self._ledger = ledger
         self._most = most_clients
         self._watches: dict[asyncio.AbstractEventLoop, Watch] = {}
+        self._closed = False
         self.clients = 0
 
     async def open(self, key: Key, actor: str | None = None) -> AsyncIterator[bytes]:
@@ -67,12 +68,18 @@ class Progress:
 
         Raises NotFoundError where there is none (of `actor`'s), StoreError where too many clients listen.
         """
-        if self.clients >= self._most:
+        if self._closed or self.clients >= self._most:
             raise StoreError(f"{self._most} live clients are connected already", retry=True)
         first = await self._load(key)
         if first is None or (actor is not None and first.actor != actor):
             raise NotFoundError(f"project {key.namespace!r} has no execution {key.id!r}")
         return self._follow(key)
+
+    def close(self) -> None:
+        """End every stream; to be called on the event loop that serves them."""
+        self._closed = True
+        for watch in self._watches.values():
+            watch.wake_up()
 
     async def _follow(self, key: Key) -> AsyncIterator[bytes]:
         self.clients += 1
@@ -80,7 +87,7 @@ class Progress:
         try:
             with watch.following(key) as changed:
                 yield b"retry: %d\n\n" % _RETRY_MS
-                while True:
+                while not self._closed:
                     changed.clear()
                     execution = await self._load(key)
                     if execution is None:
@@ -128,6 +135,12 @@ class Watch:
             if not self._events:
                 self._stop()
 
+    def wake_up(self, keys: set[Key] | None = None) -> None:
+        """Wake those who follow one of these executions; without any, all."""
+        for key in list(self._events if keys is None else keys & self._events.keys()):
+            for event in self._events[key]:
+                event.set()
+
     def _stop(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
@@ -155,7 +168,7 @@ class Watch:
         """The store's last change, once those who follow what changed are woken."""
         store = self._ledger.store
         if not store.capabilities.changes:
-            self._wake_up(set(self._events))
+            self.wake_up()
             return None
         try:
             changes = await asyncio.to_thread(store.changes, -1 if last is None else last, limit=_PAGE)
@@ -164,13 +177,8 @@ class Watch:
             return last
         # Nobody can say what happened before the first look, or between two far apart.
         whole = last is not None and len(changes) < _PAGE
-        self._wake_up({change.key for change in changes} & self._events.keys() if whole else set(self._events))
+        self.wake_up({change.key for change in changes} if whole else None)
         return changes[-1].number if changes else last or 0
-
-    def _wake_up(self, keys: set[Key]) -> None:
-        for key in keys:
-            for event in self._events.get(key, ()):
-                event.set()
 
 
 def _lean(item: Item, *, ended: bool) -> Any:

@@ -128,6 +128,10 @@ class Workflows:
         key = Key(KIND, params.project_id, params.execution_id)
         return Reply(await self._progress.open(key, call.principal.actor), media_type=EVENT_STREAM)
 
+    def stop(self) -> None:
+        """End the live streams."""
+        self._progress.close()
+
     def _filter(self, call: Call) -> Filter:
         asked: dict[str, Any] = {name: getattr(call.params, name) for name in call.params.__struct_fields__}
         for name in ("since", "until"):
@@ -150,7 +154,8 @@ def _missing(one: One) -> NotFoundError:
 
 def workflow_kind(ledger: Ledger) -> Kind:
     """The workflow family over a ledger: its words and its routes."""
-    return Kind(name=KIND, words=WORDS, routes=tuple(_routes(Workflows(ledger))))
+    workflows = Workflows(ledger)
+    return Kind(name=KIND, words=WORDS, routes=tuple(_routes(workflows)), stop=workflows.stop)
 
 
 def _routes(workflows: Workflows) -> list[Route]:
