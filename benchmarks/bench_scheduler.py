@@ -42,6 +42,12 @@ def fill(app: SchedulerServingApp, jobs: int, first: int, spacing: float) -> Non
         app.jobs.put(entry, expected=None)
 
 
+def relax(ledger: Ledger, synchronous: str) -> None:
+    """Let the store's writer wait for the disk, or not."""
+    with ledger.store.connections._write_lock:  # noqa: SLF001
+        ledger.store.connections._writer.execute(f"pragma synchronous = {synchronous}")  # noqa: SLF001
+
+
 def measure(shape: str, jobs: int, seconds: float, room: int) -> dict[str, float | str]:
     """One run of a shape: figures by name."""
     with (
@@ -52,9 +58,9 @@ def measure(shape: str, jobs: int, seconds: float, room: int) -> dict[str, float
         prepared = time.monotonic()
         first = ledger.clock.now() + 2 * SECOND + jobs * 500
         # Only making the jobs goes without waiting for the disk, so that they are all there in time.
-        app.jobs._connection.execute("pragma synchronous = off")  # noqa: SLF001
+        relax(ledger, "off")
         fill(app, jobs, first, 0 if shape == "burst" else PERIOD * SECOND / jobs)
-        app.jobs._connection.execute("pragma synchronous = full")  # noqa: SLF001
+        relax(ledger, "full")
         assert ledger.clock.now() < first, "the machine is too busy to make the jobs in time"
         prepared = time.monotonic() - prepared
         time.sleep(max((first - ledger.clock.now()) / SECOND - 0.5, 0))
@@ -66,6 +72,7 @@ def measure(shape: str, jobs: int, seconds: float, room: int) -> dict[str, float
             time.sleep(0.02)
         ended = time.time()
         cpu = time.process_time() - cpu
+        scheduler.stop(patience=10)
         ledger.flush(60)
         recorded = time.time()
         delays = list(start_delays(ledger))

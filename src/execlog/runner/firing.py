@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from execlog.core.clock import iso
-from execlog.core.codec import builtins, convert
+from execlog.core.codec import convert
+from execlog.core.errors import InvalidError
 from execlog.core.model import Event, Status
 from execlog.runner.attempt import Order
 from execlog.runner.job import Job, Retries
@@ -31,8 +34,13 @@ def decode_job(entry: Entry) -> Job:
 
 
 def encode_job(job: Job) -> dict[str, object]:
-    """The job as a store keeps it."""
-    return builtins(job)
+    """The job as a store keeps it: plain JSON. Raises InvalidError for a value that JSON does not have."""
+    try:
+        plain = msgspec.to_builtins(job)
+        msgspec.json.encode(plain)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidError(f"a job must be plain JSON: {error}") from error
+    return plain
 
 
 def step_of(entry: Entry, job: Job | None, now: int, holder: str, lease: int, new_id: NewId) -> Advance:

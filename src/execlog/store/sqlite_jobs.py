@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import apsw
 import msgspec
 from msgspec.structs import replace
 
@@ -31,12 +27,15 @@ from execlog.store.jobs import (
     encode_job_cursor,
     taken,
 )
-from execlog.store.sqlite.forking import close_at_once, mind
+from execlog.store.sqlite.connection import Connections, translated
 
-_BUSY_MS = 10_000
+_BUSY_SECONDS = 10.0
+_READ_SECONDS = 60.0
 _OWNER_ALONE = 0o600
-_TRANSIENT = (apsw.BusyError, apsw.LockedError, apsw.IOError, apsw.FullError, apsw.CantOpenError)
+_CACHE_KIB = 16_384
 _json = msgspec.json.Encoder()
+Rows = list[tuple[Any, ...]]
+Run = Callable[..., Rows]
 
 
 def _queries() -> dict[str, str]:
@@ -47,18 +46,19 @@ def _queries() -> dict[str, str]:
 
 
 class SqliteJobStore:
-    """A `JobStore` in an SQLite file that several processes share."""
+    """A `JobStore` in an SQLite file that several processes share: one of its own, or an execution store's.
 
-    def __init__(self, path: str | Path) -> None:
+    In an execution store's file it takes turns with that store's writer, rather than have SQLite keep one asleep.
+    """
+
+    def __init__(self, place: str | Path | Connections) -> None:
         self._sql = _queries()
-        self._lock = threading.Lock()
-        self._path = str(path)
-        self._connection: Any = None
-        self._pid = os.getpid()
-        self._left_to_parent: list[Any] = []
-        with self._lock, _errors():
-            self._open()
-        mind(self)
+        self._owned = not isinstance(place, Connections)
+        self._connections = place if isinstance(place, Connections) else _open(Path(place))
+        with self._transaction() as run:
+            for statement in self._sql["schema"].split(";"):
+                if statement.strip():
+                    run(statement)
 
     def put(self, entry: Entry, *, expected: int | None) -> Entry:
         """The entry as kept; see `JobStore`."""
@@ -182,14 +182,11 @@ class SqliteJobStore:
         return [_firing(row) for row in rows]
 
     def close(self) -> None:
-        """Close the connection."""
-        self._mind_fork()
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        """Close the connections, if they are its own."""
+        if self._owned:
+            self._connections.close()
 
-    def _insert(self, run: Any, firings: Sequence[Firing]) -> list[Firing]:
+    def _insert(self, run: Run, firings: Sequence[Firing]) -> list[Firing]:
         """Those of the firings that their overlap policies let in and whose instants are new, in the state they got."""
         if not firings:
             return []
@@ -210,63 +207,19 @@ class SqliteJobStore:
         rows = run("insert_firings", firings=_encode(list(admitted.values()))) if admitted else ()
         return [admitted[FiringKey(*row)] for row in rows]
 
-    def _open(self) -> Any:
-        if self._connection is None:
-            if self._path != ":memory:":
-                # Never opened when it is there: closing it would drop the locks of this process's connections to it.
-                with contextlib.suppress(FileExistsError):
-                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ALONE))
-            connection: Any = apsw.Connection(self._path)
-            connection.set_busy_timeout(_BUSY_MS)
-            connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = full")
-            connection.execute(self._sql["schema"])
-            self._connection = connection
-        return self._connection
-
-    def pause(self, until: float) -> Callable[[], None] | None:
-        """Close the connection before a fork; see `store.sqlite.forking`."""
-        if self._path == ":memory:" or not self._lock.acquire(timeout=max(until - time.monotonic(), 0)):
-            return None
-        if self._connection is not None:
-            close_at_once(self._connection)
-            self._connection = None
-        return self._resume
-
-    def _resume(self) -> None:
-        self._pid = os.getpid()
-        self._lock.release()
-
-    def _mind_fork(self) -> None:
-        """In a forked child: forget the connection it brought along; using or closing it would break the parent's."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._left_to_parent.append(self._connection)
-            self._connection, self._lock = None, threading.Lock()
-
-    def _read(self, query: str, **values: Any) -> Sequence[tuple[Any, ...]]:
-        self._mind_fork()
-        with self._lock, _errors():
-            return self._open().execute(self._sql[query], values).fetchall()
+    def _read(self, query: str, **values: Any) -> Rows:
+        with self._connections.read() as session:
+            return session.rows(self._sql[query], values)
 
     @contextmanager
-    def _transaction(self) -> Generator[Any]:
-        """A function that runs a named statement inside one write transaction."""
-        self._mind_fork()
-        with self._lock, _errors():
-            connection = self._open()
+    def _transaction(self) -> Generator[Run]:
+        """A function that runs a named statement, or the statement itself, inside one write transaction."""
+        with translated(self._connections.path), self._connections.write() as session:
 
-            def run(query: str, **values: Any) -> Sequence[tuple[Any, ...]]:
-                return connection.execute(self._sql[query], values).fetchall()
+            def run(query: str, **values: Any) -> Rows:
+                return session.rows(self._sql.get(query, query), values)
 
-            connection.execute("begin immediate")
-            try:
-                yield run
-                connection.execute("commit")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("rollback")
-                raise
+            yield run
 
 
 _ENTRY_FIELDS = ("id", "next_at", "due_at", "last_at", "skipped", "created_at", "updated_at")
@@ -274,14 +227,22 @@ _STEP_FIELDS = ("job_id", "version", "was_at", "next_at", "due_at", "last_at", "
 _CLAIM_FIELDS = ("job_id", "instant", "attempt", "holder", "fence")
 
 
-@contextmanager
-def _errors() -> Generator[None]:
+def _open(path: Path) -> Connections:
+    """The connections of a file of its own, made where it is missing and switched to write-ahead logging."""
+    connections = Connections(path, busy_timeout=_BUSY_SECONDS, read_timeout=_READ_SECONDS, functions={})
     try:
-        yield
-    except apsw.Error as error:
-        raise StoreError(f"jobs: {error}", retry=isinstance(error, _TRANSIENT)) from error
+        # Never opened when it is there: closing it would drop the locks of this process's connections to it.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ALONE))
     except OSError as error:
-        raise StoreError(f"jobs: {error}", retry=False) from error
+        raise StoreError(f"{path}: {error.strerror}", retry=False) from error
+    with translated(path):
+        connection = connections.open(cache_kib=_CACHE_KIB)
+        try:
+            connection.execute("pragma journal_mode = wal")
+        finally:
+            connection.close()
+    return connections
 
 
 def _encode(value: Any) -> str:

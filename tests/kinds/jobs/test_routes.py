@@ -7,11 +7,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from chores import gate, wait_for
-from execlog.core.errors import ConflictError
+from execlog.core.errors import ConflictError, InvalidError
 from execlog.core.model import Event, Status
 from execlog.kind import Call as RouteCall
 from execlog.kind import Principal
-from execlog.kinds.jobs import Fetch, Interval, Job, JobExecutionRecord, SchedulerServingApp, jobs_kind
+from execlog.kinds.jobs import Call, Fetch, Interval, Job, JobExecutionRecord, SchedulerServingApp, jobs_kind
 from execlog.kinds.jobs.routes import JobParams
 from execlog.ledger import Ledger
 from execlog.store.jobs import Advance
@@ -364,6 +364,16 @@ def test_a_changed_trigger_brings_back_no_instant_that_was_dealt_with(app):
         made.id, {"trigger": {"type": "interval", "seconds": 5, "start_at": "2020-01-01T00:00:00Z"}}
     )
     assert changed.next_run_at > changed.last_run_at
+
+
+@pytest.mark.parametrize(
+    "bad", [{"name": "\ud800"}, {"run": Call("m:f", {"x": object()})}, {"run": Call("m:f", {"x": "\ud800"})}]
+)
+def test_a_job_that_json_cannot_hold_is_refused(app, bad):
+    with pytest.raises(InvalidError, match="plain JSON"):
+        app.desk.create(Job(**({"name": "J", "stocks": ("A",)} | bad)))
+    nul = app.desk.create(Job(name="a\0b", stocks=("A",), run=Call("m:f", {"x": "c\0d", "y": [1.5, None]})))
+    assert app.desk.get(nul.id).run.args == {"x": "c\0d", "y": [1.5, None]}
 
 
 def test_handlers_are_plain_functions_of_a_call(app):

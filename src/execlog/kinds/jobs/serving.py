@@ -33,7 +33,7 @@ class SchedulerServingApp:
         self.ledger = ledger
         home = ledger.settings.home
         self.sources = configured_sources(home) if sources is None else sources
-        self.jobs = jobs or open_jobs(ledger.store, ledger.settings.store_url, home)
+        self.jobs = jobs or open_jobs(ledger.store, home)
         self.registry = ExecutionHistoryRegistry(ledger)
         self.scheduler: Scheduler | None = None
         self.desk = Desk(ledger, self.registry, self.jobs, sources=self.sources, wake=self._wake)

@@ -61,6 +61,11 @@ class SQLiteStore:
         self.pairs = SQLitePairs(self._connections, self._clock)
 
     @property
+    def connections(self) -> Connections:
+        """What else is kept in the same file (jobs) takes turns with this store through these."""
+        return self._connections
+
+    @property
     def url(self) -> str:
         """Where it is."""
         return f"sqlite:///{self.path}"
