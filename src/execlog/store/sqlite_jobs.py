@@ -1,4 +1,4 @@
-"""Jobs in the SQLite file of the store, over a connection of their own; one statement a batch."""
+"""Jobs in the SQLite file of the store, or in one of their own; one statement a batch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SqliteJobStore:
     def __init__(self, place: str | Path | Connections) -> None:
         self._sql = _queries()
         self._owned = not isinstance(place, Connections)
-        self._connections = place if isinstance(place, Connections) else _open(Path(place))
+        self._connections = place if isinstance(place, Connections) else open_file(Path(place))
         with self._transaction() as run:
             for statement in self._sql["schema"].split(";"):
                 if statement.strip():
@@ -227,8 +227,8 @@ _STEP_FIELDS = ("job_id", "version", "was_at", "next_at", "due_at", "last_at", "
 _CLAIM_FIELDS = ("job_id", "instant", "attempt", "holder", "fence")
 
 
-def _open(path: Path) -> Connections:
-    """The connections of a file of its own, made where it is missing and switched to write-ahead logging."""
+def open_file(path: Path) -> Connections:
+    """The connections of a file beside the store, made where it is missing and switched to write-ahead logging."""
     connections = Connections(path, busy_timeout=_BUSY_SECONDS, read_timeout=_READ_SECONDS, functions={})
     try:
         # Never opened when it is there: closing it would drop the locks of this process's connections to it.

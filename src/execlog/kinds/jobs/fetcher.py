@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +38,7 @@ class Fetcher(Struct, frozen=True):
         start, end = days_of(action, clock)
         source = open_source(config_of(self.sources, action.source))
         prices = source.fetch(symbol, start, end)
-        table = price_table(self.prices, os.getpid())
+        table = price_table(self.prices)
         rows = table.keep(symbol, prices, source=action.source, fetched_at=clock.now())
         span = {"first": prices[0].date, "last": prices[-1].date}
         return ItemResult(rows=rows, output=span)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import apsw
 import msgspec
 from msgspec import Struct
 
 from execlog.core.errors import StoreError
+from execlog.store.sqlite.connection import translated
+from execlog.store.sqlite_jobs import open_file
 
-_BUSY_MS = 10_000
 _SCHEMA = """
 create table if not exists prices (
     symbol     text    not null,
@@ -59,30 +57,26 @@ class PriceTable:
     """Prices by symbol, day and source; keeping a row again replaces it. Threads and processes may share it."""
 
     def __init__(self, path: Path) -> None:
+        """Raises StoreError where the file cannot be opened."""
         self.path = path
-        self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._connection: Any = apsw.Connection(str(path))
-            self._connection.set_busy_timeout(_BUSY_MS)
-            self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute(_SCHEMA)
-        except (apsw.Error, OSError) as error:
-            raise StoreError(f"the price table {path} cannot be opened: {error}", retry=True) from error
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}", retry=False) from error
+        self._connections = open_file(path)
+        with translated(path), self._connections.write() as session:
+            session.run(_SCHEMA)
 
     def keep(self, symbol: str, prices: Sequence[Price], *, source: str, fetched_at: int) -> int:
-        """How many rows were kept, all or none; `fetched_at` in UTC µs."""
+        """How many rows were kept, all or none; `fetched_at` in UTC µs. Raises StoreError."""
         values = {
             "symbol": symbol,
             "source": source,
             "fetched_at": fetched_at,
             "prices": msgspec.json.encode(prices).decode(),
         }
-        with self._lock:
-            try:
-                self._connection.execute(_KEEP, values)
-            except apsw.Error as error:
-                raise StoreError(f"prices of {symbol} cannot be kept: {error}", retry=True) from error
+        with translated(self.path), self._connections.write() as session:
+            session.run(_KEEP, values)
         return len(prices)
 
     def read(
@@ -90,22 +84,20 @@ class PriceTable:
     ) -> list[Price]:
         """The prices of a symbol from `start` to `end`, both days included, oldest first."""
         values = {"symbol": symbol, "start": start, "end": end, "source": source, "limit": limit}
-        with self._lock:
-            return [Price(*row) for row in self._connection.execute(_READ, values).fetchall()]
+        with self._connections.read() as session:
+            return [Price(*row) for row in session.rows(_READ, values)]
 
     def count(self) -> int:
         """How many rows there are."""
-        with self._lock:
-            return self._connection.execute("select count(*) from prices").fetchall()[0][0]
+        with self._connections.read() as session:
+            return session.value("select count(*) from prices")
 
     def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._connection.close()
+        """Close the connections."""
+        self._connections.close()
 
 
 @lru_cache(maxsize=8)
-def price_table(path: Path, pid: int) -> PriceTable:
-    """The table at this path, opened once a process: `pid` keeps a forked child from using its parent's connection."""
-    del pid
+def price_table(path: Path) -> PriceTable:
+    """The table at this path, opened once a process."""
     return PriceTable(path)
