@@ -198,3 +198,33 @@ def test_a_body_over_the_limit_ends_the_connection(server):
 def test_many_live_clients_may_open_files(server):
     soft, _hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     assert soft > 3_000
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"x" * 100_000, b"GET / HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 10_000])
+def test_a_head_without_end_is_refused(server, head):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sent:
+        with contextlib.suppress(OSError):
+            for start in range(0, len(head), 4096):
+                sent.sendall(head[start : start + 4096])
+        with contextlib.suppress(ConnectionResetError):
+            assert sent.recv(100).startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
+def test_a_head_that_never_comes_is_not_waited_for(tmp_path, cleanup, monkeypatch, begun):
+    monkeypatch.setattr("execlog.web.protocol.SECONDS_FOR_HEAD", 0.2)
+    ledger = cleanup.enter_context(Ledger.open("memory://", home=tmp_path))
+    server = Server(ledger, settings=Settings(port=0))
+    cleanup.enter_context(server.in_thread())
+    sent = cleanup.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+    sent.sendall(begun)
+    assert sent.recv(100) == b""
+
+
+def test_requests_follow_each_other_on_one_connection(server):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+        connection.request("POST", "/api/executions", b'{"name": "x"}', {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 202

@@ -20,6 +20,7 @@ from execlog.kind import Kind
 from execlog.ledger import Ledger
 from execlog.web.access import check_exposure
 from execlog.web.app import create_app
+from execlog.web.protocol import BoundedProtocol
 
 Announce = Callable[[str], object]
 _WILD = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - recognised, not bound
@@ -55,7 +56,7 @@ class Server:
         self._retention = Retention(ledger, settings.retention_days)
         config = uvicorn.Config(
             self._app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_level="warning",
