@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from execlog.cli import units
-from execlog.cli.executions import STYLES, items_text, short_ids, status_cell, title, took
+from execlog.cli.executions import STYLES, items_text, reason, short_ids, status_cell, title, took
 from execlog.cli.place import now
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal, printable
@@ -165,12 +165,12 @@ def _item_columns(terminal: Terminal) -> list[Column[Item]]:
             right=True,
             drop=1,
         ),
-        Column("WHY", lambda item: Cell(_why(item), STYLES[item.status]), least=20 if terminal.interactive else None),
+        Column(
+            "WHY",
+            lambda item: Cell(reason(item.error), STYLES[item.status]),
+            drop=0,
+        ),
     ]
-
-
-def _why(item: Item) -> str:
-    return f"{item.error.type}: {item.error.message}" if item.error else ""
 
 
 def _has_tail(one: Execution) -> bool:

@@ -8,7 +8,9 @@ from execlog.cli import units
 from execlog.cli.table import Cell, Column
 from execlog.cli.terminal import Terminal, cut, printable
 from execlog.core.clock import iso
+from execlog.core.filter import MAX_LIMIT, Filter
 from execlog.core.model import OPEN, Counts, Error, Execution, Status
+from execlog.store.base import Part, Store
 
 STYLES: dict[Status, str] = {
     Status.QUEUED: "dim",
@@ -54,6 +56,7 @@ FIELDS = (
     "error_message",
 )
 """The fields of a line in a pipe, and of a CSV file."""
+_FEW, _FEW_ITEMS = 100, 200
 _SHORT = 13
 """As much of a UUIDv7 as tells milliseconds apart."""
 
@@ -79,7 +82,7 @@ def columns(terminal: Terminal, now: int, ids: dict[str, str]) -> list[Column[Ex
         Column(
             "COST", lambda one: Cell("" if one.cost_nano is None else units.dollars(one.cost_nano)), right=True, drop=2
         ),
-        Column("WHY", lambda one: Cell(reason(one.error), STYLES[one.status]), least=14, drop=1),
+        Column("WHY", lambda one: Cell(why(one), STYLES[one.status]), least=14, drop=1),
     ]
 
 
@@ -125,7 +128,7 @@ def line_of(one: Execution, short: str, terminal: Terminal) -> str:
         terminal.paint(short, "cyan"),
         units.seconds(one.seconds) if ended else "",
         items_text(one.counts, one.total),
-        terminal.paint(printable(cut(reason(one.error), 80)), status.style),
+        terminal.paint(printable(cut(why(one), 80)), status.style),
     ]
     return "  ".join(part for part in parts if part)
 
@@ -148,6 +151,28 @@ def items_text(counts: Counts, total: int | None) -> str:
     """How many of its items went well, "4/5"; with those expected where more are; "" without items."""
     most = max(counts.total, total or 0)
     return f"{units.count(counts.succeeded)}/{units.count(most)}" if most else ""
+
+
+def why(one: Execution) -> str:
+    """Why it did not go well, in one line: its own error, or else its items', where they were asked for."""
+    if one.error is not None:
+        return reason(one.error)
+    failed = [item for item in one.items if item.error is not None]
+    if not failed:
+        return ""
+    first = reason(failed[0].error)
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return (first if failed[0].key in first else f"{failed[0].key}: {first}") + more
+
+
+def explained(store: Store, executions: Sequence[Execution]) -> list[Execution]:
+    """The executions, with their items where only those say why: of few enough to read beside a list."""
+    silent = [one for one in executions if one.error is None and one.counts.failed and one.counts.total <= _FEW_ITEMS]
+    if not silent:
+        return list(executions)
+    asked = Filter(ids=tuple({one.id for one in silent[:_FEW]}))
+    found = {one.key: one for one in store.find(asked, limit=MAX_LIMIT, parts=frozenset[Part]({"items"})).entries}
+    return [found.get(one.key, one) for one in executions]
 
 
 def reason(error: Error | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
-from execlog.cli.executions import FIELDS, values
+from execlog.cli.executions import FIELDS, explained, values
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.place import open_store
@@ -22,6 +22,8 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = as_filter(fields | {"statuses": options.status})
     with open_store(options) as store:
         found = store.latest(asked, limit=options.limit)
+        if terminal.interactive and not options.json:
+            found = explained(store, found)
     if options.subject is not None and not found:
         raise NotFoundError(f"no execution of {options.subject!r}; `execlog latest` shows everything that ran")
     _print(found, options, terminal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, columns, short_ids, values
+from execlog.cli.executions import FIELDS, columns, explained, short_ids, values
 from execlog.cli.options import filter_of, is_narrow
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store
@@ -21,14 +21,15 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = filter_of(options)
     with open_store(options) as store:
         page = _pages(store, asked, options.limit, options.cursor)
+        shown = explained(store, page.entries) if terminal.interactive else page.entries
     if options.json:
         from execlog.history.listing import ExecutionList
         from execlog.history.view import to_json, view
 
-        shown = ExecutionList(executions=tuple(map(view, page.entries)), next_cursor=page.next_cursor)
-        terminal.line(to_json(shown).decode())
+        whole = ExecutionList(executions=tuple(map(view, page.entries)), next_cursor=page.next_cursor)
+        terminal.line(to_json(whole).decode())
     elif terminal.interactive:
-        _show(page, asked, terminal)
+        _show(Page(tuple(shown), page.next_cursor), asked, terminal)
     else:
         write_values(terminal, FIELDS, map(values, page.entries), header=not options.no_header)
     return exits.OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, line_of, short_ids, values
+from execlog.cli.executions import FIELDS, explained, line_of, short_ids, values
 from execlog.cli.following import News, follow, newest_change
 from execlog.cli.options import filter_of
 from execlog.cli.parser import Options
@@ -23,10 +23,10 @@ def execute(options: Options, terminal: Terminal) -> int:
         printer = _Printer(options, terminal)
         place = newest_change(store)
         if options.limit:
-            printer.show(reversed(store.find(asked, limit=min(options.limit, MAX_LIMIT)).entries))
+            printer.show(explained(store, store.find(asked, limit=min(options.limit, MAX_LIMIT)).entries[::-1]))
         if options.follow:
             for changed in follow(store, asked, place, options.every):
-                printer.show(changed)
+                printer.show(explained(store, changed))
     return exits.OK
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from execlog.cli import units
-from execlog.cli.executions import line_of, status_cell
+from execlog.cli.executions import line_of, status_cell, why
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
 from execlog.core.model import Counts, Execution, Status
@@ -66,16 +66,12 @@ def _columns(terminal: Terminal) -> Sequence[Column[Execution]]:
         Column("FAILED", lambda one: _failed_cell(one.counts), right=True),
         Column("ROWS", lambda one: Cell(units.count(one.rows)), right=True),
         Column("TOOK", lambda one: Cell(units.seconds(one.seconds)), right=True),
-        Column("WHY", lambda one: Cell(_why(one), "yellow"), least=20),
+        Column("WHY", lambda one: Cell(why(one), "yellow"), least=20),
     ]
 
 
 def _failed_cell(counts: Counts) -> Cell:
     return Cell(str(counts.failed) if counts.failed else "", "red")
-
-
-def _why(one: Execution) -> str:
-    return "; ".join(item.error.message for item in one.items if item.error is not None)
 
 
 def _program() -> str:
