@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from execlog.kind import Kind
 from execlog.kinds.jobs import SchedulerServingApp, jobs_kind
+from execlog.kinds.pipelines import feature_kind, pipeline_kind
 from execlog.kinds.queries.gateway import Gateway
 from execlog.kinds.queries.routes import query_kind
 from execlog.kinds.workflows.routes import workflow_kind
@@ -22,4 +23,5 @@ def open_families(ledger: Ledger, *, schedule: bool) -> Generator[tuple[list[Kin
     with Gateway.open(ledger) as gateway, SchedulerServingApp(ledger) as jobs:
         if schedule:
             jobs.start_scheduler()
-        yield [jobs_kind(jobs), workflow_kind(ledger), query_kind(ledger, gateway)], jobs
+        kinds = [jobs_kind(jobs), workflow_kind(ledger), pipeline_kind(ledger), feature_kind()]
+        yield [*kinds, query_kind(ledger, gateway)], jobs
