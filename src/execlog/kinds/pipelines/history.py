@@ -240,6 +240,10 @@ class PipelineHistory:
             )
         )
 
+    def note_success(self, pair: tuple[str, str]) -> None:
+        """A pair's computation succeeded and was recorded in other words: its next failure is a first one."""
+        self._retries.succeed(self._read.pair(*pair))
+
     def monitor(self, pairs: Iterable[tuple[str, str]], *, calendar: str | None = None) -> int:
         """How many of these (symbol, timeframe) pairs were not monitored before; all are now.
 
@@ -300,7 +304,7 @@ class PipelineHistory:
         self._settle()
         try:
             found = self.ledger.store.find(Filter(kind=PIPELINE, ids=(id_,)), limit=1).entries
-        except ExeclogError:
+        except (ExeclogError, OSError):
             return True
         if not found:
             self.ledger.recorder.refuse("unknown", LookupError(f"there is no pipeline execution {id_!r}"))

@@ -68,7 +68,7 @@ class Retries:
             if not known:
                 last = self._from_store(pair)
             state = pairs_of(self._ledger.store).states([pair]).get(pair)
-        except ExeclogError:
+        except (ExeclogError, OSError):  # OSError: the home cannot be made
             self._silent_until = time.monotonic() + _SILENCE
             return last
         succeeded_at = state.succeeded_at if state else None

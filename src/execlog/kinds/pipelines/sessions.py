@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from execlog.core.clock import moment
-from execlog.core.errors import MissingExtraError
-from execlog.runner.calendars import next_session
+from execlog.core.errors import InvalidError, MissingExtraError
+from execlog.runner.calendars import check_calendar, next_session
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 _TIMEFRAME = re.compile(r"(\d{1,4})\s?([A-Za-z]+)")
@@ -21,7 +22,7 @@ def missing_since(computed_at: int, timeframe: str, calendar: str) -> int | None
     """When the first bar ended that features computed at `computed_at` lack; UTC µs, it may lie ahead.
 
     Bars of hours and minutes count from the session's open, those of days, weeks and months end with a close. None for
-    a timeframe that is not understood, beyond what the calendar knows, and where the extra is not installed.
+    a timeframe that is not understood, a calendar there is not, beyond what it knows, and without the extra.
     """
     understood = _TIMEFRAME.fullmatch(timeframe.strip())
     if understood is None:
@@ -29,13 +30,19 @@ def missing_since(computed_at: int, timeframe: str, calendar: str) -> int | None
     number, unit = int(understood[1]), understood[2]
     unit = "mo" if unit == "M" else unit.lower().removesuffix("s") or unit.lower()
     try:
+        _checked(calendar)
         if unit in _INTRADAY and number:
             return _next_bar(computed_at, number * _INTRADAY[unit], calendar)
         if unit in _SESSIONS and number:
             return _next_close(computed_at, number, _SESSIONS[unit], calendar)
-    except MissingExtraError:
+    except (MissingExtraError, InvalidError):
         return None
     return None
+
+
+@lru_cache(maxsize=64)
+def _checked(calendar: str) -> None:
+    check_calendar(calendar)
 
 
 def _next_bar(later_than: int, length: int, calendar: str) -> int | None:
