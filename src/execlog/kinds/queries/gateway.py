@@ -12,59 +12,29 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from msgspec import Struct
-
-from execlog.core.errors import ConflictError, InvalidError, MissingExtraError, NotFoundError, SettingsError
+from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.ids import check_id
 from execlog.core.model import Event, Status
+from execlog.kinds.queries.asking import Place, Query, ask, event_of, place_of, trouble_with
+from execlog.kinds.queries.cache import Key, key_of
 from execlog.kinds.queries.connections import Connection, load_connections
-from execlog.kinds.queries.connectors.base import Params, Session, Statement
+from execlog.kinds.queries.connectors.base import Statement
 from execlog.kinds.queries.deadlines import Deadlines
-from execlog.kinds.queries.lanes import FullError, Lane, Sessions
-from execlog.kinds.queries.page import Cut, Part, cut
-from execlog.kinds.queries.record import DEFAULT_PAGE, DEFAULT_PAGE_SIZE, KIND, name_of
+from execlog.kinds.queries.insight import Insight, Seen, with_analysis
+from execlog.kinds.queries.lanes import FullError
+from execlog.kinds.queries.page import Cut, Part
 from execlog.kinds.queries.running import Outcome, Running
-from execlog.kinds.queries.trouble import RefusedError, TroubleError, broken, cancelled, timed_out, trouble_of
+from execlog.kinds.queries.sealing import sealer_of
+from execlog.kinds.queries.trouble import RefusedError, TroubleError, broken, cancelled, timed_out
 from execlog.ledger import Ledger
+
+__all__ = ["Gateway", "Query"]
 
 GRACE_SECONDS = 2.0
 """How long a database has to let go of a query it was told to stop."""
 
 AGAIN_SECONDS = 0.25
 """How often it is told so."""
-
-
-class Query(Struct, frozen=True, kw_only=True):
-    """A query somebody wants to be run.
-
-    connection, database_type   which connection: by name, or by type where only one is of that type
-    params          in the database's own placeholders: a list, or a dict for named ones
-    page            counted from 0
-    timeout         seconds; None for the connection's
-    metadata        free for the caller, recorded as request_metadata
-    fresh           not out of the cache
-    """
-
-    query: str
-    connection: str | None = None
-    database_type: str | None = None
-    params: Params = None
-    page: int = DEFAULT_PAGE
-    page_size: int = DEFAULT_PAGE_SIZE
-    timeout: float | None = None
-    user_id: str | None = None
-    conversation_id: str | None = None
-    execution_id: str | None = None
-    metadata: dict[str, Any] | None = None
-    fresh: bool = False
-
-
-class Place(Struct, frozen=True):
-    """What belongs to one connection while the gateway is up."""
-
-    connection: Connection
-    lane: Lane
-    sessions: Sessions
 
 
 class Gateway:
@@ -82,14 +52,15 @@ class Gateway:
         record: Callable[[Event], Any] | None = None,
     ) -> None:
         self.ledger = ledger
-        self._record = record or ledger.append
+        self._record = _sealing(ledger, record or ledger.append)
+        self.insight = Insight(self._record, ledger.recorder.stamp)
         self.connections = dict(connections)
         self._grace = grace
         self._deadlines = Deadlines()
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
         self._closed = False
-        self._places = {name: _place(connection) for name, connection in self.connections.items()}
+        self._places = {name: place_of(connection) for name, connection in self.connections.items()}
 
     @classmethod
     def open(cls, ledger: Ledger) -> Self:
@@ -107,18 +78,21 @@ class Gateway:
         What the database or the gateway has against the query itself is an outcome, recorded.
         """
         connection = self.find(query)
-        place = self._places[connection.name]
-        if query.page_size > connection.limits.max_page_size:
-            most = connection.limits.max_page_size
+        place, limits = self._places[connection.name], connection.limits
+        if query.page_size > limits.max_page_size:
+            most = limits.max_page_size
             raise InvalidError(f"a page of {connection.name!r} has at most {most} rows", field="page_size")
         running = self._enter(query, connection)
         try:
-            statement = connection.connector.check(query.query, read_only=connection.limits.read_only)
+            text = connection.connector.check(query.query, read_only=limits.read_only)
         except RefusedError as refused:
             running.announce(Status.RUNNING)
             running.settle(trouble=refused)
             return running
-        self._launch(running, place, statement, query)
+        wanted = Cut(query.page, query.page_size, limits.max_rows, limits.max_bytes)
+        key = self._cached(running, place, query, text, wanted)
+        if not running.future.done():
+            self._launch(running, place, text, query, wanted, key)
         return running
 
     def cancel(self, execution_id: str, *, user_id: str | None = None, by: str = "") -> None:
@@ -163,6 +137,7 @@ class Gateway:
         for running in left:
             if not _ended(running, self._grace):
                 running.abandon()
+        self.insight.close()
         for place in self._places.values():
             place.lane.close()
             place.sessions.close()
@@ -177,15 +152,16 @@ class Gateway:
     def _enter(self, query: Query, connection: Connection) -> Running:
         execution_id = query.execution_id or self.ledger.new_id()
         check_id(execution_id, field="execution_id")
-        running = Running(
-            event_of(query, connection, execution_id), connection, self.ledger.recorder.stamp, self._record
-        )
+        known = self.insight.known(query.query, connection.connector)
+        event = with_analysis(event_of(query, connection, execution_id), known)
+        running = Running(event, connection, self.ledger.recorder.stamp, self._record)
         with self._lock:
             if self._closed:
                 raise ConflictError("the gateway is shutting down")
             if self._running.setdefault(execution_id, running) is not running:
                 raise ConflictError(f"a query {execution_id!r:.120} is running already")
         running.future.add_done_callback(lambda _: self._leave(running))
+        running.future.add_done_callback(lambda _: self.insight.note(Seen(running.event, connection.connector, known)))
         return running
 
     def _leave(self, running: Running) -> None:
@@ -193,7 +169,19 @@ class Gateway:
             if self._running.get(running.id) is running:
                 del self._running[running.id]
 
-    def _launch(self, running: Running, place: Place, text: str, query: Query) -> None:
+    @staticmethod
+    def _cached(running: Running, place: Place, query: Query, text: str, wanted: Cut) -> Key | None:
+        """The key of the answer; the query is settled with it where it is there already."""
+        if place.cache is None or not place.connection.limits.read_only:
+            return None
+        key = key_of(text, query.params, wanted, place.connection.connector.dialect)
+        part = None if query.fresh else place.cache.get(key)
+        if part is not None:
+            running.announce(Status.RUNNING)
+            running.settle(part=part, cached=True)
+        return key
+
+    def _launch(self, running: Running, place: Place, text: str, query: Query, wanted: Cut, key: Key | None) -> None:
         limits = place.connection.limits
         try:
             at_once = place.lane.enter()
@@ -208,19 +196,21 @@ class Gateway:
         running.deadlines.append(stop)
         offset = query.page * query.page_size
         statement = Statement(text, query.params, seconds, offset, query.page_size)
-        wanted = Cut(query.page, query.page_size, limits.max_rows, limits.max_bytes)
-        place.lane.put(lambda: self._work(running, place, statement, wanted))
+        place.lane.put(lambda: self._work(running, place, statement, wanted, key))
 
-    def _work(self, running: Running, place: Place, statement: Statement, wanted: Cut) -> bool:
+    @staticmethod
+    def _work(running: Running, place: Place, statement: Statement, wanted: Cut, key: Key | None) -> bool:
         """Whether the lane keeps this thread: not when it was given up while the query ran."""
         if not running.begin():
             return True
         part: Part | None = None
         trouble: TroubleError | None = None
         try:
-            part = _ask(running, place, statement, wanted)
+            part = ask(running, place, statement, wanted)
         except Exception as fault:  # noqa: BLE001 - whatever a driver raises is an outcome
-            trouble = running.reason() or _trouble(fault, place.connection)
+            trouble = running.reason() or trouble_with(fault, place.connection)
+        if part is not None and key is not None and place.cache is not None:
+            place.cache.put(key, part)
         return running.settle(part=part, trouble=trouble)
 
     def _time_out(self, running: Running, seconds: float) -> None:
@@ -251,78 +241,10 @@ class Gateway:
         return f"no connection {what}; there are {names}" if names else f"no connection {what}: none is configured"
 
 
-def event_of(query: Query, connection: Connection, execution_id: str) -> Event:
-    """What is known of a query before it runs."""
-    metadata: dict[str, Any] = {"page": query.page, "page_size": query.page_size}
-    if query.conversation_id is not None:
-        metadata["conversation_id"] = query.conversation_id
-    metadata["connection_params"] = {"connection": connection.name, **connection.connector.facts}
-    if query.metadata:
-        metadata["request_metadata"] = query.metadata
-    params = query.params
-    return Event(
-        id=execution_id,
-        kind=KIND,
-        at=0,
-        name=name_of(query.query),
-        subject=connection.name,
-        actor=query.user_id,
-        engine=connection.database_type,
-        input=query.query,
-        params=None if not params else params if isinstance(params, dict) else {"positional": params},
-        metadata=metadata,
-    )
-
-
-def _ask(running: Running, place: Place, statement: Statement, wanted: Cut) -> Part:
-    """The part asked for. A kept session whose server hung up meanwhile is replaced by a new one, once."""
-    session, used = place.sessions.take()
-    succeeded = reusable = False
-    try:
-        running.attach(session)
-        try:
-            answer = session.run(statement)
-        except Exception as fault:
-            if not used or running.reason() or _trouble(fault, place.connection).status is not Status.CRASHED:
-                raise
-            session = _replace(session, running, place)
-            answer = session.run(statement)
-        part = cut(answer, wanted)
-        succeeded = True
-        return part
-    finally:
-        # A cancellation may still be on its way to a session that somebody tried to stop.
-        reusable = running.detach()
-        _put_away(session, place, succeeded=succeeded, reusable=reusable)
-
-
-def _replace(session: Session, running: Running, place: Place) -> Session:
-    running.detach()
-    session.close()
-    fresh = place.connection.connector.open()
-    running.attach(fresh)
-    return fresh
-
-
-def _put_away(session: Session, place: Place, *, succeeded: bool, reusable: bool) -> None:
-    try:
-        if session.finish(succeeded=succeeded) and reusable:
-            place.sessions.give_back(session)
-            return
-    except Exception:
-        session.close()
-        if succeeded:
-            raise
-        return
-    session.close()
-
-
-def _trouble(fault: Exception, connection: Connection) -> TroubleError:
-    if isinstance(fault, TroubleError):
-        return fault
-    if isinstance(fault, MissingExtraError | SettingsError):
-        return broken(type(fault).__name__, str(fault))
-    return connection.connector.trouble(fault) if not isinstance(fault, TimeoutError) else trouble_of(fault)
+def _sealing(ledger: Ledger, record: Callable[[Event], Any]) -> Callable[[Event], Any]:
+    """What records; it seals before, where the configuration asks for that."""
+    sealer = sealer_of(ledger.settings.home)
+    return record if sealer is None else lambda event: record(sealer.sealed(event))
 
 
 def _ended(running: Running, seconds: float) -> bool:
@@ -331,9 +253,3 @@ def _ended(running: Running, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _place(connection: Connection) -> Place:
-    limits = connection.limits
-    lane = Lane(connection.name, size=limits.max_concurrent, waiting=limits.max_waiting)
-    return Place(connection, lane, Sessions(connection.connector, keep=limits.max_concurrent))

@@ -40,7 +40,8 @@ _PLAIN = ("conversation_id", "query_complexity")
 _MAPPINGS = ("connection_params", "request_metadata", "response_metadata")
 _MARKS = ("returned_rows", "page", "page_size")
 Moment = datetime | str | int
-Unseal = Callable[[Any], str]
+Unseal = Callable[[Any, str], Any]
+"""Opens a sealed text of an execution."""
 
 
 class QueryRow(Struct, frozen=True, kw_only=True):
@@ -111,7 +112,7 @@ def row_of(execution: Execution, number: int, unseal: Unseal | None = None) -> Q
         execution_id=execution.id,
         user_id=execution.actor,
         conversation_id=_optional(said.get("conversation_id")),
-        query=unseal(execution.input) if unseal else text_of(execution.input),
+        query=text_of(unseal(execution.input, execution.id) if unseal else execution.input),
         database_type=execution.engine or "",
         query_complexity=_optional(said.get("query_complexity")),
         status=WORDS[execution.status],

@@ -8,6 +8,7 @@ from execlog.kinds.queries import history as answers
 from execlog.kinds.queries.execute import Executor, execute_routes
 from execlog.kinds.queries.gateway import Gateway
 from execlog.kinds.queries.record import KIND, WORDS
+from execlog.kinds.queries.sealing import sealer_of
 from execlog.ledger import Ledger
 
 TAG = "queries"
@@ -18,11 +19,13 @@ class Histories:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        sealer = sealer_of(ledger.settings.home)
+        self._unseal = None if sealer is None else sealer.open
 
     def history(self, call: Call) -> answers.History:
         """A page of a user's executions."""
         check_user(call, call.params.user_id)
-        return answers.history(self._ledger, call.params)
+        return answers.history(self._ledger, call.params, self._unseal)
 
     def user_stats(self, call: Call) -> answers.UserStats:
         """A user's statistics."""

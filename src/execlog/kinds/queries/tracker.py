@@ -9,13 +9,15 @@ from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Required, TypedDict, TypeVar, Unpack, cast
 
 import execlog
+from execlog.core.model import Event
 from execlog.kinds.queries.record import Moment, event_of
+from execlog.kinds.queries.sealing import sealer_of
 from execlog.ledger import Ledger
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _FLUSH_SECONDS = 2.0
-_log_lines = logging.getLogger("execlog")
+_logger = logging.getLogger("execlog")
 
 
 class QueryColumns(TypedDict, total=False):
@@ -68,7 +70,7 @@ async def _log(tracker: ExecutionTracker, **columns: Unpack[QueryColumns]) -> st
     """
     ledger = tracker.ledger
     execution_id = columns.get("execution_id") or ledger.new_id()
-    ledger.append(event_of(columns, id=execution_id, at=ledger.recorder.stamp()))
+    ledger.append(_event(ledger, columns, execution_id))
     await asyncio.to_thread(ledger.flush, _FLUSH_SECONDS)
     return execution_id
 
@@ -81,15 +83,21 @@ def _log_background(tracker: ExecutionTracker, **columns: Unpack[QueryColumns]) 
     try:
         ledger = tracker.ledger
     except Exception as error:  # noqa: BLE001 - settings that cannot be read must not fail the query
-        _log_lines.warning("execlog could not record a query: %s: %s", type(error).__name__, error)
+        _logger.warning("execlog could not record a query: %s: %s", type(error).__name__, error)
         return None
     try:
         execution_id = columns.get("execution_id") or ledger.new_id()
-        event = event_of(columns, id=execution_id, at=ledger.recorder.stamp())
+        event = _event(ledger, columns, execution_id)
     except Exception as error:  # noqa: BLE001 - whatever the caller handed in, the query must not fail for it
         ledger.recorder.refuse("invalid", error)
         return None
     return execution_id if ledger.append(event) else None
+
+
+def _event(ledger: Ledger, columns: QueryColumns, execution_id: str) -> Event:
+    event = event_of(columns, id=execution_id, at=ledger.recorder.stamp())
+    sealer = sealer_of(ledger.settings.home)
+    return event if sealer is None else sealer.sealed(event)
 
 
 class ExecutionTracker:
