@@ -84,6 +84,7 @@ def test_it_says_when_it_is_not_live_any_more(tmp_path, browser: Browser):
         page.close()
 
 
+@pytest.mark.slow
 def test_everybody_can_use_it(server, browser: Browser):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     for scheme in ("light", "dark"):

@@ -20,7 +20,7 @@ from execlog.ledger import Ledger
 from execlog.web.app import create_app
 from histories import mixed, seed
 
-CASES = int(os.environ.get("EXECLOG_SCHEMA_CASES", "10"))
+CASES = int(os.environ.get("EXECLOG_SCHEMA_CASES", "6"))
 """Cases for each operation, of what fits and again of what does not; the long form sets more."""
 
 CHECKED = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
@@ -37,6 +37,7 @@ def schema(tmp_path_factory) -> Iterator[schemathesis.BaseSchema]:
         yield schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_whatever_is_sent_the_answer_is_documented(schema, mode):
     load_all_checks()
