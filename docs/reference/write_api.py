@@ -6,9 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from execlog.kinds.jobs import SchedulerServingApp, jobs_kind
-from execlog.kinds.queries.routes import query_kind
-from execlog.kinds.workflows.routes import workflow_kind
+from execlog.cli.families import open_families
 from execlog.ledger import Ledger
 from execlog.web.app import create_app
 from execlog.web.manual import operations
@@ -22,8 +20,7 @@ def write() -> str:
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory())
         ledger = stack.enter_context(Ledger.open("memory://", home=home))
-        jobs = stack.enter_context(SchedulerServingApp(ledger))
-        kinds = [jobs_kind(jobs), workflow_kind(ledger), query_kind(ledger)]
+        kinds, _ = stack.enter_context(open_families(ledger, schedule=False))
         return markdown(operations(create_app(ledger, kinds).state.table.routes))
 
 
