@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -123,6 +124,30 @@ def test_check_turns_the_status_into_the_exit_code(execlog, known_home):
     assert "no execution of 'nothing'" in execlog(known_home, "latest", "nothing", code=3).stderr
 
 
+def test_compare_shows_what_changed(execlog, tmp_path):
+    home = tmp_path / "home"
+    for code, year in ((3, "2003"), (0, "2004"), (4, "2005")):
+        execlog(home, "run", "--name", "flaky", "--tag", f"year={year}", "--", "sh", "-c", f"exit {code}", code=code)
+    first, _, last = [
+        line.split("\t")[0] for line in execlog(home, "list", "--sort", "oldest", "--no-header").stdout.splitlines()
+    ]
+    assert "has not succeeded before that" in execlog(home, "compare", first, code=3).stderr
+    shown = execlog(home, "compare", last).stdout
+    assert "params.command: sh -c 'exit 0' -> sh -c 'exit 4'" in shown
+    assert "tags.year: 2004 -> 2005" in shown
+    both = json.loads(execlog(home, "compare", last, first, "--json").stdout)
+    assert [both["before"]["id"], both["after"]["id"]] == [first, last]
+    why = execlog(home, "show", last).stdout
+    assert "The same error came 1 more time in the last 30 days." in why
+    assert "Changed since it last succeeded: params.command, tags.year." in why
+
+
+def test_compare_shows_items_that_came_to_something_else(execlog, known_home):
+    shown = execlog(known_home, "compare", known.ident("aaaa"), known.ident("aaab")).stdout
+    assert re.search(r"GOOG +✗ failed +✓ succeeded", shown)
+    assert "MSFT" not in shown
+
+
 def test_an_empty_home_says_what_to_try(on_terminal, execlog, tmp_path):
     assert execlog(tmp_path / "empty", "list", "--no-header").stdout == ""
     with on_terminal(tmp_path / "empty", "list") as terminal:
@@ -231,6 +256,8 @@ def test_doctor(execlog, on_terminal, known_home, tmp_path):
     with on_terminal(known_home, "doctor") as terminal:
         assert terminal.wait() == 0
         assert "✓" in terminal.output
+    assert "made with the first record" in execlog(tmp_path / "new", "doctor").stdout
+    assert not (tmp_path / "new").exists()
     (tmp_path / "execlog.toml").write_text("nonsense = 1\n")
     done = execlog(tmp_path, "doctor", code=1)
     assert "unknown settings nonsense" in done.stdout

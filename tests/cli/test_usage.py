@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -111,6 +110,9 @@ def test_the_reference_is_what_the_parsers_say():
     assert written == reference(), "run: python -m execlog.cli.reference docs/reference/cli.md"
 
 
-def test_doctor_knows_every_extra():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(checkup.EXTRAS) == set(project["optional-dependencies"]) - {"all"}
+def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):
+    metadata = ["msgspec>=0.20", "psycopg>=3; extra == 'postgres'", 'no-such-thing[x]>1,<2; extra == "dream"']
+    metadata += ["execlog[postgres]; extra == 'all'", "pytest>=9 ; extra == 'postgres'"]
+    monkeypatch.setattr(checkup, "requires", lambda _: metadata)
+    finding = checkup._check_extras()
+    assert (finding.text, finding.advice) == ("postgres", "not installed: dream (pip install 'execlog[NAME]')")

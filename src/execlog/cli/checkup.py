@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -20,24 +22,8 @@ from execlog.core.settings import Settings, load
 
 State = Literal["ok", "warning", "bad"]
 BAD: State = "bad"
-EXTRAS = {
-    "calendars": "exchange_calendars",
-    "clickhouse": "clickhouse_connect",
-    "crypto": "cryptography",
-    "dask": "distributed",
-    "duckdb": "duckdb",
-    "frames": "polars",
-    "otel": "opentelemetry.proto",
-    "postgres": "psycopg",
-    "prices": "genai_prices",
-    "re2": "re2",
-    "redis": "redis",
-    "speed": "uvloop",
-    "sql": "sqlglot",
-    "trino": "trino",
-    "yfinance": "yfinance",
-}
-"""Extra → the module it brings."""
+_OF_EXTRA = re.compile(r"""^([\w.-]+).*;.*extra\s*==\s*["']([\w-]+)["']""")
+"""A requirement of an extra: the package, and the extra."""
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):
@@ -134,6 +120,8 @@ def _bytes(folder: Path) -> int:
 def _check_store(settings: Settings) -> Finding:
     from execlog.store.opening import open_store
 
+    if _is_to_be_made(settings.store_url):
+        return Finding("store", "ok", f"{settings.store_url} (made with the first record)")
     try:
         store = open_store(settings.store_url, settings)
         try:
@@ -150,15 +138,38 @@ def _check_store(settings: Settings) -> Finding:
         )
 
 
+def _is_to_be_made(url: str) -> bool:
+    """Whether this is a SQLite file that does not exist yet and can be made: opening it would make it."""
+    path = Path(unquote(url.removeprefix("sqlite:///")))
+    if not url.startswith("sqlite:///") or path.exists():
+        return False
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    return existing.is_dir() and _is_writable(existing)
+
+
 def _check_extras() -> Finding:
-    installed = [extra for extra, module in EXTRAS.items() if _is_installed(module)]
-    missing = [extra for extra in EXTRAS if extra not in installed]
+    try:
+        extras = _extras()
+    except PackageNotFoundError:
+        return Finding("extras", "ok", "not known: execlog runs from its source, without being installed")
+    installed = [extra for extra, packages in extras.items() if all(map(_is_installed, packages))]
+    missing = [extra for extra in extras if extra not in installed]
     advice = f"not installed: {', '.join(missing)} (pip install 'execlog[NAME]')" if missing else ""
     return Finding("extras", "ok", ", ".join(installed) or "none installed", advice)
 
 
-def _is_installed(module: str) -> bool:
+def _extras() -> dict[str, list[str]]:
+    """Each extra, and the packages it brings. Raises PackageNotFoundError where execlog is not installed itself."""
+    found: dict[str, list[str]] = {}
+    for requirement in requires("execlog") or ():
+        match = _OF_EXTRA.match(requirement)
+        if match and match[2] != "all":
+            found.setdefault(match[2], []).append(match[1])
+    return found
+
+
+def _is_installed(package: str) -> bool:
     try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
+        return bool(version(package))
+    except PackageNotFoundError:
         return False

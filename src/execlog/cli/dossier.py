@@ -11,26 +11,32 @@ from execlog.cli import units
 from execlog.cli.executions import STYLES, items_text, reason, short_ids, status_cell, title, took
 from execlog.cli.place import now
 from execlog.cli.table import Cell, Column, write_table
-from execlog.cli.terminal import Terminal, printable
+from execlog.cli.terminal import Terminal, cut, printable
 from execlog.core.clock import iso
 from execlog.core.model import OPEN, Execution, Item, LogLine, Status
 
 if TYPE_CHECKING:
+    from execlog.history.comparison import Difference
     from execlog.history.dossier import Dossier
+    from execlog.history.explanation import Explanation
     from execlog.history.view import ExecutionView
 
 _LABEL = 12
 _MOST_ITEMS = 40
 _MOST_LOGS = 20
 _MOST_TAIL = 20
+_MOST_CHANGES = 8
 _INLINE = 100
 _LEVELS = {"error": "red", "critical": "red", "warning": "yellow", "debug": "dim"}
 
 
-def write_dossier(terminal: Terminal, execution: Execution, found: Dossier, *, whole: bool) -> None:
+def write_dossier(
+    terminal: Terminal, execution: Execution, found: Dossier, explanation: Explanation | None, *, whole: bool
+) -> None:
     """Write everything about an execution; not `whole`: of long lists the part that matters most."""
     _write_head(terminal, execution)
-    _write_error(terminal, execution)
+    if explanation is not None and explanation.summary:
+        _write_why(terminal, execution, explanation)
     _write_values(terminal, execution)
     _write_items(terminal, execution.items, whole=whole)
     _write_output(terminal, execution, whole=whole)
@@ -84,16 +90,29 @@ def _time(at: int | None, terminal: Terminal, now_at: int) -> str:
     return f"{units.local(at)} ({units.age(at, now_at)})" if terminal.interactive else iso(at) or ""
 
 
-def _write_error(terminal: Terminal, one: Execution) -> None:
-    if one.error is None:
-        return
-    style = "magenta" if one.status is Status.CANCELLED else "red"
+def _write_why(terminal: Terminal, one: Execution, explanation: Explanation) -> None:
     _heading(terminal, "Why")
-    _block(terminal, f"{one.error.type}: {one.error.message}" if one.error.type else one.error.message, style)
-    for frame in one.error.frames:
+    first, *more = explanation.summary
+    _block(terminal, first, "magenta" if one.status is Status.CANCELLED else "red")
+    for frame in one.error.frames if one.error else ():
         _block(terminal, f"  at {frame}", "dim")
-    if one.error.fingerprint:
-        _block(terminal, f"fingerprint {one.error.fingerprint}", "dim")
+    for sentence in more:
+        _block(terminal, sentence)
+    for change in explanation.changed[:_MOST_CHANGES]:
+        write_difference(terminal, change)
+    if explanation.error is not None and explanation.error.fingerprint:
+        _block(terminal, f"fingerprint {explanation.error.fingerprint}", "dim")
+
+
+def write_difference(terminal: Terminal, change: Difference) -> None:
+    """Write what changed, from what to what."""
+    before, after = (_cut_json(value) for value in (change.before, change.after))
+    terminal.line(f"  {terminal.paint(f'{printable(change.path)}:', 'dim')} {printable(before)} -> {printable(after)}")
+
+
+def _cut_json(value: Any) -> str:
+    flat = _flat(value)
+    return "nothing" if value is None else cut(flat if isinstance(flat, str) else _json(flat), _INLINE)
 
 
 def _write_values(terminal: Terminal, one: Execution) -> None:

@@ -7,21 +7,24 @@ from execlog.cli.dossier import write_dossier
 from execlog.cli.lookup import find_one
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
-from execlog.cli.place import open_store
+from execlog.cli.place import now, open_store
 from execlog.cli.terminal import Terminal
+from execlog.core.model import UNSUCCESSFUL
+from execlog.history.dossier import dossier
+from execlog.history.explanation import explain
+from execlog.history.view import to_json
 
 
 def execute(options: Options, terminal: Terminal) -> int:
     """Print the execution."""
-    from execlog.history.dossier import dossier
-
     with open_store(options) as store:
         execution = find_one(store, options.id, options)
         found = dossier(store, execution)
+        bad = execution.status in UNSUCCESSFUL and not options.json
+        explanation = explain(store, execution, now=now()) if bad else None
     if options.json:
-        from execlog.history.view import to_json
-
         terminal.line(to_json(found).decode())
     else:
-        write_dossier(terminal, execution, found, whole=options.all or not terminal.interactive)
+        whole = options.all or not terminal.interactive
+        write_dossier(terminal, execution, found, explanation, whole=whole)
     return exit_code([execution.status]) if options.check else exits.OK
