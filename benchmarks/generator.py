@@ -1,6 +1,6 @@
-"""A realistic history of any length, the same every time: four kinds, 1,000 subjects of which a few run most, 200 users,
-failures that come in bursts, items for some.
+"""A realistic history of any length, the same every time.
 
+Four kinds, 1,000 subjects of which a few run most, 200 users, failures that come in bursts, items for some.
 `batches(n)` yields whole executions, each said by one event, in the order of time, ending at `END`.
 """
 

@@ -21,8 +21,8 @@ def row_of(event):
     return execution_row(1, told, None, failure_fingerprint(told.status, told.error, told.items)), told
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(events, max_size=30))
+@settings(max_examples=60, deadline=None)
+@given(st.lists(events(), max_size=30))
 def test_cells_are_those_of_the_rollup(batch):
     rows, told = zip(*map(row_of, batch), strict=True) if batch else ((), ())
     expected = rollup.gather(told)
@@ -42,8 +42,8 @@ def test_cells_are_those_of_the_rollup(batch):
         assert sketch.encode() == bucket.sketch
 
 
-@settings(max_examples=150, deadline=None)
-@given(events.filter(lambda event: event.status is not None))
+@settings(max_examples=60, deadline=None)
+@given(events().filter(lambda event: event.status is not None))
 def test_an_events_row_is_the_row_of_the_execution_it_begins(event):
     event = complete(event)
     if len({item.key for item in event.items}) < len(event.items):

@@ -11,7 +11,7 @@ from execlog.core.errors import InvalidError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_SPAN = re.compile(r"(\d{1,9})(s|m|h|d|w)")
+_SPAN = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 MIN_AT = -62_135_596_800_000_000
 MAX_AT = 253_402_300_799_999_999
@@ -70,7 +70,7 @@ def parse_when(text: str, *, now: int | None) -> int:
     if span and now is not None:
         return max(now - int(span[1]) * _SECONDS[span[2]] * 1_000_000, MIN_AT)
     try:
-        at = int(float(text) * 1_000_000) if re.fullmatch(r"-?\d{1,12}(\.\d{1,9})?", text) else micros(_iso(text))
+        at = int(float(text) * 1_000_000) if re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", text) else micros(_iso(text))
     except (ValueError, OverflowError) as error:
         message = f"not a time: {text[:60]!r}; write ISO 8601 (2026-01-31T06:00:00Z), Unix seconds, or a span (7d)"
         raise InvalidError(message) from error

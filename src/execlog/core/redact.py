@@ -1,10 +1,9 @@
 """Taking secrets out before anything becomes durable.
 
-Three kinds of places are covered: values under a telling name (`password`, `api_key`, `Authorization`, …) anywhere in
-a nested
-value; `name=value`, `name: value` and `Bearer …` inside texts such as queries, commands and errors; and the user info
-of a URL
-or DSN. Patterns are linear-time: RE2 where the extra is installed, otherwise bounded patterns without nested repeats.
+Four kinds of places are covered: values under a telling name (`password`, `api_key`, `Authorization`, …) anywhere in
+a nested value; `name=value`, `name: value` and `Bearer …` inside texts such as queries, commands and errors; private
+keys in PEM; and the user info of a URL or DSN. Patterns are linear-time: RE2 where the extra is installed, otherwise
+patterns without nested repeats.
 """
 
 from __future__ import annotations
@@ -25,7 +24,9 @@ _COUNTS = frozenset(
     {"tokens", "token_usage", "tokenusage", "max_tokens", "total_tokens", "input_tokens", "output_tokens"}
 )
 _BOUND = re.compile(r"\{([01]),\d+\}")
-_VALUE = r"""("[^"\n]{0,500}"|'[^'\n]{0,500}'|[^\s,;&"'<>)}\]]{1,500})"""
+# No bounds are needed to stay linear: a quoted value ends at the next quote, which the next match needs to begin.
+_VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s,;&"'<>)}\]]+)"""
+_PEM = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 
 
 _PLAIN = (int, float, bool, type(None))
@@ -55,6 +56,7 @@ class Redactor:
         self._assignment = _compile(rf"(?i)((?:{words})[\w.-]{{0,20}}[\"']?\s{{0,3}}(?:=>|[=:])\s{{0,3}})" + _VALUE)
         self._scheme = _compile(r"(?i)\b((?:bearer|basic)\s{1,3})[\w.~+/=-]+")
         self._userinfo = _compile(r"(://)[^\s/]{1,500}(@)")
+        self._private_key = _compile(_PEM)
         self._look = re.compile("|".join(map(re.escape, dict.fromkeys(map(_trigger, (*self._names, "://")))))).search
         self._clean: set[str | None] = {None}
 
@@ -92,6 +94,7 @@ class Redactor:
         """The text with every secret in it replaced by `[redacted]`."""
         if self._look(text.lower()) is None:
             return text
+        text = self._private_key.sub(MASK, text)
         text = self._scheme.sub(rf"\1{MASK}", text)
         text = self._assignment.sub(rf"\1{MASK}", text)
         return self._userinfo.sub(rf"\1{MASK}\2", text)

@@ -1,25 +1,29 @@
 """Making what callers hand in storable: every store takes the result, and the caller is never failed for it.
 
 NaN and infinities become None, NUL characters and lone surrogates U+FFFD, over-long texts and lists are cut with a
-mark,
-too deep nesting becomes text, integers beyond 64 bits become text. Each kind of mending is counted, so that the
-caller can be told.
+mark, too deep nesting becomes text, integers beyond 64 bits become text. The model's own numbers stay within what sums
+and calendars can hold: times in the years 1 to 9999, durations in 31 years, counts in 10¹⁵, costs in a million dollars.
+Each kind of mending is counted, so that the caller can be told.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
+
+from execlog.core.clock import MAX_AT, MIN_AT
 
 MAX_TEXT = 262_144
 MAX_NAME = 1_000
 MAX_ENTRIES = 10_000
 MAX_DEPTH = 32
 _INT_LIMIT = 2**63
+_BOUNDS = {"time": (MIN_AT, MAX_AT), "duration": (0.0, 1e9), "cost": (-(10**15), 10**15), "count": (-(10**15), 10**15)}
 T = TypeVar("T")
 
 
@@ -74,9 +78,11 @@ def _mend_nested(value: Any, mended: Counter[str], depth: int) -> Any:
 def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
     """A storable copy of a Struct of the model, of the same type."""
     changes: dict[str, Any] = {}
+    numbers = _numbers_of(cast("type[Struct]", type(struct)))
     for name in struct.__struct_fields__:
         old = getattr(struct, name)
-        new = _mend_field(old, mended, depth + 1)
+        measure = numbers.get(name)
+        new = _mend_field(old, mended, depth + 1) if measure is None else _within(old, measure, mended)
         if new is not old:
             changes[name] = new
     return msgspec.structs.replace(struct, **changes) if changes else struct
@@ -88,6 +94,34 @@ def _mend_field(value: Any, mended: Counter[str], depth: int) -> Any:
     if isinstance(value, str) and type(value) is not str:  # an enumeration stays what it is
         return value
     return mend(value, mended, depth)
+
+
+@cache
+def _numbers_of(type_: type[Struct]) -> dict[str, str]:
+    """What is measured by each field of a Struct that is a number, and "!" behind it where it must be one."""
+    numbers: dict[str, str] = {}
+    for name, said in type_.__annotations__.items():
+        kinds = {part.strip() for part in str(said).split("|")}
+        if not kinds <= {"int", "float", "None"}:
+            continue
+        what = "time" if name == "at" or name.endswith("_at") else "cost" if name.startswith("cost") else "count"
+        numbers[name] = ("duration" if "float" in kinds else what) + ("" if "None" in kinds else "!")
+    return numbers
+
+
+def _within(value: Any, measure: str, mended: Counter[str]) -> Any:
+    """The number within its bounds: at the nearer one where it must be a number, else None where it is outside."""
+    if value is None or not isinstance(value, int | float):
+        return value
+    low, high = _BOUNDS[measure.removesuffix("!")]
+    if low <= value <= high and not isinstance(value, bool):
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    mended["not_finite" if isinstance(value, float) and not math.isfinite(value) else "out_of_range"] += 1
+    if measure == "duration" and value < 0:
+        return 0.0
+    return (low if value < low else high) if measure.endswith("!") else None
 
 
 def _mend_dict(value: dict[Any, Any], mended: Counter[str], depth: int) -> dict[str, Any]:

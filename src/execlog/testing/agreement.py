@@ -55,7 +55,7 @@ class Agreement(RuleBasedStateMachine):
         """The stores under test, empty, all on `self.clock`."""
         raise NotImplementedError
 
-    @rule(batch=st.lists(events, min_size=1, max_size=6))
+    @rule(batch=st.lists(events(), min_size=1, max_size=6))
     def apply(self, batch: list[Event]) -> None:
         """The same batch for all: what became of it, and what changed, are the same."""
         before = [self._last_change(store) for store in (self.judge, *self.stores)]
@@ -69,7 +69,7 @@ class Agreement(RuleBasedStateMachine):
                 assert_same(got.last_change, self._last_change(store), store.url)
                 assert_same([(change.key, change.deleted) for change in store.changes(last)], expected, store.url)
 
-    @rule(batch=st.lists(events, min_size=1, max_size=6), seed=st.integers(0, 2**16))
+    @rule(batch=st.lists(events(), min_size=1, max_size=6), seed=st.integers(0, 2**16))
     def apply_in_pieces(self, batch: list[Event], seed: int) -> None:
         """The same events in another order, in other batches, some of them twice: the same executions."""
         self.judge.apply(batch)

@@ -63,55 +63,67 @@ usages = st.dictionaries(
     st.builds(Usage, input=small, output=small, cost_nano=maybe(st.integers(0, 10**9))),
     max_size=2,
 )
-items = st.builds(
-    Item,
-    key=keys,
-    at=times,
-    status=statuses,
-    position=small,
-    attempt=st.integers(1, 2),
-    started_at=maybe(times),
-    duration=maybe(durations),
-    rows=maybe(small),
-    cost_nano=maybe(small),
-    error=maybe(errors),
-    input=maybe(plain),
-    data=maybe(objects),
-)
+_ITEM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "position": small,
+    "attempt": st.integers(1, 2),
+    "started_at": times,
+    "duration": durations,
+    "rows": small,
+    "cost_nano": small,
+    "error": errors,
+    "input": plain,
+    "data": objects,
+}
+
+
+@st.composite
+def items(draw: st.DrawFn) -> Item:
+    """An item that says up to four things."""
+    return Item(key=draw(keys), at=draw(times), status=draw(statuses), **_some(draw, _ITEM_FIELDS, 4))
+
+
 lines = st.builds(LogLine, at=times, number=small, level=st.just("info"), message=texts, item=maybe(keys))
-events = st.builds(
-    Event,
-    id=ids,
-    kind=kinds,
-    namespace=namespaces,
-    at=times,
-    status=maybe(statuses),
-    name=maybe(names),
-    subject=maybe(subjects),
-    actor=maybe(actors),
-    engine=maybe(engines),
-    queued_at=maybe(times),
-    started_at=maybe(times),
-    ended_at=maybe(times),
-    duration=maybe(durations),
-    rows=maybe(small),
-    error=maybe(errors),
-    total=maybe(small),
-    items=st.lists(items, max_size=3).map(tuple),
-    usage=maybe(usages),
-    input=maybe(plain),
-    output=maybe(plain),
-    params=maybe(objects),
-    metadata=maybe(objects),
-    tags=maybe(st.dictionaries(st.sampled_from(("team", "stage")), st.sampled_from(("x", "y")), max_size=2)),
-    logs=st.lists(lines, max_size=2).map(tuple),
-    parent_id=maybe(ids),
-    root_id=maybe(ids),
-    retry_of=maybe(ids),
-    origin=maybe(st.sampled_from(("boot:1", "boot:2"))),
-    context=maybe(st.dictionaries(st.sampled_from(("host", "pid")), st.text(max_size=3), max_size=2)),
-)
-"""Events of any content; few executions, so that most events meet others of theirs."""
+_EVENT_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "name": names,
+    "subject": subjects,
+    "actor": actors,
+    "engine": engines,
+    "queued_at": times,
+    "started_at": times,
+    "ended_at": times,
+    "duration": durations,
+    "rows": small,
+    "error": errors,
+    "total": small,
+    "items": st.lists(items(), min_size=1, max_size=3).map(tuple),
+    "usage": usages,
+    "input": plain,
+    "output": plain,
+    "params": objects,
+    "metadata": objects,
+    "tags": st.dictionaries(st.sampled_from(("team", "stage")), st.sampled_from(("x", "y")), max_size=2),
+    "logs": st.lists(lines, min_size=1, max_size=2).map(tuple),
+    "parent_id": ids,
+    "root_id": ids,
+    "retry_of": ids,
+    "origin": st.sampled_from(("boot:1", "boot:2")),
+    "context": st.dictionaries(st.sampled_from(("host", "pid")), st.text(max_size=3), max_size=2),
+    "declared_failed": small,
+}
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    """An event that says up to eight things, about one of few executions, so that most events meet others of theirs."""
+    return Event(
+        id=draw(ids),
+        kind=draw(kinds),
+        namespace=draw(namespaces),
+        at=draw(times),
+        status=draw(maybe(statuses)),
+        **_some(draw, _EVENT_FIELDS, 8),
+    )
+
 
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "kind": kinds,
@@ -146,6 +158,9 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def filters(draw: st.DrawFn, sorts: tuple[str, ...] = ("newest", "oldest", "slowest", "costliest")) -> Filter:
     """Filters that narrow by up to three fields."""
-    chosen = draw(st.lists(st.sampled_from(sorted(_FIELDS)), max_size=3, unique=True))
-    fields = {name: draw(_FIELDS[name]) for name in chosen}
-    return Filter(**fields, sort=draw(st.sampled_from(sorts)))  # pyright: ignore[reportArgumentType]
+    return Filter(**_some(draw, _FIELDS, 3), sort=draw(st.sampled_from(sorts)))  # pyright: ignore[reportArgumentType]
+
+
+def _some(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]], most: int) -> dict[str, Any]:
+    chosen = draw(st.lists(st.sampled_from(sorted(fields)), max_size=most, unique=True))
+    return {name: draw(fields[name]) for name in chosen}

@@ -23,7 +23,7 @@ _PLACES: dict[str, int] = {status: place for place, status in enumerate(STATUSES
 _MINUTE, _HOUR = MINUTE * SECOND, HOUR * SECOND
 _FEW = 12
 Measured = tuple[int, int, int, int, int, int, int, Row]
-"""Of an execution: place of its status, duration in µs, its bin (-1: unknown), rows, tokens in and out, cost; its row."""
+"""Of an execution: place of its status, µs, the bin of that (-1: unknown), rows, tokens in and out, cost; its row."""
 
 
 class Cell(NamedTuple):

