@@ -36,7 +36,7 @@ def zygote():
 
 def scene_on(disk: PowerDisk, folder) -> Scene:
     settings = {"journal_segment": 64 * 1024, "drain_batch": 20, "journal_min_free": 0}
-    return Scene(folder, f"sqlite:///{disk.path}/home/store.db", settings, home=f"{disk.path}/home")
+    return Scene(folder, f"sqlite:///{disk.path}/data/store.db", settings, home=f"{disk.path}/data")
 
 
 def survived(scene: Scene, tag: str, acks: Acks) -> int:
