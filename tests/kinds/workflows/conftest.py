@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from execlog.kinds.workflows import ExecutionHistoryService, workflow_kind
+from execlog.kinds.workflows import (
+    Endpoint,
+    ExecutionEngine,
+    ExecutionHistoryService,
+    Rate,
+    Tariff,
+    workflow_kind,
+)
+from execlog.kinds.workflows.models.standin import StandIn
 from execlog.ledger import Ledger
+from execlog.store.memory import MemoryStore
 from execlog.web.app import create_app
 
 
@@ -23,6 +33,17 @@ def ledger(tmp_path) -> Iterator[Ledger]:
 @pytest.fixture
 def service(ledger) -> ExecutionHistoryService:
     return ExecutionHistoryService(ledger)
+
+
+@pytest.fixture(params=["memory://", "sqlite", "store"])
+def any_service(request, tmp_path) -> Iterator[ExecutionHistoryService]:
+    """The service over a ledger in memory, over one in a file, and over a bare store."""
+    if request.param == "store":
+        yield ExecutionHistoryService(MemoryStore())
+        return
+    url = request.param if request.param == "memory://" else f"sqlite:///{tmp_path / 'history.db'}"
+    with Ledger.open(url, home=tmp_path) as opened:
+        yield ExecutionHistoryService(opened)
 
 
 @pytest.fixture
@@ -60,3 +81,26 @@ def record() -> Callable[..., dict[str, Any]]:
         } | fields
 
     return make
+
+
+@pytest.fixture
+def tariff() -> Tariff:
+    return Tariff({"m": Rate(Decimal(1), Decimal(2)), "n": Rate(Decimal(3), Decimal(4))}, "test tariff")
+
+
+@pytest.fixture
+def engine(ledger, tariff) -> ExecutionEngine:
+    return ExecutionEngine(ledger, prices=tariff)
+
+
+@pytest.fixture
+def model() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def asking(ledger, model, tariff) -> ExecutionEngine:
+    """An engine that asks the stand-in, in both formats."""
+    endpoints = {"default": Endpoint(base_url=model.url), "other": Endpoint(api="anthropic", base_url=model.url)}
+    return ExecutionEngine(ledger, endpoints=endpoints, prices=tariff, jitter=lambda: 0.0)

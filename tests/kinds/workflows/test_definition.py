@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,12 @@ def test_the_schema_says_what_the_code_takes():
         assert not validator.is_valid(bad), step
         with pytest.raises(InvalidError):
             workflow_of(bad)
+
+
+def test_the_example_follows_the_schema():
+    example = ROOT / "examples" / "workflows" / "ticket.yaml"
+    assert jsonschema_rs.validator_for(json.loads(schema())).is_valid(yaml.safe_load(example.read_text()))
+    assert graph_of(read_workflow(example)).leaves == ("tell", "count_words")
 
 
 def test_json_and_yaml_mean_the_same(tmp_path):

@@ -287,6 +287,32 @@ def test_killed_in_the_middle_it_is_failed_and_can_be_resumed(tmp_path, file_sto
         assert marks.read_text() == "once\n"
 
 
+@pytest.mark.crash
+def test_interrupted_it_is_cancelled(tmp_path, file_store):
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "EXECLOG_HOME": str(tmp_path / "home"),
+        "EXECLOG_STORE": file_store,
+    }
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM))
+    marks, gate = tmp_path / "marks", tmp_path / "gate"
+    process = subprocess.Popen(
+        [sys.executable, program, marks, gate], env=environment, stderr=subprocess.PIPE, start_new_session=True
+    )
+    _until(lambda: _pid(gate), process)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert b"KeyboardInterrupt" in stderr
+    with Ledger.open(file_store, home=tmp_path / "home") as ledger:
+        found = ExecutionHistoryService(ledger).get_execution("p", "victim")
+    assert (found.status, statuses(found)) == (
+        "cancelled",
+        {"load": "completed", "wait": "cancelled", "last": "skipped"},
+    )
+    _until(lambda: not Path(f"/proc/{_pid(gate)}").exists())
+
+
 @pytest.fixture
 def file_store(tmp_path):
     """A store that two processes can use."""

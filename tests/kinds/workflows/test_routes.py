@@ -135,7 +135,8 @@ def test_filters_of_the_query(client, service, record):
 def test_cost_by_model(client, service, record):
     service.save_execution("proj-123", record(1, models={"gpt-4o": {"input": 3, "output": 4, "costUSD": "0.1"}}))
     service.list_executions("proj-123")
-    found = client.get("/api/projects/proj-123/models").json()
+    assert client.get("/api/projects/proj-123/models").json()["executions"] == 0
+    found = client.get("/api/projects/proj-123/models?since=2024-01-01").json()
     assert found["executions"] == 1
     assert found["models"]["gpt-4o"]["costUSD"] == 0.1
 

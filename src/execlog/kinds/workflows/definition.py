@@ -149,6 +149,7 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
+    schema: str | None = field(name="$schema", default=None)
     id: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     description: str | None = None
     version: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, Unpack, cast
@@ -10,7 +11,7 @@ from typing import Any, TypedDict, Unpack, cast
 import msgspec
 from msgspec import Struct
 
-from execlog.core.errors import ConflictError, InvalidError, NotFoundError
+from execlog.core.errors import ConflictError, InvalidError, NotFoundError, StoreError
 from execlog.core.model import OPEN, Event, Execution, Status
 from execlog.core.redact import Redactor
 from execlog.kinds.workflows.budget import ProjectBudget, Purse, project_spent
@@ -112,20 +113,21 @@ class ExecutionEngine:
 
     async def arun(self, workflow: AnyWorkflow, input: Any = None, **options: Unpack[Options]) -> WorkflowExecution:
         """As `run`, without blocking the event loop; async functions of the workflow run in this loop."""
-        prepared = self._prepare(workflow, input, Order(**options), loop=asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        prepared = await asyncio.to_thread(self._prepare, workflow, input, Order(**options), loop=loop)
         return await RunningExecution(prepared).finished()
 
     def start(self, workflow: AnyWorkflow, input: Any = None, **options: Unpack[Options]) -> RunningExecution:
         """The execution, begun in a thread of its own.
 
         project_id      its project, "default" where none is said
-        execution_id    an id of your own
+        execution_id    an id of your own, new in its project
         save_history    False keeps this execution out of the history
         triggered_by    who or what wanted it
         budget          `Limits` of this execution, instead of the workflow's
         metadata, tags  free for you
 
-        Raises InvalidError for a workflow that cannot run.
+        Raises InvalidError for a workflow that cannot run, ConflictError for an id that is taken.
         """
         return RunningExecution(self._prepare(workflow, input, Order(**options)))
 
@@ -188,6 +190,8 @@ class ExecutionEngine:
         if before is not None:
             _check_input(before, values)
         recorder = self._recorder(save=order.save_history)
+        if recorder is not self._silent:
+            self._check_new(order)
         keeping = Keeping(Redactor(recorder.settings.redact))
         run = WorkflowRun(recorder, _event(graph, values, order, recorder, keeping, before), self._prices)
         run.purses = self._purses(run, order.budget or graph.workflow.budget)
@@ -195,6 +199,15 @@ class ExecutionEngine:
         if before is not None:
             coordination.reuse = reusable_steps(graph, before)
         return Prepared(run, coordination, self._running)
+
+    def _check_new(self, order: Order) -> None:
+        """Nothing, when the id somebody chose is free. Raises ConflictError."""
+        if order.execution_id is None or self.history is None:
+            return
+        with contextlib.suppress(StoreError):  # a store that is down keeps nobody from running
+            self.history.reader(everything=True)
+            if self.history.find(check_project(order.project_id), check_execution(order.execution_id)) is not None:
+                raise ConflictError(f"project {order.project_id!r} has an execution {order.execution_id!r} already")
 
     def _recorder(self, *, save: bool) -> Recorder:
         if self.history is None or not save:

@@ -21,6 +21,8 @@ class StoreRecorder(Recorder):
     def __init__(self, store: Store, settings: Settings | None = None) -> None:
         super().__init__(settings or Settings(), Path())
         self._into = store
+        # Nobody here tells the store that this process lives: its executions must not be taken for a dead one's.
+        self.origin = ""
 
     def append(self, event: Event) -> bool:
         """Whether the store took the event. Never raises: what is recorded goes on without its history."""

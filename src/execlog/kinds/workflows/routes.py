@@ -28,11 +28,13 @@ from execlog.ledger import Ledger
 from execlog.store.base import SUMMARY, WHOLE
 
 EVENT_STREAM = "text/event-stream"
+_MODELS_SINCE = "30d"
 Offset = Annotated[int, Meta(ge=0, le=1_000_000, description="Entries to skip")]
 Word = Annotated[str, Meta(max_length=20, description=f"One of {', '.join(STATUSES)}", examples=["failed"])]
 _PROGRESS = """Server-sent events until the execution is over: `step` with a step whenever it changed (without its input
 and output), `log` with a line, `execution` with the summary, `end` with the last summary, `deleted`. A stream begins
 with how everything stands."""
+_MODELS = "Reads every execution of the window that called a model; without `since`, those of the last 30 days."
 
 
 class Project(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -93,7 +95,10 @@ class Workflows:
 
     def models(self, call: Call) -> ProjectModels:
         """Tokens and cost by model."""
-        return self._service.models(replace(self._filter(call), min_tokens=0))
+        wanted = self._filter(call)
+        if wanted.since is None:
+            wanted = replace(wanted, since=parse_when(_MODELS_SINCE, now=self._ledger.clock.now()))
+        return self._service.models(replace(wanted, min_tokens=0))
 
     def get(self, call: Call) -> WorkflowExecution:
         """One execution, whole."""
@@ -189,7 +194,7 @@ def _routes(workflows: Workflows) -> list[Route]:
         ),
         Route(
             method="GET", path="/api/projects/{projectId}/models", handler=workflows.models, params=Window,
-            returns=ProjectModels, summary="Tokens and cost by model", **common,
+            returns=ProjectModels, summary="Tokens and cost by model", description=_MODELS, **common,
         ),
         *(_export(workflows, form, common) for form in ("csv", "json", "ndjson")),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import deque
@@ -83,7 +84,7 @@ class StandIn:
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         handler = cast("type[BaseHTTPRequestHandler]", type("Handler", (_Handler,), {"standin": self}))
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server = _Server(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -126,6 +127,15 @@ def repeat(asked: Asked) -> str:
     words = asked.prompt.split()
     digest = hashlib.blake2s(asked.prompt.encode(), digest_size=3).hexdigest()
     return f"[stand-in, no model] {' '.join(words[-12:])} ({len(words)} words, {digest})"
+
+
+class _Server(ThreadingHTTPServer):
+    """A server that does not mind clients who hang up."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell what went wrong, unless the client just left."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,0 +1,49 @@
+"""Finding executions: by time, cost, tokens, workflow and text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+
+def test_filters_by_time_cost_tokens_and_workflow(any_service, record):
+    for number in range(10):
+        any_service.save_execution(
+            "p",
+            record(
+                number, costUSD=number / 1000, tokenUsage={"input": number, "output": 0}, workflowId=f"w{number % 2}"
+            ),
+        )
+
+    def ids(**narrow):
+        return [entry.id for entry in any_service.list_executions("p", **narrow).executions]
+
+    assert ids(since=datetime(2024, 1, 1, 10, 0, 7, tzinfo=UTC)) == ["exec-9", "exec-8", "exec-7"]
+    assert ids(until=datetime(2024, 1, 1, 10, 0, 2)) == ["exec-1", "exec-0"]  # noqa: DTZ001 - naive is UTC
+    assert ids(min_cost="0.008") == ["exec-9", "exec-8"]
+    assert ids(max_cost=0.001) == ["exec-1"]  # exec-0 used no tokens and cost nothing: nothing is known of its cost
+    assert ids(min_tokens=4, max_tokens=5) == ["exec-5", "exec-4"]
+    assert ids(workflow_id="w1", min_cost="0.005") == ["exec-9", "exec-7", "exec-5"]
+    assert ids(sort="costliest")[:2] == ["exec-9", "exec-8"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("MONTHLY", ["latin"]),
+        ("revenü", ["latin"]),
+        ("الأسهم", ["arabic"]),
+        ("股票价", ["chinese"]),
+        ("timeout after 30", ["broken"]),
+        ("nothing of the kind", []),
+    ],
+)
+def test_full_text_finds_substrings_of_any_script_in_inputs_outputs_and_errors(any_service, record, text, found):
+    any_service.save_execution("p", record(1, id="latin", input={"ask": "the monthly Revenü report"}))
+    any_service.save_execution("p", record(2, id="arabic", output="تقرير أسعار الأسهم اليومي"))
+    any_service.save_execution("p", record(3, id="chinese", output={"text": "今天的股票价格报告"}))
+    any_service.save_execution("p", record(4, id="broken", status="failed", error="connection timeout after 30s"))
+    page = any_service.list_executions("p", text=text)
+    assert [entry.id for entry in page.executions] == found
+    assert page.total == len(found)
