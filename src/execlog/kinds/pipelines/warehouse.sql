@@ -1,6 +1,6 @@
 -- Bars and features, in a database of their own beside the history.
 
--- name: schema
+-- name: bars_table
 create table if not exists bars (
     symbol text not null,
     timeframe text not null,
@@ -13,6 +13,7 @@ create table if not exists bars (
     primary key (symbol, timeframe, at)
 ) strict, without rowid;
 
+-- name: features_table
 create table if not exists feature_values (
     symbol text not null,
     timeframe text not null,
