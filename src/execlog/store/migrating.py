@@ -55,7 +55,7 @@ def _version(url: str) -> int | None:
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            return int(str(connection.pragma("user_version")))
+            return int(str(connection.execute("pragma user_version").get))
         finally:
             connection.close()
     except apsw.Error as error:
