@@ -6,6 +6,7 @@ Opening a store does the same; a step of its own is for those who grant that rig
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import apsw
@@ -53,7 +54,7 @@ def _version(url: str) -> int | None:
     if not path.is_file():
         return 0
     try:
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection: Any = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             return int(str(connection.execute("pragma user_version").get))
         finally:
