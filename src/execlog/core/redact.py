@@ -61,7 +61,7 @@ class Redactor:
         self._clean: set[str | None] = {None}
 
     def is_clean(self, value: Any) -> bool:
-        """Whether a quick look is enough to know that there is no secret: in a text, a number or a dict of such.
+        """Whether a quick look is enough to know that there is no secret, in texts, numbers, dicts and lists of such.
 
         Names, keys and short texts come again and again, so the clean ones are remembered.
         """
@@ -79,6 +79,8 @@ class Redactor:
                 if not self.is_clean(entry):
                     return False
             return True
+        if kind is list or kind is tuple:
+            return all(map(self.is_clean, cast("list[Any]", value)))
         return kind in _PLAIN
 
     def _look_at(self, text: Any) -> bool:

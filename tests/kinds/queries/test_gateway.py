@@ -357,3 +357,23 @@ def test_many_at_once_are_each_recorded_once(gateway, ledger, recorded):
     assert all(values == [[expected]] for values, expected in outcomes)
     assert ledger.flush()
     assert ledger.store.count(Filter(kind="query", statuses=(Status.SUCCEEDED,))) == 160
+
+
+def test_what_was_said_once_is_not_said_again_unless_it_was_lost(gateway, ledger, recorded, monkeypatch):
+    said = []
+    taken = [True]
+    append = ledger.append
+
+    def watch(event):
+        said.append(event)
+        return append(event) if taken[0] else False
+
+    monkeypatch.setattr(gateway, "_record", watch)
+    first = gateway.execute(Query(query="select 1", connection="file", user_id="ann"))
+    assert [event.input for event in said if event.status is not None] == ["select 1", None]
+    kept = recorded(first.execution_id)
+    assert (kept.input, kept.actor, kept.engine, kept.status) == ("select 1", "ann", "sqlite", Status.SUCCEEDED)
+    said.clear()
+    taken[0] = False
+    gateway.execute(Query(query="select 2", connection="file"))
+    assert [event.input for event in said if event.status is not None] == ["select 2", "select 2"]

@@ -196,3 +196,22 @@ def test_what_returned_survives_a_kill(tmp_path):
     store = MemoryStore()
     assert Home(Path(root), lambda: 0).visit(store, 1000, own=None, everyone=False) >= 200
     assert store.count(Filter(kind="query")) == 200
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"a": {"b": {"password": "hunter2"}}},
+        {"a": ["token=hunter2"]},
+        {"a": [{"b": ["x", {"api_key": "hunter2"}]}]},
+        {"a": ("x", ["postgresql://me:hunter2@host/db"])},
+        {"password": ["hunter2"]},
+    ],
+)
+def test_secrets_deep_inside_are_taken_out(ledger, metadata):
+    execution_id = ExecutionTracker(ledger).log_execution_background(
+        query="q", database_type="kdb", request_metadata=metadata | {"harmless": [1, ["two", {"three": 3}]]}
+    )
+    kept = read(ledger, execution_id).metadata["request_metadata"]
+    assert "hunter2" not in repr(kept)
+    assert kept["harmless"] == [1, ["two", {"three": 3}]]

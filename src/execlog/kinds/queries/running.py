@@ -19,6 +19,7 @@ from execlog.kinds.queries.page import Part
 from execlog.kinds.queries.trouble import TroubleError
 
 Record = Callable[[Event], Any]
+_SAID = dict.fromkeys(("name", "subject", "actor", "engine", "queued_at", "input", "params"))
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ class Running:
         self._session: Session | None = None
         self._stopped: TroubleError | None = None
         self._settled = False
+        self._said = False
 
     @property
     def id(self) -> str:
@@ -68,7 +70,7 @@ class Running:
         at = self._stamp()
         times = {"queued_at": at} if status is Status.QUEUED else {"started_at": at}
         self.event = msgspec.structs.replace(self.event, at=at, status=status, **times)
-        self._record(self.event)
+        self._said = self._record(self.event) is True
 
     def begin(self) -> bool:
         """Whether it may start now: nothing stopped it while it waited."""
@@ -179,4 +181,5 @@ class Running:
             error=None if trouble is None else trouble.error,
             metadata=metadata,
         )
-        self._record(self.event)
+        # What the beginning said is in the journal, and a thing said stays said.
+        self._record(msgspec.structs.replace(self.event, **_SAID) if self._said else self.event)
