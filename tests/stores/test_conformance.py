@@ -2,7 +2,10 @@
 
 import pytest
 
+from execlog.core.settings import Settings
+from execlog.store.files.store import FilesStore
 from execlog.store.memory import MemoryStore
+from execlog.store.redis.store import RedisStore
 from execlog.store.sqlite import SQLiteStore
 from execlog.testing.conformance import StoreConformance
 
@@ -19,3 +22,22 @@ class TestSQLiteStore(StoreConformance):
 
     def make_store(self, clock):
         return SQLiteStore(self.folder / "execlog.db", clock=clock)
+
+
+class TestFilesStore(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.folder = tmp_path
+
+    def make_store(self, clock):
+        return FilesStore(self.folder, clock=clock)
+
+
+@pytest.mark.valkey
+class TestRedisStore(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self, empty_valkey_url):
+        self.url = empty_valkey_url
+
+    def make_store(self, clock):
+        return RedisStore(self.url, Settings(redis_history_limit=10_000), clock=clock)

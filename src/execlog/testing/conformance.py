@@ -66,8 +66,8 @@ class StoreConformance:
             1, Status.PARTIAL, namespace="north", name="Prices", actor="ann", engine="kdb", queued_at=MIDNIGHT,
             started_at=MIDNIGHT + 1, ended_at=MIDNIGHT + 9, rows=5, error=Error("E", "message", ("a.py:1 f",), "0123"),
             total=2, items=(item,), usage={"m": Usage(1, 2, cost_nano=3)}, input={"i": [1, 2.5, None, True]},
-            output="o", params={"p": 1}, metadata={"m": {"n": "x"}}, tags={"t": "v"}, parent_id="p", root_id="r", retry_of="q",
-            origin="boot:1", context={"host": "h"}, logs=(LogLine(MIDNIGHT, 0, "info", "line", "AAPL"),),
+            output="o", params={"p": 1}, metadata={"m": {"n": "x"}}, tags={"t": "v"}, parent_id="p", root_id="r",
+            retry_of="q", origin="boot:1", context={"host": "h"}, logs=(LogLine(MIDNIGHT, 0, "info", "line", "AAPL"),),
             declared_succeeded=1, declared_failed=1,
         )  # fmt: skip
         assert_same(store.apply([event]).inserted, 1, store.url)
