@@ -157,6 +157,7 @@ class Ledger:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Whether the store got everything accepted before the call, within `timeout` seconds."""
+        self.recorder.settle()
         return self._pump.flush(timeout)
 
     def drain_dead(self) -> int:

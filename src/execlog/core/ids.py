@@ -30,15 +30,17 @@ class IdMaker:
         self._tail = "-" + entropy(6).hex()
         variant = 0x8 | entropy(1)[0] & 0x3
         self._suffixes = [f"{variant:x}{number:03x}{self._tail}" for number in range(4096)]
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may ask for an id while one is being made.
+        self._lock = threading.RLock()
         self._ms = 0
         self._blocks = 0
-        # One assignment replaces all of it, so that no thread sees the head of one block with the suffixes of another.
-        self._block: tuple[int, str, Iterator[str]] = (0, "", iter(()))
+        # Until when (ns), head and suffixes of ids that can be put together without a call of this object. One
+        # assignment replaces all of it, so that no thread sees the head of one block with the suffixes of another.
+        self.block: tuple[int, str, Iterator[str]] = (0, "", iter(()))
 
     def __call__(self) -> str:
         """A new id."""
-        until, head, suffixes = self._block
+        until, head, suffixes = self.block
         if self._now_ns() < until:
             suffix = next(suffixes, None)
             if suffix is not None:
@@ -47,17 +49,18 @@ class IdMaker:
 
     def _next_block(self) -> str:
         with self._lock:
-            ms = self._now_ns() // 1_000_000
-            if ms > self._ms:
-                self._ms, self._blocks = ms, 0
-            elif self._blocks < _LAST_BLOCK:
-                self._blocks += 1
-            else:
-                self._ms, self._blocks = self._ms + 1, 0
-            digits = f"{self._ms:012x}"
-            head, suffixes = f"{digits[:8]}-{digits[8:]}-7{self._blocks:03x}-", iter(self._suffixes)
+            ms, blocks = self._now_ns() // 1_000_000, 0
+            # No call until both are noted: a signal handler must not be given the same block.
+            if ms <= self._ms:
+                ms, blocks = self._ms, self._blocks + 1
+                if blocks > _LAST_BLOCK:
+                    ms, blocks = ms + 1, 0
+            self._ms = ms
+            self._blocks = blocks
+            digits = f"{ms:012x}"
+            head, suffixes = f"{digits[:8]}-{digits[8:]}-7{blocks:03x}-", iter(self._suffixes)
             first = head + next(suffixes)
-            self._block = ((self._ms + 1) * 1_000_000, head, suffixes)
+            self.block = ((ms + 1) * 1_000_000, head, suffixes)
             return first
 
 

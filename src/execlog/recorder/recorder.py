@@ -36,15 +36,7 @@ MAX_PAYLOAD = 262_144
 _KNOWN = 5_000
 _OUTCOME = Worth.OUTCOME
 _RETRY_SECONDS = 1.0
-_FIELDS = Event.__struct_fields__
-_AS_THEY_ARE: dict[str, tuple[int, type[Any] | None]] = {
-    name: (_FIELDS.index(name), shape)
-    for name, shape in (("input", None), ("output", None), ("metadata", dict), ("params", dict))
-}
-_NOWHERE = (0, None)
-_UNSAID = (None, None, (), *(None,) * (max(place for place, _ in _AS_THEY_ARE.values()) - _FIELDS.index("items")))
 _Names = tuple[str, str, str, str | None, str | None, str | None, str]
-_Figures = tuple[int | datetime | None, int | datetime | None, float | None, int | None]
 _encode = codec.encode
 _time_ns = time.time_ns
 
@@ -102,6 +94,11 @@ class Recorder:
             self.origin = f"{boot_id()}:{self.new_id()}"
             return journal
 
+    def settle(self) -> None:
+        """Return once a journal that another thread is just beginning has begun."""
+        with self._begin_lock:
+            pass
+
     @property
     def folder(self) -> Path:
         """Where this process's journal is, or will be."""
@@ -129,7 +126,7 @@ class Recorder:
                 return False
         return self._take(payload, self._worth(event))
 
-    def record(  # noqa: PLR0913 - the fields of an event that most records have; naming them saves half a microsecond
+    def record(  # noqa: C901, PLR0913 - one path without calls, and the fields most records have: half of its microseconds
         self,
         name: str,
         *,
@@ -144,6 +141,10 @@ class Recorder:
         ended_at: int | datetime | None = None,
         duration: float | None = None,
         rows: int | None = None,
+        input: Any = None,
+        output: Any = None,
+        params: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
         **rest: Any,
     ) -> str:
         """The id of what was recorded: something that already happened, said in one event. See `Event` for the fields.
@@ -151,35 +152,49 @@ class Recorder:
         Times may be datetimes or UTC µs; without any, it ended now and began `duration` seconds ago. `error` may be
         an exception or a text, `items` Items, dicts or keys. Unknown fields are counted as refused, never raised.
         """
-        at = _time_ns() // 1000
+        now = _time_ns()
+        at = now // 1000
         if at <= self._last_at:  # as in `stamp`
             at = self._last_at + 1
         self._last_at = at
-        given = id
         if id is None:
-            id = self.new_id()
+            until, head, suffixes = self.new_id.block
+            suffix = next(suffixes, None) if now < until else None
+            id = self.new_id() if suffix is None else head + suffix
+            given = False
+        else:
+            given = True
         names = (name, kind, namespace, subject, actor, engine, status)
         try:
-            if given is not None:
-                check_id(given)
-            # What an event encodes to, without making one: fields in its order, those at the end left out.
-            said: Any = (
-                id, kind, at, namespace, status, name, subject, actor, engine, None, started_at, ended_at, duration,
-                rows,
-            )  # fmt: skip
-            if rest:
-                said = self._plainly(said, rest)
-            if said and names in self._known and type(started_at) is type(ended_at) is int:
-                payload = _encode(said)
-            else:
-                payload = b""
-            if not 0 < len(payload) <= MAX_PAYLOAD:
-                self._record_slowly(at, id, names, (started_at, ended_at, duration, rows), rest)
+            if given:
+                check_id(id)
+            payload = None
+            if not rest and names in self._known and type(started_at) is int and type(ended_at) is int:
+                # What an event encodes to, without making one: fields in its order, those at the end left out.
+                if input is None and metadata is None and params is None and output is None:
+                    payload = _encode((
+                        id, kind, at, namespace, status, name, subject, actor, engine, None, started_at, ended_at,
+                        duration, rows,
+                    ))  # fmt: skip
+                elif self._are_clean(input, output, params, metadata):
+                    payload = _encode((
+                        id, kind, at, namespace, status, name, subject, actor, engine, None, started_at, ended_at,
+                        duration, rows, None, None, (), None, input, output, params, metadata,
+                    ))  # fmt: skip
+            if payload is None or len(payload) > MAX_PAYLOAD:
+                figures = {"started_at": started_at, "ended_at": ended_at, "duration": duration, "rows": rows}
+                free = {"input": input, "output": output, "params": params, "metadata": metadata}
+                self._record_slowly(at, id, names, figures | free | rest)
                 return id
         except Exception as error:  # noqa: BLE001 - as in append
             self._refuse("invalid", error)
             return id
-        self._take(payload, _OUTCOME)
+        try:
+            self._append(payload, _OUTCOME)  # as `_take` does, less a call
+        except JournalClosedError:
+            self._take_late(payload, _OUTCOME)
+        except Exception as error:  # noqa: BLE001 - as in append
+            self._refuse("journal", error)
         return id
 
     def _take(self, payload: bytes, worth: Worth) -> bool:
@@ -209,14 +224,12 @@ class Recorder:
             self.open.discard(event.key)
         return Worth.OUTCOME
 
-    def _record_slowly(self, at: int, id: str, names: _Names, figures: _Figures, rest: dict[str, Any]) -> None:
+    def _record_slowly(self, at: int, id: str, names: _Names, fields: dict[str, Any]) -> None:
         name, kind, namespace, subject, actor, engine, status = names
-        started_at, ended_at, duration, rows = figures
         event = event_of({
             "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status, "name": name,
-            "subject": subject, "actor": actor, "engine": engine, "started_at": started_at, "ended_at": ended_at,
-            "duration": duration, "rows": rows,
-        } | rest)  # fmt: skip
+            "subject": subject, "actor": actor, "engine": engine,
+        } | fields)  # fmt: skip
         self.append(event)
         if event.status in OPEN or event.status is None:
             return
@@ -225,16 +238,15 @@ class Recorder:
         if all(part is None or (type(part) is str and self._redactor.is_clean(part)) for part in names[:6]):
             self._known.add(names)
 
-    def _plainly(self, head: tuple[Any, ...], rest: dict[str, Any]) -> list[Any] | None:
-        """All fields in the order of an event's, or None where some need a closer look: a secret, or another type."""
+    def _are_clean(self, input: Any, output: Any, params: Any, metadata: Any) -> bool:
+        """Whether these can be encoded as they are: no secret in them, nothing to be read as something else."""
         is_clean = self._redactor.is_clean
-        fields = [*head, *_UNSAID]
-        for name, value in rest.items():
-            place, shape = _AS_THEY_ARE.get(name, _NOWHERE)
-            if not place or (shape is not None and type(value) is not shape) or not is_clean(value):
-                return None
-            fields[place] = value
-        return fields
+        return (
+            (input is None or is_clean(input))
+            and (metadata is None or (type(metadata) is dict and is_clean(metadata)))
+            and (params is None or (type(params) is dict and is_clean(params)))
+            and (output is None or is_clean(output))
+        )
 
     def append_durable(self, event: Event) -> bool:
         """Whether the event was taken in; True means that it survives a power cut from now on."""
@@ -290,9 +302,11 @@ class Recorder:
                 if time.monotonic() < self._retry_at:
                     self.refused["journal"] += 1
                     return False
-                self._retry_at = time.monotonic() + _RETRY_SECONDS
-                journal = self._begin()
-                self._retry_at = 0.0
+                try:
+                    journal = self._begin()
+                except Exception:
+                    self._retry_at = time.monotonic() + _RETRY_SECONDS
+                    raise
         return journal.append(payload, worth)
 
     def _begin(self) -> Journal:
@@ -301,13 +315,16 @@ class Recorder:
         owner = Owner(self.origin, os.getpid(), host(), boot_id(), _time_ns() // 1000)
         limits = Limits(settings.journal_segment, settings.journal_cap, settings.journal_min_free)
         journal = Journal(self._free_folder(), owner, limits)
-        if self.journal is not None:  # a signal handler came in between, and began one
+        # No call between the look and the two stores: a signal handler may begin one too (see `Journal`).
+        other = self.journal
+        if other is None:
+            self.journal = journal
+            self._append = journal.append
+        else:
             journal.close(remove=True)
-            return self.journal
+            return other
         if self._on_begin is not None:
             self._on_begin(journal)
-        self.journal = journal
-        self._append = journal.append
         return journal
 
     def _free_folder(self) -> Path:
