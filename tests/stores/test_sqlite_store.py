@@ -1,0 +1,217 @@
+"""What only SQLite can get wrong: locks, poisoned events, forks, interrupted questions, threads that compute."""
+
+import os
+import threading
+import time
+
+import apsw
+import pytest
+
+from execlog.core.codec import decode_event
+from execlog.core.errors import StoreError
+from execlog.core.filter import Filter
+from execlog.core.model import Error, Event, Status
+from execlog.store.base import WHOLE
+from execlog.store.sqlite import SQLiteStore
+from execlog.store.sqlite.connection import Contention
+from execlog.testing.making import MIDNIGHT
+
+
+def ended(number, **fields):
+    said = {
+        "id": f"run-{number:05d}",
+        "kind": "job",
+        "at": MIDNIGHT + number,
+        "status": Status.SUCCEEDED,
+        "subject": "a",
+    }
+    return Event(**{**said, **fields})
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = SQLiteStore(tmp_path / "execlog.db", busy_timeout=0.2)
+    yield made
+    made.close()
+
+
+def test_a_locked_database_is_worth_another_try(store):
+    other = apsw.Connection(str(store.path))
+    other.execute("begin immediate")
+    with pytest.raises(StoreError) as refused:
+        store.apply([ended(1)])
+    assert refused.value.retry
+    other.execute("rollback")
+    assert store.apply([ended(1)]).inserted == 1
+    other.close()
+
+
+def test_readers_wait_for_no_writer(store):
+    store.apply([ended(1)])
+    other = apsw.Connection(str(store.path))
+    other.execute("begin immediate; delete from executions")
+    assert store.count(Filter()) == 1
+    assert store.get("run-00001") is not None
+    other.execute("rollback")
+    other.close()
+
+
+def test_a_full_disk_is_worth_another_try_and_leaves_nothing_behind(store):
+    store.apply([ended(number) for number in range(100)])
+    with store.connections.write() as session:
+        pages = session.value("pragma page_count")
+        session.value(f"pragma max_page_count = {pages}")
+    with pytest.raises(StoreError) as refused:
+        store.apply([ended(number, params={"x": "y" * 5_000}) for number in range(100, 300)])
+    assert refused.value.retry
+    assert store.count(Filter()) == 100
+    assert store.stats(Filter())[0].bucket.total == 100
+
+
+def test_an_event_that_fits_no_column_is_set_aside_and_the_rest_is_kept(store):
+    poison = ended(5, rows="many")
+    applied = store.apply([ended(1), ended(2), poison, ended(3), ended(4)])
+    assert (applied.inserted, applied.quarantined) == (4, 1)
+    assert store.stats(Filter())[0].bucket.total == 4
+    assert store.check()["quarantined"] == "1"
+    with store.connections.read() as session:
+        (reason, data) = session.rows("select reason, event from quarantine")[0]
+    assert "Mismatch" in reason or "Constraint" in reason
+    with pytest.raises(Exception, match="rows|int"):
+        decode_event(data)
+    assert [change.id for change in store.changes(0)] == ["run-00001", "run-00002", "run-00003", "run-00004"]
+
+
+def test_a_question_that_takes_too_long_is_interrupted(tmp_path):
+    store = SQLiteStore(tmp_path / "execlog.db", read_timeout=0.05)
+    endless = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    began = time.monotonic()
+    with pytest.raises(StoreError, match="time-out") as refused, store.connections.read() as session:
+        session.value(endless)
+    assert time.monotonic() - began < 5
+    assert not refused.value.retry
+    assert store.count(Filter()) == 0
+    store.close()
+
+
+def test_a_damaged_file_is_reported(tmp_path):
+    path = tmp_path / "execlog.db"
+    store = SQLiteStore(path)
+    store.apply([ended(number, params={"x": "y" * 500}) for number in range(2_000)])
+    store.close()
+    connection = apsw.Connection(str(path))
+    connection.execute("pragma wal_checkpoint(truncate)")
+    connection.close()
+    with path.open("r+b") as file:
+        for page in range(4, 60):
+            file.seek(page * 8_192)
+            file.write(b"\xaa" * 4_000)
+    with pytest.raises(StoreError) as refused:
+        SQLiteStore(path).check()
+    assert not refused.value.retry
+
+
+def test_a_child_of_a_fork_writes_over_connections_of_its_own(store):
+    store.apply([ended(1)])
+    assert store.count(Filter()) == 1
+    child = os.fork()
+    if child == 0:
+        try:
+            store.apply([ended(2)])
+            os._exit(0 if store.count(Filter()) == 2 else 1)
+        except BaseException:  # noqa: BLE001 - the child must end here whatever happens
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    store.apply([ended(3)])
+    assert store.count(Filter()) == 3
+    assert store.check()["integrity"] == "ok"
+
+
+def test_what_was_cut_by_a_cursor_within_one_second_of_errors_is_whole(store):
+    told = [ended(number, status=Status.FAILED, error=Error("E", f"timeout {number}")) for number in range(500)]
+    store.apply(told[::-1])
+    store.apply([ended(1_000, at=MIDNIGHT + 3 * 2**20, status=Status.FAILED, error=Error("E", "timeout late"))])
+    for sort, expected in (("newest", list(range(499, -1, -1))), ("oldest", list(range(500)))):
+        seen, cursor = [], None
+        while True:
+            page = store.find(Filter(text="TIMEOUT", sort=sort), limit=37, cursor=cursor)
+            seen += [entry.id for entry in page.entries]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        wanted = [f"run-{number:05d}" for number in expected]
+        assert seen == (["run-01000", *wanted] if sort == "newest" else [*wanted, "run-01000"])
+
+
+def test_the_text_of_an_error_that_changes_is_found_anew(store):
+    store.apply([ended(1, status=Status.CRASHED, error=Error("Gone", "the process vanished"))])
+    store.apply([ended(1, status=Status.FAILED, error=Error("E", "disk quota"))])
+    assert store.count(Filter(text="vanished")) == 0
+    assert [entry.id for entry in store.find(Filter(text="disk quota")).entries] == ["run-00001"]
+
+
+def test_many_appended_durations_are_made_compact(store):
+    for first in range(0, 34_000, 1_000):
+        store.apply([ended(number, duration=0.5, subject=f"s{number % 400}") for number in range(first, first + 1_000)])
+    with store.connections.read() as session:
+        longest = session.value("select max(length(sketch) - instr(sketch, '+')) from buckets")
+    assert longest < 4_000
+    assert store.stats(Filter(kind="job", subject="s7"))[0].bucket.timed == 85
+    assert store.stats(Filter())[0].bucket.timed == 34_000
+
+
+def test_a_busy_main_thread_does_not_starve_the_writer(store):
+    """One hand-over of the interpreter a row would take 5 ms a row."""
+    batches = [[ended(number) for number in range(first, first + 1_000)] for first in range(0, 5_000, 1_000)]
+    took = []
+
+    def drain():
+        began = time.monotonic()
+        for batch in batches:
+            store.apply(batch)
+        took.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    value = 1
+    while thread.is_alive():
+        for _ in range(10_000):
+            value = value * 3 & 0xFFFF
+    assert took[0] < 15
+    assert store.count(Filter()) == 5_000
+
+
+def test_contention_is_remembered_for_a_second():
+    now = [0.0]
+    contention = Contention(lambda: now[0])
+    assert not contention.found()
+    contention.judge(0.001, 0.002)
+    assert not contention.found()
+    contention.judge(0.005, 0.002)
+    assert contention.found()
+    now[0] = 1.5
+    assert not contention.found()
+
+
+def test_both_ways_of_writing_write_the_same(tmp_path):
+    told = [ended(number, status=Status.FAILED, error=Error("E", "ä \u4fa1"), params={"n": number}, duration=number / 7)
+            for number in range(200)]  # fmt: skip
+    found = []
+    for contended in (False, True):
+        store = SQLiteStore(tmp_path / f"{contended}.db")
+        if contended:
+            store.connections._contention.judge(1.0, 0.0)
+        store.apply(told)
+        found.append((store.find(Filter(), limit=1_000, parts=WHOLE), store.stats(Filter())))
+        store.close()
+    assert found[0] == found[1]
+
+
+def test_deleting_more_than_one_transaction_takes_is_complete(store):
+    for first in range(0, 2_500, 500):
+        store.apply([ended(number, duration=1.0) for number in range(first, first + 500)])
+    assert store.delete(Filter(until=MIDNIGHT + 2_400)) == 2_400
+    assert store.count(Filter()) == 100
+    assert store.stats(Filter(kind="job", subject="a"))[0].bucket.timed == 100
+    with store.connections.read() as session:
+        assert session.value("select count(*) from buckets where succeeded < 0 or timed < 0") == 0
