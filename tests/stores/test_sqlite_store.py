@@ -18,14 +18,8 @@ from execlog.testing.making import MIDNIGHT
 
 
 def ended(number, **fields):
-    said = {
-        "id": f"run-{number:05d}",
-        "kind": "job",
-        "at": MIDNIGHT + number,
-        "status": Status.SUCCEEDED,
-        "subject": "a",
-    }
-    return Event(**{**said, **fields})
+    said = {"id": f"run-{number:05d}", "kind": "job", "at": MIDNIGHT + number, "subject": "a"}
+    return Event(**{**said, "status": Status.SUCCEEDED, **fields})
 
 
 @pytest.fixture
@@ -77,7 +71,7 @@ def test_an_event_that_fits_no_column_is_set_aside_and_the_rest_is_kept(store):
     with store.connections.read() as session:
         (reason, data) = session.rows("select reason, event from quarantine")[0]
     assert "Mismatch" in reason or "Constraint" in reason
-    with pytest.raises(Exception, match="rows|int"):
+    with pytest.raises(Exception, match=r"rows|int"):
         decode_event(data)
     assert [change.id for change in store.changes(0)] == ["run-00001", "run-00002", "run-00003", "run-00004"]
 
