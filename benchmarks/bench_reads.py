@@ -25,7 +25,10 @@ from execlog.store.sqlite import SQLiteStore
 DAY = 86_400_000_000
 FAILED = tuple(status for status in Status if status in UNSUCCESSFUL)
 LIMIT_MS, LIMIT_RATIO = 5.0, 1.5
-TARGETS = frozenset({"latest of a job", "50 newest failed of a job", "by id", "7 days of a job", "7 days of everything"})
+TARGETS = frozenset(
+    {"latest of a job", "50 newest failed of a job", "by id", "7 days of a job", "7 days of everything"}
+)
+TEXTS = ("timeout after", "prices_7", "503 from")
 Ask = Callable[[SQLiteStore, random.Random], object]
 
 
@@ -56,10 +59,10 @@ def questions(ids: list[str]) -> dict[str, Ask]:
         "7 days of a job": lambda store, dice: store.stats(changed(job(dice), **window(dice))),
         "7 days of everything": lambda store, dice: store.stats(Filter(**window(dice))),
         "page of a user": lambda store, dice: store.find(Filter(kind="query", actor=f"user-{dice.randrange(200):03d}")),
-        "newest of everything": lambda store, dice: store.find(Filter()),
-        "text search": lambda store, dice: store.find(Filter(text=dice.choice(("timeout after", "prices_7", "503 from")))),
-        "count of a status": lambda store, dice: store.count(Filter(kind="job", statuses=(Status.FAILED,))),
-        "open ones": lambda store, dice: store.absent(),
+        "newest of everything": lambda store, _: store.find(Filter()),
+        "text search": lambda store, dice: store.find(Filter(text=dice.choice(TEXTS))),
+        "count of a status": lambda store, _: store.count(Filter(kind="job", statuses=(Status.FAILED,))),
+        "open ones": lambda store, _: store.absent(),
     }  # fmt: skip
 
 
