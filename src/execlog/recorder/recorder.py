@@ -92,6 +92,7 @@ class Recorder:
             journal, self.journal = self.journal, None
             self._append: Callable[[bytes, Worth], bool] = self._begin_and_append
             self.origin = f"{boot_id()}:{self.new_id()}"
+            self._attempts = itertools.count()
             return journal
 
     def settle(self) -> None:
@@ -328,11 +329,9 @@ class Recorder:
         return journal
 
     def _free_folder(self) -> Path:
-        """A folder that no journal of this process has yet: a signal handler may begin one while we do."""
-        folder, tries = self.folder, itertools.count(1)
-        while folder.exists() or folder.with_name(f".new-{folder.name}").exists():
-            folder = self.folder.with_name(f"{self.folder.name}.{next(tries)}")
-        return folder
+        """A folder no other attempt has got: a signal handler may begin a journal while we do."""
+        attempt = next(self._attempts)
+        return self.folder if attempt == 0 else self.folder.with_name(f"{self.folder.name}.{attempt}")
 
     def _refuse(self, reason: str, error: BaseException) -> bool:
         self.refused[reason] += 1
