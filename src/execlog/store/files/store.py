@@ -69,8 +69,8 @@ class FilesStore:
     def apply(self, events: Sequence[Event]) -> Applied:
         """What became of the batch, once its files are durable."""
         fit = [event for event in events if self._has_place(event.key)]
-        applied = self._index.apply(fit)
-        with self._alone():
+        with self._alone():  # from before the index knows it: whoever compares would take it for deleted by hand
+            applied = self._index.apply(fit)
             self._write_changed()
         unfit = len(events) - len(fit)
         return msgspec.structs.replace(applied, quarantined=applied.quarantined + unfit) if unfit else applied
@@ -116,8 +116,8 @@ class FilesStore:
     def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
         """How many executions were removed, their files too."""
         self._look()
-        removed = self._index.delete(filter, keep_marks=keep_marks)
         with self._alone():
+            removed = self._index.delete(filter, keep_marks=keep_marks)
             self._write_changed()
         return removed
 
@@ -192,6 +192,7 @@ class FilesStore:
 
     def _take_in(self, kind: str, namespace: str, folder: Path) -> None:
         """Compare a folder with the index: what it does not know is read, what is gone is removed."""
+        self._write_changed()  # what a process that died in between had not written yet was not deleted by hand either
         at = _time_of(folder)
         there = {path.name: path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith(".")}
         known = self._known(kind, namespace)
