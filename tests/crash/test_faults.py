@@ -12,6 +12,7 @@ from crash.harness import LONG, Scene, check, everything, injecting, need_strace
 from execlog.core.filter import Filter
 
 pytestmark = pytest.mark.crash
+LONGEST_RECORD = 1_000  # bytes, of those the victim writes
 POINTS = range(1, 120) if LONG else sorted(random.Random(41).sample(range(1, 40), 3))
 
 
@@ -59,5 +60,7 @@ def fill_and_empty(tmp_path, disk) -> None:
     # The last one may have been decided, but not noted, when the victim died.
     assert stored + sum(losses.shed) in {tried, tried + 1}
     assert stored in {accepted, accepted + 1}
-    assert (losses.lost, losses.damaged, losses.aside) == (0, 0, 0)
+    assert (losses.lost, losses.aside) == (0, 0)
+    # The kill may cut the one record that was being written, and was never accepted.
+    assert losses.damaged < LONGEST_RECORD
     assert accepted > 10_000
