@@ -17,7 +17,7 @@ PRICES = Path(execlog.__file__).parent / "kinds" / "jobs" / "data" / "stocks.csv
 
 def main() -> None:
     """Ask, and print what became of it and what the history says."""
-    with tempfile.TemporaryDirectory() as home, Ledger.open(home=home) as ledger:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, Ledger.open(home=home) as ledger:
         for one in demo.run_query_demo(ledger, PRICES):
             rows = "" if one.total_rows is None else f"{one.total_rows} rows"
             print(f"{one.user_id:4} {one.connection:10} {one.status:8} {one.seconds:6.3f} s  {one.title}  {rows}")

@@ -270,7 +270,15 @@ def test_ctrl_z_stops_both_and_both_go_on(wrapped, tmp_path):
         assert terminal.wait() == 0
 
 
-def test_the_terminal_going_away_hangs_the_command_up(wrapped, tmp_path):
+@pytest.fixture
+def hangups():
+    """What runs the tests may ignore hang-ups (nohup does), and children inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_the_terminal_going_away_hangs_the_command_up(wrapped, tmp_path, hangups):
     sleeper = ("sh", "-c", f"echo $$ > {tmp_path}/pid; echo ready; exec sleep 300")
     with terminals.Terminal(wrapped(*sleeper), known.environment()) as terminal:
         terminal.expect("ready")
