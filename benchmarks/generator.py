@@ -163,7 +163,7 @@ def _items(at: int, end: int, error: Error | None) -> tuple[Item, ...]:
 
 
 def main() -> int:
-    """The exit code. Builds a store of `count` executions at a URL: generator.py sqlite:////tmp/history.db 1000000."""
+    """The exit code. Builds a store of `count` executions at a URL: generator.py sqlite:///history.db 1000000."""
     import time
 
     from execlog.store.opening import open_store
