@@ -20,13 +20,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
+    from execlog.history.history import History
     from execlog.ledger import Ledger
     from execlog.recorder.run import Run
     from execlog.recorder.track import Result
 
 __all__ = [
-    "Ledger", "aeach", "configure", "current_run", "default_ledger", "each", "flush", "record", "record_durable",
-    "run", "track",
+    "Ledger", "aeach", "configure", "current_run", "default_ledger", "each", "flush", "open_history", "record",
+    "record_durable", "run", "track",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -60,6 +61,16 @@ def configure(ledger: Ledger | None = None, **settings: Any) -> Ledger:
     if old is not None and old is not new:
         old.close()
     return new
+
+
+def open_history(ledger: Ledger | None = None) -> History:
+    """The answers of a ledger (the default one): what ran, what failed and why. See `execlog.history.history.History`.
+
+    >>> [one.subject for one in execlog.open_history().executions(status="failed", since="24h")]
+    """
+    from execlog.history.history import History
+
+    return History(ledger or default_ledger())
 
 
 def record(name: str, **fields: Any) -> str:

@@ -14,7 +14,7 @@ from execlog.core.errors import InvalidError, StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
 from execlog.history import dossier, intake, question, view
-from execlog.history.listing import list_executions
+from execlog.history.listing import list_executions, list_latest
 from execlog.history.retention import DAY, Retention, remove_before
 from execlog.history.statistics import statistics
 from execlog.ledger import Ledger
@@ -255,3 +255,10 @@ def test_an_event_of_another_kind_is_shown_alike():
 
     shown = view.view(begin(Event(id="x", kind="own-kind", at=T0)))
     assert (shown.kind, shown.status, shown.duration) == ("own-kind", Status.RUNNING, None)
+
+
+def test_the_latest_of_an_actor_is_found_behind_later_ones_of_others():
+    store = MemoryStore()
+    store.apply([execution(1, actor="ann"), execution(2, actor="bob")])
+    latest = list_latest(store, Filter(), limit=1, actor="ann").executions
+    assert [one.id for one in latest] == ["run-1"]

@@ -15,7 +15,7 @@ def test_the_defaults_are_in_force_where_nothing_is_said(tmp_path):
 
 
 def test_the_file_beats_the_default_the_environment_the_file_and_what_is_given_both(tmp_path):
-    (tmp_path / "execlog.toml").write_text('port = 1\nhost = "file"\ndrain_batch = 7\n[jobs]\nany = "thing"\n')
+    (tmp_path / "execlog.toml").write_text('port = 1\nhost = "file"\ndrain_batch = 7\n[sources]\nany = "thing"\n')
     settings = load({"EXECLOG_HOME": str(tmp_path), "EXECLOG_PORT": "2", "EXECLOG_HOST": "environment"}, host="given")
     assert (settings.port, settings.host, settings.drain_batch) == (2, "given", 7)
 

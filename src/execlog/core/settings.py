@@ -32,7 +32,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     capture_context         record host, python, revision and versions with each execution
     redact                  further names whose values are secrets
     retention_days          `execlog prune` and `execlog serve` remove older executions; 0 keeps everything
-    host, port              where `execlog serve` listens
+    host                    where `execlog serve` listens
+    port                    its port; 0 takes a free one
     allowed_hosts           Host headers answered besides loopback names; "*" for any
     body_limit              largest request body, counted after decompression
     tokens                  bearer tokens: token → "role" or "role:actor", role one of viewer,
@@ -104,7 +105,8 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
     known = Settings.__struct_fields__
     unknown = sorted(set(written) - set(known) - SECTIONS)
     if unknown:
-        message = f"{file}: unknown settings {', '.join(unknown)}; known are {', '.join(known)}"
+        tables = ", ".join(f"[{name}]" for name in sorted(SECTIONS))
+        message = f"{file}: unknown settings {', '.join(unknown)}; known are {', '.join(known)} and the tables {tables}"
         raise SettingsError(message)
     merged = {name: value for name, value in written.items() if name in known} | said | {"home": home.absolute()}
     try:
@@ -114,7 +116,7 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
         raise SettingsError(message) from error
 
 
-SECTIONS = frozenset({"connections", "sources", "jobs", "workflows", "pipelines", "queries", "alerts"})
+SECTIONS = frozenset({"connections", "queries", "sources", "workflows"})
 """Tables of the file that belong to others: read with `section`."""
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
+from execlog.core.errors import NotFoundError
 from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL, Execution, Item, Status
 from execlog.core.rollup import DAY
@@ -76,6 +77,16 @@ def explain(store: Store, execution: Execution, *, now: int, actor: str | None =
         summary=(),
     )
     return replace(found, summary=tuple(_in_words(execution, found)))
+
+
+def last_success(store: Store, execution: Execution) -> Execution:
+    """The whole last success of the same subject before it. Raises NotFoundError where there was none."""
+    kin = Filter(kind=execution.kind, namespace=execution.namespace, subject=execution.subject)
+    found = _last_success(store, kin, execution) if execution.subject else None
+    whole = store.get(found.id, kind=found.kind, namespace=found.namespace) if found else None
+    if whole is None:
+        raise NotFoundError(f"{execution.subject or execution.id} has not succeeded before that; name the other one")
+    return whole
 
 
 def _last_success(store: Store, kin: Filter, execution: Execution) -> Execution | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter, Page
@@ -78,9 +79,9 @@ def list_executions(store: Store, question: Question, *, now: int, actor: str | 
 
 
 def list_latest(store: Store, filter_: Filter, *, limit: int, actor: str | None = None) -> ExecutionList:
-    """The newest execution of each (kind, namespace, subject), newest first; only `actor`'s, if one is given."""
-    latest = store.latest(filter_, limit=limit)
-    return ExecutionList(executions=tuple(view(one) for one in latest if actor is None or one.actor == actor))
+    """The newest execution of each (kind, namespace, subject), newest first; with `actor`, of that actor's."""
+    asked = filter_ if actor is None else replace(filter_, actor=actor)
+    return ExecutionList(executions=tuple(map(view, store.latest(asked, limit=limit))))
 
 
 def list_failures(store: Store, filter_: Filter, *, limit: int) -> FailureList:

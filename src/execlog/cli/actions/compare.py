@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec.structs import replace
-
 from execlog.cli import exits, units
 from execlog.cli.dossier import write_difference
 from execlog.cli.executions import status_cell
@@ -14,35 +12,23 @@ from execlog.cli.parser import Options
 from execlog.cli.place import open_store
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
-from execlog.core.errors import NotFoundError
-from execlog.core.filter import Filter
-from execlog.core.model import Execution, Status
+from execlog.core.model import Status
 from execlog.history.comparison import Comparison, ItemDifference, compare
+from execlog.history.explanation import last_success
 from execlog.history.view import ExecutionView, to_json
-from execlog.store.base import Store
 
 
 def execute(options: Options, terminal: Terminal) -> int:
     """Print the comparison."""
     with open_store(options) as store:
         one = find_one(store, options.id, options)
-        other = find_one(store, options.other, options) if options.other else _last_success(store, one)
+        other = find_one(store, options.other, options) if options.other else last_success(store, one)
     found = compare(one, other)
     if options.json:
         terminal.line(to_json(found).decode())
     else:
         _write(terminal, found)
     return exits.OK
-
-
-def _last_success(store: Store, one: Execution) -> Execution:
-    kin = Filter(kind=one.kind, namespace=one.namespace, subject=one.subject)
-    asked = replace(kin, statuses=(Status.SUCCEEDED,), until=one.created_at)
-    found = store.find(asked, limit=1).entries if one.subject else ()
-    whole = store.get(found[0].id, kind=one.kind, namespace=one.namespace) if found else None
-    if whole is None:
-        raise NotFoundError(f"{one.subject or one.id} has not succeeded before that; name the other one")
-    return whole
 
 
 def _write(terminal: Terminal, found: Comparison) -> None:

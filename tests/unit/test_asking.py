@@ -1,0 +1,98 @@
+"""Asking from Python: the words of the API, and what was recorded a moment ago is there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import execlog
+from execlog.core.errors import InvalidError, NotFoundError
+from execlog.ledger import Ledger
+
+DAY = 86_400_000_000
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger.open("sqlite:///" + str(tmp_path / "execlog.db"), home=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def history(ledger):
+    return execlog.open_history(ledger)
+
+
+def nightly(ledger, *, stocks, broken=(), version):
+    with ledger.run("nightly", kind="job", params={"version": version}) as run:
+        for stock in run.items(stocks):
+            with stock:
+                if stock.value in broken:
+                    raise ConnectionError("no answer")
+    return run.id
+
+
+def test_what_was_recorded_just_now_is_in_the_answer(ledger, history):
+    id_ = ledger.record("load", kind="query", subject="kdb", rows=7)
+    assert [(one.id, one.rows) for one in history.executions(kind="query")] == [(id_, 7)]
+    assert history.latest("kdb").id == id_
+    assert history.latest("another") is None
+
+
+def test_one_status_or_several(ledger, history):
+    for status in ("succeeded", "failed", "cancelled"):
+        ledger.record("load", status=status)
+    assert [one.status for one in history.executions(status="failed")] == ["failed"]
+    assert history.count(status=["failed", "cancelled"]) == 2
+
+
+def test_times_are_datetimes_or_spans(ledger, history):
+    now = datetime.now(UTC)
+    old = ledger.record("load", started_at=now - timedelta(days=3), ended_at=now - timedelta(days=3))
+    new = ledger.record("load")
+    assert [one.id for one in history.executions(since="24h")] == [new]
+    assert [one.id for one in history.executions(until=now - timedelta(days=2))] == [old]
+
+
+def test_all_of_them_page_by_page(ledger, history):
+    ids = [ledger.record("load", subject=f"s{number % 3}") for number in range(25)]
+    assert [one.id for one in history.every(limit=4)] == ids[::-1]
+    assert len(list(history.every(limit=4, subject="s1"))) == 8
+
+
+def test_why_and_what_changed(ledger, history):
+    good = nightly(ledger, stocks=["IBM", "GOOG"], version=1)
+    bad = nightly(ledger, stocks=["IBM", "GOOG"], broken={"GOOG"}, version=2)
+    found = history.explain(bad)
+    assert found.last_success.id == good
+    assert [(change.path, change.before, change.after) for change in found.changed] == [("params.version", 1, 2)]
+    assert [item.key for item in history.compare(bad).items] == ["GOOG"]
+    assert history.compare(bad, good).before.id == good
+    assert [one.key for one in history.get(bad).items] == ["IBM", "GOOG"]
+    with pytest.raises(NotFoundError, match="has not succeeded"):
+        history.compare(good)
+
+
+def test_failures_and_figures(ledger, history):
+    nightly(ledger, stocks=["A", "B"], broken={"B"}, version=1)
+    ledger.record("load", status="failed", error="disk full", duration=2.0)
+    assert {group.message for group in history.failures()} == {"no answer", "disk full"}
+    figures = history.stats(group_by="kind")
+    assert (figures.overall.total, figures.overall.failed, figures.overall.partial) == (2, 1, 1)
+    assert {group.key for group in figures.groups} == {"job", "task"}
+    assert {one.subject for one in history.latest_of_each(kind="job")} == {"nightly"}
+
+
+@pytest.mark.parametrize(
+    "question", [{"status": "broken"}, {"since": "yesterday"}, {"colour": "red"}, {"limit": 0}, {"min_cost": "much"}]
+)
+def test_what_is_no_question_is_refused_by_name(history, question):
+    with pytest.raises(InvalidError) as refused:
+        history.executions(**question)
+    assert next(iter(question)) in f"{refused.value} {refused.value.field}"
+
+
+def test_an_execution_that_is_not_there_is_said_so(history):
+    with pytest.raises(NotFoundError):
+        history.get("nothing")
