@@ -11,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from execlog.core.settings import Settings
 from execlog.store.base import Store
 from execlog.store.files.store import FilesStore
+from execlog.store.postgres.store import PostgresStore
 from execlog.store.redis.store import RedisStore
 from execlog.store.sqlite import SQLiteStore
 from execlog.testing.agreement import Agreement
@@ -65,3 +66,21 @@ def test_redis_agrees(valkey, valkey_url):
             return [RedisStore(valkey_url, Settings(redis_history_limit=10_000), clock=self.clock)]
 
     run_state_machine_as_test(RedisAgreement, settings=SELDOM)
+
+
+@pytest.mark.postgres
+def test_postgres_agrees(empty_postgres_url):
+    class PostgresAgreement(Agreement):
+        def make_stores(self) -> list[Store]:
+            store = PostgresStore(empty_postgres_url, clock=self.clock)
+            with store.connections.write() as session:
+                session.run(EMPTY)
+            return [store]
+
+    run_state_machine_as_test(PostgresAgreement, settings=SELDOM)
+
+
+EMPTY = """
+truncate executions, execution_keys, subjects, items, logs, buckets, tombstones, changes, processes, quarantine;
+update state set last_number = 0, last_change = 0
+"""

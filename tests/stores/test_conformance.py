@@ -5,6 +5,7 @@ import pytest
 from execlog.core.settings import Settings
 from execlog.store.files.store import FilesStore
 from execlog.store.memory import MemoryStore
+from execlog.store.postgres.store import PostgresStore
 from execlog.store.redis.store import RedisStore
 from execlog.store.sqlite import SQLiteStore
 from execlog.testing.conformance import StoreConformance
@@ -41,3 +42,13 @@ class TestRedisStore(StoreConformance):
 
     def make_store(self, clock):
         return RedisStore(self.url, Settings(redis_history_limit=10_000), clock=clock)
+
+
+@pytest.mark.postgres
+class TestPostgresStore(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self, empty_postgres_url):
+        self.url = empty_postgres_url
+
+    def make_store(self, clock):
+        return PostgresStore(self.url, clock=clock)

@@ -34,6 +34,13 @@ def _memory(url: str, settings: Settings) -> Store:
     return MemoryStore()
 
 
+def _postgres(url: str, settings: Settings) -> Store:
+    from execlog.store.postgres.store import PostgresStore
+
+    del settings
+    return PostgresStore(url)
+
+
 def _redis(url: str, settings: Settings) -> Store:
     from execlog.store.redis.store import RedisStore
 
@@ -63,6 +70,8 @@ def _files(url: str, settings: Settings) -> Store:
 OPENERS: dict[str, Opener] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "postgres": _postgres,
     "redis": _redis,
     "rediss": _redis,
     "files": _files,

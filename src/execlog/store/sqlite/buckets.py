@@ -54,13 +54,13 @@ def correct(session: Session, gone: Sequence[Row], come: Sequence[Row]) -> None:
     lost: list[Cell] = []
     for cell in cells:
         was = current.get(cell, [*[0] * WIDTH, "+"])
-        sums = _corrected(was, minus.get(cell), plus.get(cell))
+        sums = corrected(was, minus.get(cell), plus.get(cell))
         if not any(sums[:TIMED]):
             empty.append(cell)
             continue
         if cell in minus and sums[MAX] <= minus[cell].sums[MAX]:
             lost.append(cell)
-        kept.append((*cell, *sums, _corrected_sketch(str(was[-1]), minus.get(cell), plus.get(cell))))
+        kept.append((*cell, *sums, corrected_sketch(str(was[-1]), minus.get(cell), plus.get(cell))))
     session.run(_SQL["put_cells"], {"rows": kept})
     session.run(_SQL["delete_cells"], {"cells": empty})
     for cell in lost:
@@ -84,7 +84,8 @@ def _with(text: str, bins: Iterable[int]) -> str:
     return compact(sketch)
 
 
-def _corrected(was: Sequence[int | str], minus: Delta | None, plus: Delta | None) -> list[int]:
+def corrected(was: Sequence[int | str], minus: Delta | None, plus: Delta | None) -> list[int]:
+    """A cell's sums with one delta taken out and another put in; a maximum that may have gone stays for now."""
     sums = [int(value) for value in was[:WIDTH]]
     greatest = max(sums[MAX], plus.sums[MAX] if plus else 0)
     for sign, delta in ((-1, minus), (1, plus)):
@@ -94,7 +95,8 @@ def _corrected(was: Sequence[int | str], minus: Delta | None, plus: Delta | None
     return sums
 
 
-def _corrected_sketch(text: str, minus: Delta | None, plus: Delta | None) -> str:
+def corrected_sketch(text: str, minus: Delta | None, plus: Delta | None) -> str:
+    """A cell's sketch with one delta's durations taken out and another's put in, compact."""
     sketch = Sketch()
     take_in(sketch, text)
     for sign, delta in ((-1, minus), (1, plus)):

@@ -6,7 +6,8 @@ exact to the microsecond. An open end has no edge.
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -124,16 +125,16 @@ def _sum_cells(
     if group_by in SPANS:
         sql, bindings["span"] = _SQL["cells_by_start"], SPANS[group_by] * SECOND
     for key, sums, texts in _decode_cells(session.value(sql, bindings)):
-        group = key if isinstance(key, int) else _group(series, key)
+        group = key if isinstance(key, int) else group_of(series, key)
         if group == "":
             continue
         bucket, sketch = tallies.of(group)
-        _add(bucket, sums)
+        add_sums(bucket, sums)
         for text in texts.split():
             take_in(sketch, text)
 
 
-def _group(series: Series, name: str) -> str | None:
+def group_of(series: Series, name: str) -> str | None:
     """The group a series belongs to: None for the one over everything, "" for none."""
     parts = name.split(SEPARATOR)
     if series.wanted is not None and parts[series.wanted[0]] != series.wanted[1]:
@@ -147,20 +148,26 @@ def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | 
     key = _SQL["key_time" if group_by in SPANS else f"key_{group_by or 'none'}"]
     sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
     bindings = {**question.bindings, "log_gamma": LOG_GAMMA, "span": SPANS.get(group_by or "", 1) * SECOND}
-    for group, status, number, times, micros, longest, *rest in _decode_scan(session.value(sql, bindings)):
+    scanned(_decode_scan(session.value(sql, bindings)), group_by, tallies)
+
+
+def scanned(rows: Iterable[tuple[Any, ...]], group_by: GroupBy | None, tallies: Tallies) -> None:
+    """Take in executions that were summed up by key, status and bin: see "executions" in sql/*/statistics.sql."""
+    for group, status, number, times, micros, longest, *rest in rows:
         if group_by is not None and group in {None, ""}:
             continue
         bucket, sketch = tallies.of(group)
         sums = [0] * WIDTH
-        sums[STATUSES.index(status)] = times
+        sums[STATUSES.index(Status(status))] = times
         sums[9:] = rest
         if number >= 0:
             sums[6], sums[DURATION], sums[MAX] = times, micros, int((longest or 0) * 1e6 + 0.5)
             sketch.add(number, times)
-        _add(bucket, sums)
+        add_sums(bucket, sums)
 
 
-def _add(bucket: Bucket, sums: list[int]) -> None:
+def add_sums(bucket: Bucket, sums: Sequence[int]) -> None:
+    """Add to a bucket the sums of a cell, in the order of its columns."""
     for place, name in enumerate(_NAMES):
         if place == MAX:
             bucket.max_micros = max(bucket.max_micros, sums[place])

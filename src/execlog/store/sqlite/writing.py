@@ -106,7 +106,7 @@ def _tell(groups: Iterable[Said], last_number: int, contents: Contents, searched
     """The rows of executions as their events tell them, were they all new; what belongs to them goes to `contents`."""
     rows: list[Row] = []
     for number, said in enumerate(groups, last_number + 1):
-        told = said if isinstance(said, Event) and _is_whole(said) else _fold(said)
+        told = said if isinstance(said, Event) and is_whole(said) else _fold(said)
         has_text = told.error is not None or (told.kind in searched and searchable(told, searched) is not None)
         if isinstance(told, Event):
             row = event_row(number, told, has_text=has_text)
@@ -119,7 +119,7 @@ def _tell(groups: Iterable[Said], last_number: int, contents: Contents, searched
     return rows
 
 
-def _is_whole(event: Event) -> bool:
+def is_whole(event: Event) -> bool:
     """Whether its row can be made of the event as it is."""
     items = event.items
     return event.status is not None and (len(items) <= 1 or len({item.key for item in items}) == len(items))

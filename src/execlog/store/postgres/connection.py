@@ -1,0 +1,231 @@
+"""Connections to PostgreSQL: a pool, transactions, time-outs that hold although the server hangs, errors as ours."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from execlog.core.errors import MissingExtraError, StoreError
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+MOST_CONNECTIONS = 8
+_CONNECT_SECONDS = 5
+_WATCH_SECONDS = 0.5
+_SECONDS_LONGER = 5.0
+_abandoned: list[Any] = []
+"""Pools of a parent process: closing or collecting them here would end its sessions."""
+
+
+class Session:
+    """A transaction: what is said in it holds from its commit on."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, bindings: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows a statement answers with."""
+        return self._connection.execute(cast("Any", sql), bindings or {}).fetchall()
+
+    def value(self, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
+        """The first value of the first row; None where there is no row."""
+        row = self._connection.execute(cast("Any", sql), bindings or {}).fetchone()
+        return row[0] if row else None
+
+    def run(self, sql: str, bindings: Mapping[str, Any] | None = None) -> int:
+        """How many rows a statement changed."""
+        return self._connection.execute(cast("Any", sql), bindings or {}).rowcount
+
+    def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Write rows by a `copy … from stdin`."""
+        with self._connection.cursor() as cursor, cursor.copy(cast("Any", sql)) as copy:
+            write = copy.write_row
+            for row in rows:
+                write(row)
+
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        """Nothing; what was done inside is undone when an exception leaves it."""
+        with self._connection.transaction():
+            yield
+
+
+class Connections:
+    """The connections to one database. Thread-safe; a forked child gets connections of its own."""
+
+    def __init__(self, url: str, *, write_timeout: float, read_timeout: float) -> None:
+        try:
+            import psycopg
+            import psycopg_pool
+        except ImportError as error:
+            raise MissingExtraError("postgres", needed_for="the PostgreSQL store") from error
+        self._psycopg: Any = psycopg
+        self._pools: Any = psycopg_pool
+        self.url = without_secrets(url)
+        self._conninfo = url
+        self._write_timeout, self._read_timeout = write_timeout, read_timeout
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._pool: ConnectionPool[Any] | None = None
+        self._watch = Watch()
+        self._closed = False
+
+    @property
+    def poison(self) -> tuple[type[Exception], ...]:
+        """What an event can cause, as opposed to a server that does not answer."""
+        return (self._psycopg.DataError, self._psycopg.IntegrityError, UnicodeEncodeError)
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection of its own, outside of the pool, in autocommit. Raises StoreError."""
+        with self.translated():
+            return self._psycopg.connect(self._conninfo, autocommit=True, **self._options())
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """A transaction: committed at the end, rolled back on any exception. Raises StoreError; `poison` as it is."""
+        with self._session(self._write_timeout, poison=True) as connection, connection.transaction():
+            connection.execute(f"set local statement_timeout = {round(self._write_timeout * 1000)}")
+            connection.execute(f"set local lock_timeout = {round(self._write_timeout * 1000)}")
+            yield Session(connection)
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        """A transaction that only reads; all its statements see the same state."""
+        with self._session(self._read_timeout) as connection, connection.transaction():
+            connection.execute("set transaction isolation level repeatable read, read only")
+            yield Session(connection)
+
+    def close(self) -> None:
+        """Close the connections that are idle; those in use are closed when they are given back."""
+        with self._lock:
+            self._closed = True
+            pool, self._pool = self._pool, None
+        self._watch.stop()
+        if pool is not None and self._pid == os.getpid():
+            pool.close(timeout=1.0)
+
+    @contextmanager
+    def translated(self, *, poison: bool = False) -> Generator[None]:
+        """Nothing; errors of psycopg become StoreError, except, with `poison`, those an event can cause."""
+        errors = self._psycopg
+        try:
+            yield
+        except (errors.DataError, errors.IntegrityError) as error:
+            if poison:
+                raise
+            raise StoreError(f"{self.url}: {_said(error)}", retry=False) from error
+        except (errors.InterfaceError, errors.OperationalError) as error:
+            retry = not isinstance(error, errors.errors.InvalidAuthorizationSpecification)
+            raise StoreError(f"{self.url}: {_said(error)}", retry=retry) from error
+        except errors.Error as error:
+            raise StoreError(f"{self.url}: {_said(error)}", retry=False) from error
+
+    @contextmanager
+    def _session(self, timeout: float, *, poison: bool = False) -> Generator[psycopg.Connection[tuple[Any, ...]]]:
+        if self._closed:
+            raise StoreError(f"{self.url}: the store is closed", retry=False)
+        with (
+            self.translated(poison=poison),
+            self._open_pool().connection(timeout=_CONNECT_SECONDS) as connection,
+            self._watch.over(connection, timeout + _SECONDS_LONGER),
+        ):
+            yield connection
+
+    def _open_pool(self) -> ConnectionPool[Any]:
+        with self._lock:
+            if self._pid != os.getpid():
+                _abandoned.append(self._pool)
+                self._pool, self._pid, self._watch = None, os.getpid(), Watch()
+            if self._pool is None:
+                self._pool = self._pools.ConnectionPool(
+                    self._conninfo,
+                    min_size=0,
+                    max_size=MOST_CONNECTIONS,
+                    open=True,
+                    kwargs={"autocommit": True, **self._options()},
+                    check=self._pools.ConnectionPool.check_connection,
+                    reconnect_timeout=_CONNECT_SECONDS,
+                    max_idle=300.0,
+                    name="execlog",
+                )
+            return cast("ConnectionPool[Any]", self._pool)
+
+    def _options(self) -> dict[str, Any]:
+        given = dict(parse_qsl(urlsplit(self._conninfo).query))
+        # Plans follow the values asked for: one plan for all would have to suit the rarest and the most common subject.
+        settings = f"-c plan_cache_mode=force_custom_plan -c statement_timeout={round(self._read_timeout * 1000)}"
+        return {
+            "prepare_threshold": None,
+            "connect_timeout": int(given.get("connect_timeout", _CONNECT_SECONDS)),
+            "application_name": given.get("application_name", "execlog"),
+            "options": " ".join(filter(None, (given.get("options"), settings))),
+        }
+
+
+class Watch:
+    """Ends what a server does not answer in time. `statement_timeout` is the server's own, and does not help when it hangs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[int, float] = {}
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    @contextmanager
+    def over(self, connection: Any, seconds: float) -> Generator[None]:
+        """Nothing; the connection breaks if the block takes longer than this."""
+        descriptor: int = connection.fileno()
+        with self._lock:
+            self._until[descriptor] = time.monotonic() + seconds
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(target=self._run, name="execlog-postgres-watch", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._until.pop(descriptor, None)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.wait(_WATCH_SECONDS)
+            now = time.monotonic()
+            with self._lock:
+                for descriptor, until in list(self._until.items()):
+                    if now > until:
+                        del self._until[descriptor]
+                        _break(descriptor)
+
+
+def without_secrets(url: str) -> str:
+    """The URL without user, password and options."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _break(descriptor: int) -> None:
+    with suppress(OSError):
+        broken = socket.socket(fileno=os.dup(descriptor))
+        try:
+            broken.shutdown(socket.SHUT_RDWR)
+        finally:
+            broken.close()
+
+
+def _said(error: Exception) -> str:
+    """The error's first line, which has no password in it."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

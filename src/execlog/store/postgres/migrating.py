@@ -1,0 +1,75 @@
+"""Bringing a database to the schema of this version, by whoever opens it first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from execlog.core.errors import StoreError
+from execlog.store.postgres.connection import Connections
+from execlog.store.sql import migrations, queries
+
+_SQL = queries("postgres", "write")
+_LOCK = "select pg_advisory_xact_lock(hashtext('execlog schema ' || current_schema()))"
+_OURS = "select to_regclass('execlog_schema') is not null"
+_VERSION = "select coalesce(max(version), 0) from execlog_schema"
+
+
+def migrate(connections: Connections) -> int:
+    """The schema version the database has now: this code's. Several processes may do this at once.
+
+    Raises StoreError for a database of a newer execlog, and where the user may not create tables.
+    """
+    known = len(migrations("postgres"))
+    connection = connections.connect()
+    try:
+        with connections.translated():
+            version = version_of(connection)
+            if version < known:
+                with connection.transaction():
+                    connection.execute(_LOCK)
+                    _apply(connection, version_of(connection))
+                _index_texts(connection)
+                version = known
+    finally:
+        connection.close()
+    if version > known:
+        raise StoreError(
+            f"{connections.url} has schema version {version}, this execlog knows {known}: a newer execlog has opened "
+            "it; update this one, or use another database",
+            retry=False,
+        )
+    return version
+
+
+def version_of(connection: Any) -> int:
+    """The schema version of a database, 0 where execlog has no tables."""
+    if not connection.execute(_OURS).fetchone()[0]:
+        return 0
+    return connection.execute(_VERSION).fetchone()[0]
+
+
+def has_trigrams(connection: Any) -> bool:
+    """Whether text searches have an index."""
+    return connection.execute("select to_regclass('executions_searched') is not null").fetchone()[0]
+
+
+def _apply(connection: Any, version: int) -> None:
+    connection.execute(
+        "create table if not exists execlog_schema (version integer primary key, applied_at timestamptz default now())"
+    )
+    for number, sql in migrations("postgres")[version:]:
+        connection.execute(sql)
+        connection.execute("insert into execlog_schema (version) values (%s)", (number,))
+
+
+def _index_texts(connection: Any) -> None:
+    """Index texts by trigrams where the server has them and lets us; else a search reads them, and doctor says so."""
+    import psycopg
+
+    try:
+        with connection.transaction():
+            connection.execute(_LOCK)
+            connection.execute(_SQL["trigrams"])
+            connection.execute(_SQL["index_trigrams"])
+    except (psycopg.errors.UndefinedFile, psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
+        return

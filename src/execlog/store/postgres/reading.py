@@ -1,0 +1,139 @@
+"""Reading executions: pages, single ones, the latest of each subject, failures by their error."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from execlog.core.filter import Filter, Page
+from execlog.core.model import Execution, Item, LogLine, Status
+from execlog.store.base import WHOLE, FailureGroup, Part
+from execlog.store.matching import page_of, sort_key, trim
+from execlog.store.postgres.connection import Session
+from execlog.store.postgres.query import ask, continue_after, order
+from execlog.store.preparing import FAILURES, failure_of, unexplained
+from execlog.store.sql import queries
+from execlog.store.sqlite.query import Places, placed, same_but
+from execlog.store.sqlite.rows import Head, ItemRow, to_execution, to_item
+
+_SQL = queries("postgres", "read")
+HEAD = _SQL["head"].format(searched="null::text", detail="null::text", stamps="null::text")
+"""The columns of a `Head` in a list: without what only folding and details need."""
+
+WHOLE_HEAD = _SQL["head"].format(
+    searched="executions.searched", detail="executions.detail::text", stamps="executions.stamps::text"
+)
+
+
+def find(
+    session: Session, filter: Filter, *, limit: int, cursor: str | None, offset: int, parts: Collection[Part]
+) -> Page[Execution]:
+    """A page of executions in the filter's order."""
+    heads = find_heads(session, filter, limit=limit + 1, cursor=cursor, offset=offset)
+    more = len(heads) > limit
+    found = complete(session, heads[:limit], parts)
+    return page_of(filter, [*found, found[-1]] if more else found, limit)
+
+
+def find_heads(
+    session: Session, filter: Filter, *, limit: int, cursor: str | None = None, offset: int = 0
+) -> list[Head]:
+    """The rows of a page, in the filter's order."""
+    settled = settle(session, filter)
+    if settled is None:
+        return []
+    question = ask(settled[0], places=settled[1])
+    continue_after(filter, question, cursor)
+    sql = _SQL["find_searched" if question.searched else "find"].format(
+        head=HEAD, source=question.source, where=question.where, order=order(filter)
+    )
+    return heads_of(session.rows(sql, {**question.bindings, "limit": limit, "offset": offset}))
+
+
+def heads_of(rows: Sequence[tuple[Any, ...]]) -> list[Head]:
+    """Executions' rows as they were read."""
+    return [Head(*row[:4], Status(row[4]), *row[5:]) for row in rows]
+
+
+def settle(session: Session, filter: Filter) -> tuple[Filter, Places] | None:
+    """The filter with the places of its subject known, which its index is in the order of; None if there are none."""
+    if not filter.subject or (filter.kind is not None and filter.namespace is not None):
+        return filter, ()
+    kinds = [filter.kind] if filter.kind is not None else kinds_of(session)
+    bindings = {"subject": filter.subject, "kinds": kinds, "namespace": filter.namespace}
+    places: Places = tuple((kind, namespace) for kind, namespace in session.rows(_SQL["places"], bindings))
+    return placed(filter, places) if places else None
+
+
+def kinds_of(session: Session) -> list[str]:
+    """The kinds that have executions."""
+    return [row[0] for row in session.rows(_SQL["kinds"])]
+
+
+def complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -> list[Execution]:
+    """The executions of these rows, in the same order, with the parts asked for."""
+    numbers = [head.number for head in heads]
+    if "detail" in parts and heads:
+        created = [head.created_at for head in heads]
+        details = dict(session.rows(_SQL["details"], {"numbers": numbers, "created": created}))
+        heads = [
+            msgspec.structs.replace(head, detail=details[head.number]) if head.number in details else head
+            for head in heads
+        ]
+    items = _items(session, numbers) if "items" in parts else {}
+    logs = _logs(session, numbers) if "logs" in parts else {}
+    executions = [
+        to_execution(head, tuple(items.get(head.number, ())), tuple(logs.get(head.number, ()))) for head in heads
+    ]
+    return [trim(execution, parts) for execution in executions]
+
+
+def latest(session: Session, filter: Filter, *, limit: int) -> list[Execution]:
+    """The newest execution of each subject, newest first."""
+    question = ask(filter, by_item=False)
+    sql = _SQL["latest"].format(head=HEAD, where=question.where)
+    heads = heads_of(session.rows(sql, {**question.bindings, "limit": limit}))
+    return [trim(to_execution(head), ()) for head in heads]
+
+
+def failures(session: Session, filter: Filter, *, limit: int) -> list[FailureGroup]:
+    """Executions that failed, grouped by error fingerprint, the latest group first."""
+    statuses = tuple(status for status in Status if status in FAILURES and status in (filter.statuses or FAILURES))
+    settled = settle(session, same_but(filter, statuses=statuses, sort="newest"))
+    if not statuses or settled is None:
+        return []
+    narrowed, places = settled
+    question = ask(narrowed, places=places)
+    sql = _SQL["failures"].format(source=question.source, where=question.where)
+    groups: list[tuple[Any, FailureGroup]] = []
+    for fingerprint, count, first_at, last_at, subjects in session.rows(sql, {**question.bindings, "limit": limit}):
+        own = same_but(narrowed, fingerprint=fingerprint, since=last_at, until=last_at + 1)
+        last = complete(session, find_heads(session, own, limit=1), WHOLE)[0]
+        error = failure_of(last) or unexplained(last.status)
+        group = FailureGroup(
+            fingerprint, error.type, error.message, count, first_at, last_at, last.key, tuple(sorted(subjects or ()))
+        )
+        groups.append((sort_key(Filter())(last), group))
+    return [group for _, group in sorted(groups, key=lambda entry: entry[0], reverse=True)][:limit]
+
+
+def _items(session: Session, numbers: list[int]) -> dict[int, list[Item]]:
+    found: dict[int, list[Item]] = {}
+    for row in session.rows(_SQL["items"], {"numbers": numbers}):
+        found.setdefault(row[0], []).append(item_of(row))
+    return found
+
+
+def item_of(row: tuple[Any, ...]) -> Item:
+    """An item out of its row."""
+    return to_item(ItemRow(*row[:2], Status(row[2]), *row[3:]))
+
+
+def _logs(session: Session, numbers: list[int]) -> dict[int, list[LogLine]]:
+    found: dict[int, list[LogLine]] = {}
+    for number, *line in session.rows(_SQL["logs"], {"numbers": numbers}):
+        found.setdefault(number, []).append(LogLine(*line))
+    return found
+

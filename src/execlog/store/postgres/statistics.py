@@ -1,0 +1,104 @@
+"""Statistics over executions: from cells where a series serves the question, else from the executions themselves."""
+
+from __future__ import annotations
+
+from execlog.core.filter import Filter
+from execlog.core.model import OPEN, TERMINAL, Status
+from execlog.core.rollup import LOG_GAMMA
+from execlog.store.base import Group, GroupBy
+from execlog.store.postgres.connection import Session
+from execlog.store.postgres.query import ask
+from execlog.store.postgres.reading import kinds_of, settle
+from execlog.store.sql import queries
+from execlog.store.sqlite.query import Bindings, Places, is_in, only, same_but
+from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
+from execlog.store.sqlite.sketches import take_in
+from execlog.store.sqlite.statistics import Tallies, add_sums, group_of, scanned
+from execlog.store.sqlite.tallying import SECOND
+
+_SQL = queries("postgres", "statistics")
+_READ, _FILTER = queries("postgres", "read"), queries("postgres", "filter")
+_FIRST, _LAST = -(2**62), 2**62
+
+
+def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketches: bool = True) -> list[Group]:
+    """Sums over the terminal executions, in one group or several."""
+    tallies = Tallies()
+    settled = settle(session, filter)
+    if settled is None:
+        return tallies.groups(group_by)
+    narrowed, places = settled
+    kinds = [narrowed.kind] if narrowed.kind is not None else kinds_of(session)
+    series = serving(narrowed, group_by, kinds, places)
+    if series is None:
+        _scan(session, narrowed, places, group_by, tallies)
+        return tallies.groups(group_by)
+    cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))
+    for entry in series:
+        for resolution, window in cells:
+            _sum_cells(session, entry, resolution, window, group_by, tallies, sketches=sketches)
+    for since, until in edges:
+        _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies)
+    return tallies.groups(group_by)
+
+
+def count(session: Session, filter: Filter) -> int:
+    """How many executions the filter asks for: from cells where they tell, else counted."""
+    if not only(filter, SERVED | {"statuses"}) or is_in(filter.statuses, OPEN):
+        return _count(session, filter)
+    statuses = filter.statuses or tuple(Status)
+    ended = stats(session, same_but(filter, statuses=()), None, sketches=False)[0].bucket
+    known = sum(getattr(ended, status.value) for status in set(statuses) & TERMINAL)
+    unfinished = tuple(status for status in statuses if status in OPEN)
+    return known + (_count(session, same_but(filter, statuses=unfinished)) if unfinished else 0)
+
+
+def _count(session: Session, filter: Filter) -> int:
+    settled = settle(session, filter)
+    if settled is None:
+        return 0
+    question = ask(settled[0], places=settled[1])
+    sql = _READ["count"].format(source=question.source, where=question.where)
+    return session.value(sql, question.bindings)
+
+
+def _sum_cells(
+    session: Session,
+    series: Series,
+    resolution: int,
+    window: Window,
+    group_by: GroupBy | None,
+    tallies: Tallies,
+    *,
+    sketches: bool,
+) -> None:
+    low, high = series.bounds
+    since, until = window
+    bindings: Bindings = {
+        "resolution": resolution,
+        "since": _FIRST if since is None else since,
+        "until": _LAST if until is None else until,
+        "low": low,
+        "high": high,
+        "sketches": sketches,
+    }
+    key = "key_series"
+    if group_by in SPANS:
+        key, bindings["span"] = "key_start", SPANS[group_by] * SECOND
+    for name, *sums, texts in session.rows(_SQL["cells"].format(key=_SQL[key]), bindings):
+        group = name if isinstance(name, int) else group_of(series, name)
+        if group == "":
+            continue
+        bucket, sketch = tallies.of(group)
+        add_sums(bucket, sums)
+        for text in texts.split():
+            take_in(sketch, text)
+
+
+def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies) -> None:
+    question = ask(same_but(filter, sort="newest"), places=places)
+    question.conditions.append(_FILTER["terminal"])
+    key = _SQL["key_time" if group_by in SPANS else f"key_{group_by or 'none'}"]
+    sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
+    bindings = {**question.bindings, "log_gamma": LOG_GAMMA, "span": SPANS.get(group_by or "", 1) * SECOND}
+    scanned(session.rows(sql, bindings), group_by, tallies)

@@ -1,0 +1,290 @@
+"""Taking in a batch of events: one transaction, the writer alone, rows by `copy`.
+
+Executions that are new are copied straight into their month. Those that are there are read, folded, taken out and
+copied again where they changed: one way of writing, and a change of `created_at` moves them to another month by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import msgspec
+
+from execlog.core.codec import to_json
+from execlog.core.fold import begin, fold
+from execlog.core.model import TERMINAL, Event, Execution, Item
+from execlog.store.base import Applied
+from execlog.store.matching import fold_case, searchable
+from execlog.store.postgres import buckets
+from execlog.store.postgres.connection import Session
+from execlog.store.postgres.partitions import Months
+from execlog.store.postgres.reading import WHOLE_HEAD, heads_of, item_of
+from execlog.store.preparing import FAILURES
+from execlog.store.sql import queries
+from execlog.store.sqlite.contents import Place, Said, Searched, log_rows
+from execlog.store.sqlite.rows import (
+    CREATED_AT,
+    LOST_BY,
+    TEXT_KEY,
+    Head,
+    Row,
+    event_row,
+    execution_row,
+    failure_fingerprint,
+    item_row,
+    to_execution,
+)
+from execlog.store.sqlite.writing import group, is_whole
+
+CHANGES_KEPT = 100_000
+_TRIM_EVERY = 1_000
+_SUBJECT, _STATUS = 7, 4
+_SQL, _READ = queries("postgres", "write"), queries("postgres", "read")
+_NUL = "\\u0000"
+Items = dict[int, dict[str, Item]]
+
+
+class Batch:
+    """What a batch writes: one list a table.
+
+    gained, lost  rows of executions that statistics count from now on, or no longer; `corrected` the rows of the same
+                  executions as they are now
+    """
+
+    def __init__(self, searched: Searched) -> None:
+        self.searched = searched
+        self.executions: list[Row] = []
+        self.new: list[Row] = []
+        self.items: list[Row] = []
+        self.logs: list[Row] = []
+        self.gained: list[Row] = []
+        self.lost: list[Row] = []
+        self.corrected: list[Row] = []
+
+    def tell(self, number: int, said: Said) -> None:
+        """Take in a new execution."""
+        told = said if isinstance(said, Event) and is_whole(said) else _fold(said)
+        if isinstance(told, Event):
+            row = event_row(number, told, has_text=False)
+        else:
+            row = execution_row(number, told, None, failure_fingerprint(told.status, told.error, told.items))
+        row = self._with_text(row, told)
+        self.new.append(row)
+        self.items += [item_row(number, row[CREATED_AT], item) for item in told.items]
+        self.logs += log_rows(number, set(told.logs))
+        self.gained.append(row)
+
+    def change(self, head: Head, execution: Execution, failed: Iterable[Item]) -> bool:
+        """Whether an execution that is there differs now; then its row is taken in."""
+        old: Row = msgspec.structs.astuple(head)
+        fingerprint = failure_fingerprint(execution.status, execution.error, failed)
+        row = self._with_text(execution_row(head.number, execution, None, fingerprint), execution)
+        if row == old:
+            return False
+        self.executions.append(row)
+        if head.status not in TERMINAL:
+            self.gained.append(row)
+        elif any(row[place] != old[place] for place in LOST_BY):
+            self.lost.append(old)
+            self.corrected.append(row)
+        return True
+
+    def write(self, session: Session) -> None:
+        """Write it all."""
+        rows = [*self.new, *self.executions]
+        for row in rows:
+            _check_json(row[-4:])
+        session.copy(_SQL["copy_executions"], (_plain(row) for row in rows))
+        if self.new:
+            session.copy(_SQL["copy_execution_keys"], ((*row[:4], row[CREATED_AT]) for row in self.new))
+        subjects = sorted({(row[2], row[_SUBJECT], row[3]) for row in rows if row[_SUBJECT]})
+        if subjects:
+            kinds, names, namespaces = map(list, zip(*subjects, strict=True))
+            session.run(_SQL["note_subjects"], {"kinds": kinds, "subjects": names, "namespaces": namespaces})
+        copy_items(session, self.items)
+        if self.logs:
+            session.copy(_SQL["copy_logs"], self.logs)
+        buckets.add(session, self.gained)
+        if self.lost:
+            buckets.correct(session, self.lost, self.corrected)
+
+    def _with_text(self, row: Row, told: Event | Execution) -> Row:
+        text = searchable(told, self.searched) if told.error is not None or told.kind in self.searched else None
+        return row if text is None else (*row[:TEXT_KEY], fold_case(text), *row[TEXT_KEY + 1 :])
+
+
+def take(
+    session: Session, events: Sequence[Event], searched: Searched, months: Months, *, now: int
+) -> tuple[Applied, list[int]]:
+    """What became of the batch, inside the transaction that is open, and the times its executions were created at."""
+    session.run(_SQL["lock"])
+    last_number, last_change, marked = session.rows(_SQL["look"])[0]
+    kept = _undeleted(session, events) if marked else list(events)
+    groups = group(kept)
+    known = _known(session, groups)
+    batch = Batch(searched)
+    new = [place for place in groups if place not in known]
+    for number, place in enumerate(new, last_number + 1):
+        batch.tell(number, groups[place])
+    updated = _merge(session, {place: groups[place] for place in groups if place in known}, batch) if known else set()
+    created = [row[CREATED_AT] for row in (*batch.new, *batch.executions)]
+    months.make(session, created, now=now)
+    batch.write(session)
+    changed = [place for place in groups if place in updated or place not in known]
+    last_change = note(session, changed, last_number + len(new), last_change, deleted=False)
+    applied = Applied(len(new), len(updated), len(events) - len(kept), last_change=last_change)
+    return applied, created
+
+
+def note(session: Session, places: Sequence[Place], last_number: int, last_change: int, *, deleted: bool) -> int:
+    """The number of the last change, after noting one for each execution; the oldest changes are forgotten."""
+    if not places:
+        return last_change
+    number = last_change + len(places)
+    keys = to_json(places).decode()
+    _check_json((keys,))
+    session.run(_SQL["note_changes"], {"number": number, "deleted": deleted, "keys": keys})
+    session.run(_SQL["note_state"], {"last_number": last_number, "last_change": number})
+    if number // _TRIM_EVERY != last_change // _TRIM_EVERY:
+        session.run(_SQL["trim_changes"], {"number": number - CHANGES_KEPT})
+    session.run(_SQL["announce"], {"number": str(number)})
+    return number
+
+
+def columns(places: Iterable[Place]) -> dict[str, list[str]]:
+    """Places as arrays, one a part."""
+    listed = list(places)
+    return {
+        "kinds": [place[0] for place in listed],
+        "namespaces": [place[1] for place in listed],
+        "ids": [place[2] for place in listed],
+    }
+
+
+def copy_items(session: Session, rows: Sequence[Row]) -> None:
+    """Write items that are not there."""
+    if rows:
+        for row in rows:
+            _check_json(row[-1:])
+        session.copy(_SQL["copy_items"], ((*row[:3], row[3].value, *row[4:]) for row in rows))
+
+
+def _undeleted(session: Session, events: Sequence[Event]) -> list[Event]:
+    """The events that are not about deleted executions, or are newer than the deletion of one that had ended."""
+    found = session.rows(_SQL["marks"], columns(dict.fromkeys(event.key for event in events)))
+    marks = {(kind, namespace, id_): (at, was_open) for kind, namespace, id_, at, was_open in found}
+    kept: list[Event] = []
+    for event in events:
+        at, was_open = marks.get(event.key, (None, False))
+        if at is None or (event.at > at and not was_open):
+            kept.append(event)
+    return kept
+
+
+def _known(session: Session, places: Iterable[Place]) -> set[Place]:
+    return {(kind, namespace, id_) for kind, namespace, id_ in session.rows(_SQL["known"], columns(places))}
+
+
+def _merge(session: Session, groups: Mapping[Place, Said], batch: Batch) -> set[Place]:
+    """The places of the executions that the events changed; all of them are there already."""
+    sql = _READ["heads_of_keys"].format(head=WHOLE_HEAD)
+    heads = heads_of(session.rows(sql, columns(groups)))
+    said = {head.number: _events(groups[head.kind, head.namespace, head.id]) for head in heads}
+    items = _items_said(session, said)
+    folded: dict[int, Execution] = {}
+    for head in heads:
+        before = to_execution(head, tuple(items.get(head.number, {}).values()))
+        folded[head.number] = reduce(fold, said[head.number], before)
+    changed = _write_items(session, folded, items) | _add_logs(session, folded, batch)
+    failed = _first_failed(session, folded)
+    rewritten = [head for head in heads if batch.change(head, folded[head.number], failed.get(head.number, ()))]
+    _take_out(session, rewritten, folded)
+    changed |= {head.number for head in rewritten}
+    return {(head.kind, head.namespace, head.id) for head in heads if head.number in changed}
+
+
+def _take_out(session: Session, heads: Sequence[Head], folded: Mapping[int, Execution]) -> None:
+    """Remove the rows that will be written anew, and move what follows a new `created_at`."""
+    if not heads:
+        return
+    numbers, created = [head.number for head in heads], [head.created_at for head in heads]
+    session.run(_SQL["take_out_executions"], {"numbers": numbers, "created": created})
+    moved = [head for head in heads if folded[head.number].created_at != head.created_at]
+    if moved:
+        at = [folded[head.number].created_at for head in moved]
+        places = columns((head.kind, head.namespace, head.id) for head in moved)
+        session.run(_SQL["move_keys"], {**places, "created": at})
+        session.run(_SQL["move_items"], {"numbers": [head.number for head in moved], "created": at})
+
+
+def _items_said(session: Session, said: Mapping[int, list[Event]]) -> Items:
+    """The items the events speak of, as they are now: folding needs no others."""
+    wanted = {(number, item.key) for number, events in said.items() for event in events for item in event.items}
+    if not wanted:
+        return {}
+    numbers, keys = map(list, zip(*wanted, strict=True))
+    return _by_execution(session.rows(_SQL["items_said"], {"numbers": numbers, "keys": keys}))
+
+
+def _by_execution(rows: Iterable[tuple[Any, ...]]) -> Items:
+    found: Items = {}
+    for row in rows:
+        item = item_of(row)
+        found.setdefault(row[0], {})[item.key] = item
+    return found
+
+
+def _write_items(session: Session, folded: Mapping[int, Execution], before: Items) -> set[int]:
+    """The numbers of executions whose items changed. The items are written: what comes next looks at them all."""
+    rows: list[Row] = []
+    for number, execution in folded.items():
+        was = before.get(number, {})
+        rows += [item_row(number, execution.created_at, item) for item in execution.items if was.get(item.key) != item]
+    if not rows:
+        return set()
+    numbers, keys = [row[0] for row in rows], [row[2] for row in rows]
+    session.run(_SQL["take_out_items"], {"numbers": numbers, "keys": keys})
+    copy_items(session, rows)
+    return set(numbers)
+
+
+def _add_logs(session: Session, folded: Mapping[int, Execution], batch: Batch) -> set[int]:
+    """The numbers of executions that have lines they did not have."""
+    rows = {row for number, execution in folded.items() if execution.logs for row in log_rows(number, execution.logs)}
+    if not rows:
+        return set()
+    rows -= set(session.rows(_SQL["logs_said"], {"numbers": list({row[0] for row in rows})}))
+    batch.logs += rows
+    return {row[0] for row in rows}
+
+
+def _first_failed(session: Session, folded: Mapping[int, Execution]) -> dict[int, Iterable[Item]]:
+    """The first failed item of those executions that failed without an error of their own."""
+    numbers = [number for number, entry in folded.items() if entry.error is None and entry.status in FAILURES]
+    if not numbers:
+        return {}
+    found = _by_execution(session.rows(_SQL["first_failed_items"], {"numbers": numbers}))
+    return {number: items.values() for number, items in found.items()}
+
+
+def _fold(said: Said) -> Execution:
+    return begin(said) if isinstance(said, Event) else reduce(fold, said[1:], begin(said[0]))
+
+
+def _events(said: Said) -> list[Event]:
+    return said if isinstance(said, list) else [said]
+
+
+def _plain(row: Row) -> Row:
+    """The row with the word of its status: a driver would write the member's name."""
+    status = row[_STATUS]
+    return (*row[:_STATUS], getattr(status, "value", status), *row[_STATUS + 1 :])
+
+
+def _check_json(texts: Iterable[str | None]) -> None:
+    """Nothing; ValueError for JSON that could be written, but not looked into: PostgreSQL has no NUL in a text."""
+    for text in texts:
+        if text is not None and _NUL in text:
+            raise ValueError("a text with a NUL character")

@@ -1,0 +1,139 @@
+-- What reading says. Where a place in braces stands, `postgres/query.py` puts the filter's source, conditions and order.
+
+-- name: head
+executions.number, executions.id, executions.kind, executions.namespace, executions.status, executions.at,
+executions.name, executions.subject, executions.actor, executions.engine, executions.queued_at, executions.started_at,
+executions.ended_at, executions.duration, executions.rows, executions.total, executions.declared_succeeded,
+executions.declared_failed, executions.parent_id, executions.root_id, executions.retry_of, executions.origin,
+executions.created_at, executions.items_total, executions.items_succeeded, executions.items_failed,
+executions.items_open, executions.tokens_input, executions.tokens_output, executions.cost_nano, executions.error_type,
+executions.error_message, executions.fingerprint, {searched}, executions.tags::text, executions.usage::text,
+{detail}, {stamps};
+
+-- name: find
+select {head}
+from {source}
+where {where}
+order by {order}
+limit %(limit)s offset %(offset)s;
+
+-- name: find_searched
+-- The search comes first, and alone: asked for the newest fifty, the planner would walk the index of times instead, which
+-- for a rare text means reading everything.
+with executions as materialized (
+    select executions.*
+    from {source}
+    where {where}
+)
+select {head}
+from executions
+order by {order}
+limit %(limit)s offset %(offset)s;
+
+-- name: heads_of_keys
+select {head}
+from unnest(%(kinds)s::text [], %(namespaces)s::text [], %(ids)s::text []) as wanted (kind, namespace, id)
+inner join execution_keys as k on k.id = wanted.id and k.kind = wanted.kind and k.namespace = wanted.namespace
+inner join executions on executions.created_at = k.created_at and executions.number = k.number;
+
+-- name: details
+select executions.number, executions.detail::text
+from unnest(%(numbers)s::bigint [], %(created)s::bigint []) as wanted (number, created_at)
+inner join executions on executions.created_at = wanted.created_at and executions.number = wanted.number
+where executions.detail is not null;
+
+-- name: items
+select execution, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input, tokens_output,
+    cost_nano, detail::text
+from items
+where execution = any(%(numbers)s::bigint [])
+order by execution, position, key;
+
+-- name: logs
+select execution, at, number, level, message, item
+from logs
+where execution = any(%(numbers)s::bigint [])
+order by execution, at, number, level, message, item is not null, item;
+
+-- name: count
+select count(*) from {source} where {where};
+
+-- name: kinds
+-- A step down the index a kind.
+with recursive kinds (kind) as (
+    select min(kind) from executions
+    union all
+    select (select min(executions.kind) from executions where executions.kind > kinds.kind)
+    from kinds
+    where kinds.kind is not null
+)
+select kind from kinds where kind is not null;
+
+-- name: places
+select kind, namespace
+from subjects
+where kind = any(%(kinds)s::text []) and subject = %(subject)s
+    and (%(namespace)s::text is null or namespace = %(namespace)s::text);
+
+-- name: latest
+select {head}
+from subjects
+cross join lateral (
+    select executions.*
+    from executions
+    where executions.kind = subjects.kind and executions.subject = subjects.subject
+        and executions.namespace = subjects.namespace and executions.subject is not null and {where}
+    order by executions.created_at desc, executions.id desc
+    limit 1
+) as executions
+where subjects.subject <> ''
+order by executions.created_at desc, executions.id desc, executions.kind desc, executions.namespace desc
+limit %(limit)s;
+
+-- name: failures
+with groups as materialized (
+    select executions.fingerprint, count(*) as count, min(executions.created_at) as first_at,
+        max(executions.created_at) as last_at,
+        array_agg(distinct executions.subject) filter (where executions.subject <> '') as subjects
+    from {source}
+    where {where}
+    group by executions.fingerprint
+)
+select fingerprint, count, first_at, last_at, subjects
+from groups
+where last_at >= coalesce(
+    (select last_at from groups order by last_at desc limit 1 offset %(limit)s - 1), (select min(last_at) from groups)
+);
+
+-- name: changes
+select number, deleted, keys from changes where number > %(after)s order by number limit %(limit)s;
+
+-- name: last_changes
+select number, deleted, keys from changes order by number desc limit 1;
+
+-- name: absent
+select distinct origin
+from executions
+where status in ('queued', 'running') and origin <> ''
+    and not exists (
+        select 1 from processes where processes.origin = executions.origin and processes.until > %(now)s
+    )
+order by origin;
+
+-- name: sizes
+select
+    (select count(*) from execution_keys),
+    (select count(*) from executions where status in ('queued', 'running')),
+    (select count(*) from tombstones),
+    (select count(*) from quarantine),
+    (select last_change from state);
+
+-- name: numbers
+select coalesce(k.number, 0)
+from unnest(%(kinds)s::text [], %(namespaces)s::text [], %(ids)s::text []) with ordinality
+    as wanted (kind, namespace, id, place)
+left join execution_keys as k on k.id = wanted.id and k.kind = wanted.kind and k.namespace = wanted.namespace
+order by wanted.place;
+
+-- name: now
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint;

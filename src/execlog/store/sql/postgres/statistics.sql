@@ -1,0 +1,55 @@
+-- Statistics: sums over cells, and over executions where no cell serves. Each answers with rows of a key, thirteen sums
+-- (six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano) and sketches.
+
+-- name: cells
+-- The starts of a window are counted through, so that a series is a single look-up in each.
+select {key}, sum(succeeded)::bigint, sum(partial)::bigint, sum(failed)::bigint, sum(timed_out)::bigint,
+    sum(cancelled)::bigint, sum(crashed)::bigint, sum(timed)::bigint, sum(duration_micros)::bigint,
+    max(max_micros)::bigint, sum(rows)::bigint, sum(tokens_input)::bigint, sum(tokens_output)::bigint,
+    sum(cost_nano)::bigint, string_agg(case when %(sketches)s then sketch else '' end, ' ')
+from generate_series(
+    (
+        select min(b.start) from buckets as b where b.resolution = %(resolution)s and b.start >= %(since)s
+    ),
+    (
+        select max(b.start) from buckets as b where b.resolution = %(resolution)s and b.start < %(until)s
+    ),
+    %(resolution)s * 1000000::bigint
+) as starts (start)
+inner join buckets on buckets.resolution = %(resolution)s and buckets.start = starts.start
+    and buckets.series >= %(low)s and buckets.series < %(high)s
+group by 1;
+
+-- name: key_series
+buckets.series;
+-- name: key_start
+starts.start - ((starts.start %% %(span)s) + %(span)s) %% %(span)s;
+
+-- name: executions
+-- key, status, bin (-1: no duration), count, duration_micros, max_seconds, rows, tokens_input, tokens_output, cost_nano;
+-- the bin and the rounding as in core.rollup.
+select {key} as key, executions.status,
+    case
+        when seconds is null then -1
+        when seconds * 1e6::double precision <= 1 then 0
+        else ceil(ln(seconds * 1e6::double precision) / %(log_gamma)s::double precision)::bigint
+    end as bin,
+    count(*), sum(floor(coalesce(seconds, 0) * 1e6::double precision + 0.5)::bigint)::bigint, max(seconds),
+    sum(coalesce(executions.rows, 0))::bigint, sum(coalesce(executions.tokens_input, 0))::bigint,
+    sum(coalesce(executions.tokens_output, 0))::bigint, sum(coalesce(executions.cost_nano, 0))::bigint
+from {source}
+where {where}
+group by 1, 2, 3;
+
+-- name: key_none
+null::text;
+-- name: key_subject
+executions.subject;
+-- name: key_actor
+executions.actor;
+-- name: key_engine
+executions.engine;
+-- name: key_kind
+executions.kind;
+-- name: key_time
+executions.created_at - ((executions.created_at %% %(span)s) + %(span)s) %% %(span)s;
