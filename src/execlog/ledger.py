@@ -29,7 +29,7 @@ from execlog.recorder.pump import Pump
 from execlog.recorder.recorder import Recorder, RecorderStats
 from execlog.recorder.run import Run, current_run
 from execlog.recorder.track import Result, aeach, each
-from execlog.store.base import Store
+from execlog.store.base import Announcing, Store
 from execlog.store.feed import Feed
 from execlog.store.opening import open_store
 
@@ -94,6 +94,8 @@ class Ledger:
                     raise StoreError(message, retry=False)
                 self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._store = open_store(self.settings.store_url, self.settings)
+                if self._drains_home and isinstance(self._store, Announcing):
+                    self._store.listen(self.feed.publish)
             return self._store
 
     def new_id(self) -> str:

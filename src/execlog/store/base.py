@@ -7,8 +7,8 @@ cannot do.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -213,6 +213,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release connections; everything applied stays. Closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A store that says by itself what other processes wrote, so that nobody need look for it."""
+
+    def listen(self, tell: Callable[[int], None]) -> Callable[[], None]:
+        """A function that ends the listening; until then `tell` is given the change numbers all processes announce."""
         ...
 
 

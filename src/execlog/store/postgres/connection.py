@@ -21,6 +21,9 @@ MOST_CONNECTIONS = 8
 _CONNECT_SECONDS = 5
 _WATCH_SECONDS = 0.5
 _SECONDS_LONGER = 5.0
+_LIMITS = """
+select set_config('statement_timeout', %(milliseconds)s, true), set_config('lock_timeout', %(milliseconds)s, true)
+"""
 _abandoned: list[Any] = []
 """Pools of a parent process: closing or collecting them here would end its sessions."""
 
@@ -92,9 +95,9 @@ class Connections:
     def write(self) -> Generator[Session]:
         """A transaction: committed at the end, rolled back on any exception. Raises StoreError; `poison` as it is."""
         with self._session(self._write_timeout, poison=True) as connection, connection.transaction():
-            connection.execute(f"set local statement_timeout = {round(self._write_timeout * 1000)}")
-            connection.execute(f"set local lock_timeout = {round(self._write_timeout * 1000)}")
-            yield Session(connection)
+            session = Session(connection)
+            session.run(_LIMITS, {"milliseconds": str(round(self._write_timeout * 1000))})
+            yield session
 
     @contextmanager
     def read(self) -> Generator[Session]:
@@ -151,12 +154,17 @@ class Connections:
                     max_size=MOST_CONNECTIONS,
                     open=True,
                     kwargs={"autocommit": True, **self._options()},
-                    check=self._pools.ConnectionPool.check_connection,
+                    check=self._check,
                     reconnect_timeout=_CONNECT_SECONDS,
                     max_idle=300.0,
                     name="execlog",
                 )
             return cast("ConnectionPool[Any]", self._pool)
+
+    def _check(self, connection: Any) -> None:
+        """Nothing; raises for a connection that does not answer any more, or not in time."""
+        with self._watch.over(connection, _CONNECT_SECONDS):
+            self._pools.ConnectionPool.check_connection(connection)
 
     def _options(self) -> dict[str, Any]:
         given = dict(parse_qsl(urlsplit(self._conninfo).query))
@@ -171,7 +179,7 @@ class Connections:
 
 
 class Watch:
-    """Ends what a server does not answer in time. `statement_timeout` is the server's own, and does not help when it hangs."""
+    """Ends what a server does not answer in time: `statement_timeout` is its own, and does not help when it hangs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -10,7 +10,8 @@ from execlog.store.sql import migrations, queries
 
 _SQL = queries("postgres", "write")
 _LOCK = "select pg_advisory_xact_lock(hashtext('execlog schema ' || current_schema()))"
-_OURS = "select to_regclass('execlog_schema') is not null"
+# Asked of the catalogue's table: `to_regclass` may answer from before another process's migration that we waited for.
+_OURS = "select exists (select from pg_tables where schemaname = current_schema() and tablename = 'execlog_schema')"
 _VERSION = "select coalesce(max(version), 0) from execlog_schema"
 
 

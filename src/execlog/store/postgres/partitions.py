@@ -24,8 +24,11 @@ class Months:
     def __init__(self) -> None:
         self._known: set[str] = set()
 
-    def make(self, session: Session, created: Iterable[int], *, now: int) -> None:
-        """Make the partitions of these times (UTC µs) that are missing. Part of the transaction that fills them."""
+    def make(self, session: Session, created: Iterable[int], *, now: int) -> frozenset[str]:
+        """The partitions of these times (UTC µs); those that were missing are made, in the transaction that fills them.
+
+        Tell `know` of them once that is committed.
+        """
         wanted: dict[str, tuple[int, int]] = {}
         for day in {at // _DAY for at in created}:
             at = day * _DAY
@@ -33,17 +36,18 @@ class Months:
                 wanted[name_of(bounds[0])] = bounds
         missing = wanted.keys() - self._known
         if not missing:
-            return
+            return frozenset(wanted)
         there = {row[0] for row in session.rows(_SQL["partitions"])}
         for name in sorted(missing - there):
             since, until = wanted[name]
             places = {"name": name, "since": since, "until": until, "columns": _COLUMNS}
             for step in ("make_partition", "take_over_others", "attach_partition"):
                 session.run(_SQL[step].format(**places))
+        return frozenset(wanted)
 
-    def know(self, created: Iterable[int]) -> None:
-        """Remember, once the transaction is committed, that the partitions of these times are there."""
-        self._known |= {name_of(bounds[0]) for at in created if (bounds := month_of(at))}
+    def know(self, names: Iterable[str]) -> None:
+        """Remember that these partitions are there."""
+        self._known.update(names)
 
     def forget(self) -> None:
         """Look again: some may be gone."""

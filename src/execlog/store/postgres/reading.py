@@ -22,6 +22,8 @@ _SQL = queries("postgres", "read")
 HEAD = _SQL["head"].format(searched="null::text", detail="null::text", stamps="null::text")
 """The columns of a `Head` in a list: without what only folding and details need."""
 
+# Unchecked: where SQLite has the key of a text in its index, the text itself stands here.
+_make_head: Any = Head
 WHOLE_HEAD = _SQL["head"].format(
     searched="executions.searched", detail="executions.detail::text", stamps="executions.stamps::text"
 )
@@ -54,7 +56,7 @@ def find_heads(
 
 def heads_of(rows: Sequence[tuple[Any, ...]]) -> list[Head]:
     """Executions' rows as they were read."""
-    return [Head(*row[:4], Status(row[4]), *row[5:]) for row in rows]
+    return [_make_head(*row[:4], Status(row[4]), *row[5:]) for row in rows]
 
 
 def settle(session: Session, filter: Filter) -> tuple[Filter, Places] | None:
@@ -128,7 +130,7 @@ def _items(session: Session, numbers: list[int]) -> dict[int, list[Item]]:
 
 def item_of(row: tuple[Any, ...]) -> Item:
     """An item out of its row."""
-    return to_item(ItemRow(*row[:2], Status(row[2]), *row[3:]))
+    return to_item(msgspec.convert(row, ItemRow))
 
 
 def _logs(session: Session, numbers: list[int]) -> dict[int, list[LogLine]]:
@@ -136,4 +138,3 @@ def _logs(session: Session, numbers: list[int]) -> dict[int, list[LogLine]]:
     for number, *line in session.rows(_SQL["logs"], {"numbers": numbers}):
         found.setdefault(number, []).append(LogLine(*line))
     return found
-

@@ -68,12 +68,11 @@ class PostgresStore:
         """What became of the batch, once it is durable."""
         try:
             with self._connections.write() as session:
-                return self._take(session, events)
+                applied, partitions = self._take(session, events)
         except self._poison:
             return self._apply_carefully(events)
-        except BaseException:
-            self._months.forget()
-            raise
+        self._months.know(partitions)
+        return applied
 
     def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:
         """The whole execution, or None; without kind or namespace the newest of that id."""
@@ -190,34 +189,26 @@ class PostgresStore:
             listener.stop()
         self._connections.close()
 
-    def _take(self, session: Session, events: Sequence[Event]) -> Applied:
-        applied, created = take(session, events, self._searched, self._months, now=self._now(session))
-        self._months.know(created)
-        return applied
+    def _take(self, session: Session, events: Sequence[Event]) -> tuple[Applied, frozenset[str]]:
+        return take(session, events, self._searched, self._months, now=self._now(session))
 
     def _now(self, session: Session) -> int:
         return self._clock.now() if self._clock is not None else session.value(_READ["now"])
 
     def _apply_carefully(self, events: Sequence[Event]) -> Applied:
         """What became of a batch that something in it made fail: all is mended, and what still fails is set aside."""
-        self._months.forget()
         mended: Counter[str] = Counter()
         prepared = [prepare(event, mended) for event in events]
-        try:
-            with self._connections.write() as session:
-                applied = self._bisect(session, prepared)
-        except BaseException:
-            self._months.forget()
-            raise
+        with self._connections.write() as session:
+            applied = self._bisect(session, prepared)
         self.mended += mended
         return applied
 
     def _bisect(self, session: Session, events: Sequence[Event]) -> Applied:
         try:
             with session.savepoint():
-                return self._take(session, events)
+                return self._take(session, events)[0]
         except self._poison as error:
-            self._months.forget()
             if len(events) == 1:
                 return self._set_aside(session, events[0], error)
         middle = len(events) // 2

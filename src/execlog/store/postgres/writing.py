@@ -117,8 +117,8 @@ class Batch:
 
 def take(
     session: Session, events: Sequence[Event], searched: Searched, months: Months, *, now: int
-) -> tuple[Applied, list[int]]:
-    """What became of the batch, inside the transaction that is open, and the times its executions were created at."""
+) -> tuple[Applied, frozenset[str]]:
+    """What became of the batch, inside the transaction that is open, and the partitions it went to."""
     session.run(_SQL["lock"])
     last_number, last_change, marked = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else list(events)
@@ -128,14 +128,13 @@ def take(
     new = [place for place in groups if place not in known]
     for number, place in enumerate(new, last_number + 1):
         batch.tell(number, groups[place])
-    updated = _merge(session, {place: groups[place] for place in groups if place in known}, batch) if known else set()
-    created = [row[CREATED_AT] for row in (*batch.new, *batch.executions)]
-    months.make(session, created, now=now)
+    updated = _merge(session, {place: groups[place] for place in groups if place in known}, batch)
+    partitions = months.make(session, [row[CREATED_AT] for row in (*batch.new, *batch.executions)], now=now)
     batch.write(session)
     changed = [place for place in groups if place in updated or place not in known]
     last_change = note(session, changed, last_number + len(new), last_change, deleted=False)
     applied = Applied(len(new), len(updated), len(events) - len(kept), last_change=last_change)
-    return applied, created
+    return applied, partitions
 
 
 def note(session: Session, places: Sequence[Place], last_number: int, last_change: int, *, deleted: bool) -> int:
@@ -189,6 +188,8 @@ def _known(session: Session, places: Iterable[Place]) -> set[Place]:
 
 def _merge(session: Session, groups: Mapping[Place, Said], batch: Batch) -> set[Place]:
     """The places of the executions that the events changed; all of them are there already."""
+    if not groups:
+        return set()
     sql = _READ["heads_of_keys"].format(head=WHOLE_HEAD)
     heads = heads_of(session.rows(sql, columns(groups)))
     said = {head.number: _events(groups[head.kind, head.namespace, head.id]) for head in heads}
