@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     ),
     "Keep": (
         Entry("export", "write executions as CSV, JSON or NDJSON"),
+        Entry("copy", "copy a history from one store to another"),
         Entry("rm", "remove executions"),
         Entry("prune", "remove what is older than a given age"),
         Entry("doctor", "check this installation, its home and its store"),

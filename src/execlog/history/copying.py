@@ -1,0 +1,150 @@
+"""Moving a history from one store to another: what is there is said again, as events, to the other store.
+
+Saying something twice changes nothing (`core.fold`), so a copy that was broken off is simply begun anew, and one into
+a store that has executions already adds to them. Marks of deletions and change numbers stay behind.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import msgspec
+from msgspec import Struct
+
+from execlog.core.filter import Filter
+from execlog.core.fold import FIELDS, OUTCOME, created
+from execlog.core.model import OPEN, Event, Execution, Status
+from execlog.store.base import WHOLE, Store
+from execlog.store.jobs import JobStore
+from execlog.store.pairs import BANDS, PairState, pairs_of
+
+BATCH = 200
+_EVERY_PAIR = 1_000_000
+
+
+class Count(Struct, frozen=True):
+    """How many executions of a kind and status there are: read from one store, and found in the other afterwards."""
+
+    kind: str
+    status: Status
+    read: int
+    found: int
+
+
+class Copied(Struct, frozen=True, kw_only=True):
+    """What a copy did.
+
+    executions  read and said to the other store; `written` are those that were new there or changed
+    set_aside   those the other store cannot keep in any form
+    missing     ids of executions (at most 20) that are not in the other store as they were read, e.g. beyond its limit
+    counts      by kind and status
+    jobs        definitions that were new there; pairs that are monitored there now
+    """
+
+    executions: int
+    written: int
+    set_aside: int
+    missing: tuple[str, ...]
+    counts: tuple[Count, ...]
+    jobs: int = 0
+    pairs: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was read is in the other store."""
+        return not self.missing and not self.set_aside and all(count.found >= count.read for count in self.counts)
+
+
+def copy_executions(
+    source: Store, target: Store, asked: Filter, *, progress: Callable[[int], None] = lambda _: None
+) -> Copied:
+    """What became of copying the executions asked for, oldest first, in batches; `progress` hears how many so far.
+
+    Raises StoreError; what was copied until then stays.
+    """
+    read: Counter[tuple[str, Status]] = Counter()
+    missing: list[str] = []
+    written = set_aside = 0
+    for batch in _batches(source, asked):
+        applied = target.apply([event for execution in batch for event in events_of(execution)])
+        written += applied.inserted + applied.updated
+        set_aside += applied.quarantined
+        read.update((execution.kind, execution.status) for execution in batch)
+        missing += _missing(target, batch)
+        progress(read.total())
+    counts = tuple(
+        Count(kind, status, number, target.count(msgspec.structs.replace(asked, kind=kind, statuses=(status,))))
+        for (kind, status), number in sorted(read.items())
+    )
+    return Copied(
+        executions=read.total(), written=written, set_aside=set_aside, missing=tuple(missing[:20]), counts=counts
+    )
+
+
+def copy_jobs(source: JobStore, target: JobStore) -> int:
+    """How many job definitions were new to the other store; one it has under the same id stays as it is."""
+    copied, cursor = 0, None
+    while True:
+        page = source.list(limit=100, cursor=cursor)
+        for entry in page.entries:
+            if target.get(entry.id) is None:
+                target.put(entry, expected=None)
+                copied += 1
+        cursor = page.next_cursor
+        if cursor is None:
+            return copied
+
+
+def copy_pairs(source: Store, target: Store, *, now: int) -> int:
+    """How many pairs are monitored in the other store now. When they were computed follows from their executions.
+
+    Raises UnsupportedError where one of the stores keeps no pairs.
+    """
+    states: list[PairState] = []
+    for band in BANDS:
+        states += pairs_of(source).stalest(band, now, limit=_EVERY_PAIR)
+    for calendar in {state.calendar for state in states}:
+        pairs_of(target).monitor((state.pair for state in states if state.calendar == calendar), calendar=calendar)
+    return len(states)
+
+
+def events_of(execution: Execution) -> Iterator[Event]:
+    """The events that tell a whole execution; folded into nothing they make it again."""
+    said = {name: getattr(execution, name) for name in (*FIELDS, *OUTCOME)}
+    event = Event(
+        id=execution.id,
+        kind=execution.kind,
+        namespace=execution.namespace,
+        at=execution.at,
+        items=execution.items,
+        logs=execution.logs,
+        **said,
+    )
+    if created(event.queued_at, event.started_at, event.at) != execution.created_at:
+        # It was spoken of before anybody said when it began.
+        yield Event(id=execution.id, kind=execution.kind, namespace=execution.namespace, at=execution.created_at)
+    yield event
+
+
+def _batches(source: Store, asked: Filter) -> Iterator[tuple[Execution, ...]]:
+    ordered = msgspec.structs.replace(asked, sort="oldest")
+    cursor: str | None = None
+    while True:
+        page = source.find(ordered, limit=BATCH, cursor=cursor, parts=WHOLE)
+        if page.entries:
+            yield page.entries
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _missing(target: Store, batch: tuple[Execution, ...]) -> list[str]:
+    """The ids of a batch that the other store does not have, or has as still open although they have ended."""
+    asked = Filter(ids=tuple({execution.id for execution in batch}))
+    there = {entry.key: entry.status for entry in target.find(asked, limit=1000).entries}
+    return [
+        execution.id
+        for execution in batch
+        if execution.key not in there or (there[execution.key] in OPEN and execution.status not in OPEN)
+    ]

@@ -1,0 +1,23 @@
+"""`execlog copy` on real stores."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_a_home_is_copied_into_files_and_counted(execlog, home, tmp_path):
+    source, target = f"sqlite:///{home}/execlog.db", f"files:///{tmp_path}/files"
+    assert execlog(home, "copy", source, target, "--dry-run").stdout == "8 executions would be copied\n"
+    done = execlog(home, "copy", source, target)
+    assert "8 executions copied, 8 of them new or changed; 0 jobs, 0 pairs" in done.stdout
+    again = json.loads(execlog(home, "copy", source, target, "--json").stdout)
+    assert (again["executions"], again["written"], again["missing"]) == (8, 0, [])
+    listed = [execlog(home, "--store", url, "list", "--no-header").stdout for url in (source, target)]
+    assert listed[0] == listed[1] != ""
+
+
+def test_a_filter_narrows_and_mistakes_are_told(execlog, home, tmp_path):
+    source, target = f"sqlite:///{home}/execlog.db", f"sqlite:///{tmp_path}/other.db"
+    assert "2 executions copied" in execlog(home, "copy", source, target, "--kind", "task").stdout
+    assert "are the same store" in execlog(home, "copy", source, source, code=2).stderr
+    assert "no store answers to" in execlog(home, "copy", source, "nowhere://x", code=2).stderr
