@@ -9,10 +9,10 @@ with added as (
     )
     select *
     from unnest(
-        %(c0)s::bigint [], %(c1)s::bigint [], %(c2)s::text [], %(c3)s::bigint [], %(c4)s::bigint [], %(c5)s::bigint [],
-        %(c6)s::bigint [], %(c7)s::bigint [], %(c8)s::bigint [], %(c9)s::bigint [], %(c10)s::bigint [],
-        %(c11)s::bigint [], %(c12)s::bigint [], %(c13)s::bigint [], %(c14)s::bigint [], %(c15)s::bigint [],
-        %(c16)s::text []
+        %(c0)b::bigint [], %(c1)b::bigint [], %(c2)b::text [], %(c3)b::bigint [], %(c4)b::bigint [], %(c5)b::bigint [],
+        %(c6)b::bigint [], %(c7)b::bigint [], %(c8)b::bigint [], %(c9)b::bigint [], %(c10)b::bigint [],
+        %(c11)b::bigint [], %(c12)b::bigint [], %(c13)b::bigint [], %(c14)b::bigint [], %(c15)b::bigint [],
+        %(c16)b::text []
     )
     on conflict (resolution, start, series) do update set
         succeeded = buckets.succeeded + excluded.succeeded,
@@ -36,13 +36,13 @@ select resolution, start, series, sketch from added where length(sketch) - posit
 -- name: cells_of
 select b.resolution, b.start, b.series, succeeded, partial, failed, timed_out, cancelled, crashed, timed,
     duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano, sketch
-from unnest(%(c0)s::bigint [], %(c1)s::bigint [], %(c2)s::text []) as wanted (resolution, start, series)
+from unnest(%(c0)b::bigint [], %(c1)b::bigint [], %(c2)b::text []) as wanted (resolution, start, series)
 inner join buckets as b
     on b.resolution = wanted.resolution and b.start = wanted.start and b.series = wanted.series;
 
 -- name: take_out_cells
 delete from buckets
-using unnest(%(c0)s::bigint [], %(c1)s::bigint [], %(c2)s::text []) as gone (resolution, start, series)
+using unnest(%(c0)b::bigint [], %(c1)b::bigint [], %(c2)b::text []) as gone (resolution, start, series)
 where buckets.resolution = gone.resolution and buckets.start = gone.start and buckets.series = gone.series;
 
 -- name: copy_cells
@@ -53,7 +53,7 @@ copy buckets (
 
 -- name: shorten_cells
 update buckets set sketch = short.sketch
-from unnest(%(c0)s::bigint [], %(c1)s::bigint [], %(c2)s::text [], %(c3)s::text [])
+from unnest(%(c0)b::bigint [], %(c1)b::bigint [], %(c2)b::text [], %(c3)b::text [])
     as short (resolution, start, series, sketch)
 where buckets.resolution = short.resolution and buckets.start = short.start and buckets.series = short.series;
 

@@ -11,7 +11,7 @@ executions.namespace <> '';
 executions.subject = %(subject)s;
 -- name: places
 (executions.kind, executions.namespace) in (
-    select * from unnest(%(place_kinds)s::text [], %(place_namespaces)s::text [])
+    select * from unnest(%(place_kinds)b::text [], %(place_namespaces)b::text [])
 );
 -- name: actor
 executions.actor = %(actor)s;
@@ -30,7 +30,7 @@ executions.origin = %(origin)s;
 -- name: fingerprint
 executions.fingerprint = %(fingerprint)s;
 -- name: statuses
-executions.status = any(%(statuses)s::text []);
+executions.status = any(%(statuses)b::text []);
 -- name: unsuccessful
 executions.status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed');
 -- name: open
@@ -39,7 +39,7 @@ executions.status in ('queued', 'running');
 executions.status in ('succeeded', 'partial', 'failed', 'timed_out', 'cancelled', 'crashed');
 -- name: ids
 (executions.created_at, executions.number) in (
-    select k.created_at, k.number from execution_keys as k where k.id = any(%(ids)s::text [])
+    select k.created_at, k.number from execution_keys as k where k.id = any(%(ids)b::text [])
 );
 -- name: id_prefix
 (executions.created_at, executions.number) in (

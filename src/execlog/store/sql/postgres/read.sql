@@ -32,13 +32,13 @@ limit %(limit)s offset %(offset)s;
 
 -- name: heads_of_keys
 select {head}
-from unnest(%(kinds)s::text [], %(namespaces)s::text [], %(ids)s::text []) as wanted (kind, namespace, id)
+from unnest(%(kinds)b::text [], %(namespaces)b::text [], %(ids)b::text []) as wanted (kind, namespace, id)
 inner join execution_keys as k on k.id = wanted.id and k.kind = wanted.kind and k.namespace = wanted.namespace
 inner join executions on executions.created_at = k.created_at and executions.number = k.number;
 
 -- name: details
 select executions.number, executions.detail::text
-from unnest(%(numbers)s::bigint [], %(created)s::bigint []) as wanted (number, created_at)
+from unnest(%(numbers)b::bigint [], %(created)b::bigint []) as wanted (number, created_at)
 inner join executions on executions.created_at = wanted.created_at and executions.number = wanted.number
 where executions.detail is not null;
 
@@ -46,13 +46,13 @@ where executions.detail is not null;
 select execution, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input, tokens_output,
     cost_nano, detail::text
 from items
-where execution = any(%(numbers)s::bigint [])
+where execution = any(%(numbers)b::bigint [])
 order by execution, position, key;
 
 -- name: logs
 select execution, at, number, level, message, item
 from logs
-where execution = any(%(numbers)s::bigint [])
+where execution = any(%(numbers)b::bigint [])
 order by execution, at, number, level, message, item is not null, item;
 
 -- name: count
@@ -72,7 +72,7 @@ select kind from kinds where kind is not null;
 -- name: places
 select kind, namespace
 from subjects
-where kind = any(%(kinds)s::text []) and subject = %(subject)s
+where kind = any(%(kinds)b::text []) and subject = %(subject)s
     and (%(namespace)s::text is null or namespace = %(namespace)s::text);
 
 -- name: latest
@@ -130,7 +130,7 @@ select
 
 -- name: numbers
 select coalesce(k.number, 0)
-from unnest(%(kinds)s::text [], %(namespaces)s::text [], %(ids)s::text []) with ordinality
+from unnest(%(kinds)b::text [], %(namespaces)b::text [], %(ids)b::text []) with ordinality
     as wanted (kind, namespace, id, place)
 left join execution_keys as k on k.id = wanted.id and k.kind = wanted.kind and k.namespace = wanted.namespace
 order by wanted.place;

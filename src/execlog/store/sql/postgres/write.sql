@@ -12,12 +12,12 @@ update state set last_number = %(last_number)s, last_change = %(last_change)s;
 
 -- name: marks
 select t.kind, t.namespace, t.id, t.at, t.was_open
-from unnest(%(kinds)s::text [], %(namespaces)s::text [], %(ids)s::text []) as wanted (kind, namespace, id)
+from unnest(%(kinds)b::text [], %(namespaces)b::text [], %(ids)b::text []) as wanted (kind, namespace, id)
 inner join tombstones as t on t.id = wanted.id and t.kind = wanted.kind and t.namespace = wanted.namespace;
 
 -- name: known
 select k.kind, k.namespace, k.id
-from unnest(%(kinds)s::text [], %(namespaces)s::text [], %(ids)s::text []) as wanted (kind, namespace, id)
+from unnest(%(kinds)b::text [], %(namespaces)b::text [], %(ids)b::text []) as wanted (kind, namespace, id)
 inner join execution_keys as k on k.id = wanted.id and k.kind = wanted.kind and k.namespace = wanted.namespace;
 
 -- name: copy_executions
@@ -42,36 +42,36 @@ copy logs (execution, at, number, level, message, item) from stdin;
 
 -- name: note_subjects
 insert into subjects (kind, subject, namespace)
-select * from unnest(%(kinds)s::text [], %(subjects)s::text [], %(namespaces)s::text [])
+select * from unnest(%(kinds)b::text [], %(subjects)b::text [], %(namespaces)b::text [])
 on conflict do nothing;
 
 -- name: take_out_executions
 delete from executions
-using unnest(%(numbers)s::bigint [], %(created)s::bigint []) as old (number, created_at)
+using unnest(%(numbers)b::bigint [], %(created)b::bigint []) as old (number, created_at)
 where executions.created_at = old.created_at and executions.number = old.number;
 
 -- name: move_keys
 update execution_keys set created_at = moved.created_at
 from unnest(
-    %(ids)s::text [], %(kinds)s::text [], %(namespaces)s::text [], %(created)s::bigint []
+    %(ids)b::text [], %(kinds)b::text [], %(namespaces)b::text [], %(created)b::bigint []
 ) as moved (id, kind, namespace, created_at)
 where execution_keys.id = moved.id and execution_keys.kind = moved.kind
     and execution_keys.namespace = moved.namespace;
 
 -- name: move_items
 update items set created_at = moved.created_at
-from unnest(%(numbers)s::bigint [], %(created)s::bigint []) as moved (number, created_at)
+from unnest(%(numbers)b::bigint [], %(created)b::bigint []) as moved (number, created_at)
 where items.execution = moved.number;
 
 -- name: items_said
 select i.execution, i.key, i.status, i.at, i.position, i.attempt, i.started_at, i.ended_at, i.duration, i.rows,
     i.tokens_input, i.tokens_output, i.cost_nano, i.detail::text
-from unnest(%(numbers)s::bigint [], %(keys)s::text []) as said (number, key)
+from unnest(%(numbers)b::bigint [], %(keys)b::text []) as said (number, key)
 inner join items as i on i.execution = said.number and i.key = said.key;
 
 -- name: take_out_items
 delete from items
-using unnest(%(numbers)s::bigint [], %(keys)s::text []) as old (number, key)
+using unnest(%(numbers)b::bigint [], %(keys)b::text []) as old (number, key)
 where items.execution = old.number and items.key = old.key;
 
 -- name: first_failed_items
@@ -79,13 +79,13 @@ select distinct on (execution)
     execution, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input, tokens_output,
     cost_nano, detail::text
 from items
-where execution = any(%(numbers)s::bigint [])
+where execution = any(%(numbers)b::bigint [])
     and status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed')
     and detail -> 'error' is not null
 order by execution, position, key;
 
 -- name: logs_said
-select execution, at, number, level, message, item from logs where execution = any(%(numbers)s::bigint []);
+select execution, at, number, level, message, item from logs where execution = any(%(numbers)b::bigint []);
 
 -- name: note_changes
 insert into changes (number, deleted, keys) values (%(number)s, %(deleted)s, %(keys)s::json);
@@ -116,21 +116,21 @@ limit %(limit)s;
 -- name: mark_deleted
 insert into tombstones (id, kind, namespace, at, was_open)
 select id, kind, namespace, %(at)s, was_open
-from unnest(%(ids)s::text [], %(kinds)s::text [], %(namespaces)s::text [], %(open)s::boolean [])
+from unnest(%(ids)b::text [], %(kinds)b::text [], %(namespaces)b::text [], %(open)b::boolean [])
     as gone (id, kind, namespace, was_open)
 on conflict (id, kind, namespace) do update set
     at = greatest(tombstones.at, excluded.at),
     was_open = tombstones.was_open or excluded.was_open;
 
 -- name: delete_items
-delete from items where execution = any(%(numbers)s::bigint []);
+delete from items where execution = any(%(numbers)b::bigint []);
 
 -- name: delete_logs
-delete from logs where execution = any(%(numbers)s::bigint []);
+delete from logs where execution = any(%(numbers)b::bigint []);
 
 -- name: delete_keys
 delete from execution_keys
-using unnest(%(ids)s::text [], %(kinds)s::text [], %(namespaces)s::text []) as gone (id, kind, namespace)
+using unnest(%(ids)b::text [], %(kinds)b::text [], %(namespaces)b::text []) as gone (id, kind, namespace)
 where execution_keys.id = gone.id and execution_keys.kind = gone.kind and execution_keys.namespace = gone.namespace;
 
 -- name: highest
