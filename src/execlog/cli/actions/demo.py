@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from execlog.cli import exits
 from execlog.cli.demo import story
+from execlog.cli.demo.families import FAMILIES, Family, Shown, run_family
 from execlog.cli.demo.jobs import YEARS, backfill_of, tick, write_settings
 from execlog.cli.demo.place import fresh_home
 from execlog.cli.executions import line_of
@@ -36,7 +37,7 @@ _LOOK_SECONDS = 0.02
 
 
 def execute(options: Options, terminal: Terminal) -> int:
-    """Run the demo; 0 when the backfill went as it should."""
+    """Run the demo; 0 when it went as it should."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = fresh_home(options.home)
     began = time.monotonic()
@@ -44,7 +45,8 @@ def execute(options: Options, terminal: Terminal) -> int:
         with _world(options, home) as (ledger, jobs, url):
             terminal.line(f"Backfilling five stocks, 2000 to 2010, from a feed on this machine into {ledger.store.url}")
             ended = _backfill(ledger, jobs, terminal)
-            story.write_summary(terminal, ended, time.monotonic() - began)
+            families = [Shown("job", tuple(ended)), *(_show(ledger, family, terminal) for family in FAMILIES)]
+            story.write_summary(terminal, families, time.monotonic() - began)
             partial = next((one.id for one in ended if one.counts.failed), ended[-1].id)
             story.write_hints(terminal, url, home, partial, once=options.once)
             terminal.flush()
@@ -90,8 +92,17 @@ def _backfill(ledger: Ledger, jobs: SchedulerServingApp, terminal: Terminal) -> 
     ended: list[Execution] = []
     for execution_id in started:
         ended.append(_awaited(ledger, execution_id, deadline))
-        story.write_year(terminal, ended[-1])
+        story.write_ended(terminal, ended[-1])
     return ended
+
+
+def _show(ledger: Ledger, family: Family, terminal: Terminal) -> Shown:
+    """What became of a family; lines are written about it."""
+    story.write_heading(terminal, family)
+    shown = run_family(ledger, family)
+    for one in shown.executions:
+        story.write_ended(terminal, one)
+    return shown
 
 
 def _awaited(ledger: Ledger, execution_id: str, deadline: float) -> Execution:

@@ -1,4 +1,4 @@
-"""What the demo says: each year as it ends, the summary, and what to try."""
+"""What the demo says: each execution as it ends, the summary, and what to try."""
 
 from __future__ import annotations
 
@@ -6,33 +6,47 @@ import os
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from execlog.cli import units
-from execlog.cli.executions import line_of, status_cell, why
+from execlog.cli.demo.families import Family, Shown
+from execlog.cli.executions import line_of, why
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
-from execlog.core.model import Counts, Execution, Status
+from execlog.core.model import Execution, Status
+from execlog.kinds.workflows.demo import PROJECT
 
 
-def write_year(terminal: Terminal, one: Execution) -> None:
-    """A line about a year that has ended."""
+def write_heading(terminal: Terminal, family: Family) -> None:
+    """What comes next, and what of it is left out here."""
+    terminal.line()
+    terminal.line(family.heading)
+    if family.note:
+        terminal.line("  " + terminal.paint(family.note, "yellow"))
+    terminal.flush()
+
+
+def write_ended(terminal: Terminal, one: Execution) -> None:
+    """A line about an execution that has ended."""
     terminal.line("  " + line_of(one, "", terminal))
     terminal.flush()
 
 
-def write_summary(terminal: Terminal, ended: Sequence[Execution], took: float) -> None:
-    """The table of what ran, and the sums."""
+def write_summary(terminal: Terminal, families: Sequence[Shown], took: float) -> None:
+    """The table of the families, and the sums of the jobs."""
     terminal.line()
-    write_table(terminal, _columns(terminal), ended)
-    counts = {status: sum(one.status is status for one in ended) for status in Status}
-    stocks = sum((one.counts.total for one in ended), 0)
-    rows = sum(one.rows or 0 for one in ended)
+    write_table(terminal, _columns(), families)
+    jobs = families[0].executions
+    counts = _counts(jobs)
+    fetches = sum(one.counts.total for one in jobs)
+    rows = sum(one.rows or 0 for one in jobs)
     parts = [f"{counts[status]} {status.value}" for status in (Status.SUCCEEDED, Status.PARTIAL, Status.FAILED)]
+    ran = sum(len(shown.executions) for shown in families)
     terminal.line()
-    terminal.line(f"{len(ended)} jobs ran in {units.seconds(took)}: {', '.join(parts)}; {stocks} fetches, {rows} rows.")
-    terminal.line("GOOG really has no rows before August 2004: Google went public then.")
+    terminal.line(f"{ran} executions in {units.seconds(took)}. {len(jobs)} jobs: {', '.join(parts)};")
+    terminal.line(f"{fetches} fetches, {rows} rows. GOOG really has none before August 2004: it went public then.")
 
 
 def write_hints(terminal: Terminal, url: str, home: Path, one: str, *, once: bool) -> None:
@@ -45,7 +59,9 @@ def write_hints(terminal: Terminal, url: str, home: Path, one: str, *, once: boo
     for path in (
         "/scheduler/jobs/backfill-2003/latest-execution",
         "/api/executions?status=partial&item=GOOG",
-        "/api/stats?group_by=subject",
+        f"/api/projects/{PROJECT}/executions/stats",
+        "/api/v1/admin/scheduler/execution-history?limit=2",
+        "/api/v1/executions/ann/stats",
     ):
         terminal.line(f"  curl -s {shlex.quote(url + path)}")
     terminal.line()
@@ -53,25 +69,34 @@ def write_hints(terminal: Terminal, url: str, home: Path, one: str, *, once: boo
         terminal.line(f"Its history is in {_short(home)}:")
         terminal.line()
     last = f"show {one}" if once else f"retry {one} --failed-items"
-    for command in ("list --status partial", "failures", last):
+    for command in ("list --status partial", "failures", "stats --by kind", last):
         terminal.line(f"  {program} {command}")
     terminal.line()
 
 
-def _columns(terminal: Terminal) -> Sequence[Column[Execution]]:
+def _columns() -> Sequence[Column[Shown]]:
+    counted = (("OK", Status.SUCCEEDED, ""), ("PARTIAL", Status.PARTIAL, "yellow"), ("FAILED", Status.FAILED, "red"))
     return [
-        Column("JOB", lambda one: Cell(one.subject or "", "bold")),
-        Column("STATUS", lambda one: status_cell(one.status, terminal)),
-        Column("RAN", lambda one: Cell(str(one.counts.total)), right=True),
-        Column("FAILED", lambda one: _failed_cell(one.counts), right=True),
-        Column("ROWS", lambda one: Cell(units.count(one.rows)), right=True),
-        Column("TOOK", lambda one: Cell(units.seconds(one.seconds)), right=True),
-        Column("WHY", lambda one: Cell(why(one), "yellow"), least=20),
+        Column("FAMILY", lambda shown: Cell(shown.family, "bold")),
+        Column("RAN", lambda shown: Cell(str(len(shown.executions))), right=True),
+        *(_counted(*each) for each in (*counted, ("TIMED OUT", Status.TIMED_OUT, "red"))),
+        Column("WHY", lambda shown: Cell(_reasons(shown.executions), "yellow"), least=20),
     ]
 
 
-def _failed_cell(counts: Counts) -> Cell:
-    return Cell(str(counts.failed) if counts.failed else "", "red")
+def _counted(header: str, status: Status, style: str) -> Column[Shown]:
+    return Column(header, lambda shown: Cell(str(_counts(shown.executions)[status] or ""), style), right=True)
+
+
+def _counts(executions: Sequence[Execution]) -> Counter[Status]:
+    return Counter(one.status for one in executions)
+
+
+def _reasons(executions: Sequence[Execution]) -> str:
+    """Why the first did not go well, and how many more reasons there are."""
+    reasons = list(dict.fromkeys(reason for one in executions if (reason := why(one))))
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}" if reasons else ""
 
 
 def _program() -> str:
