@@ -19,8 +19,11 @@ from execlog.ledger import Ledger
 from execlog.web.app import create_app
 from histories import mixed, seed
 
-CASES = int(os.environ.get("EXECLOG_SCHEMA_CASES", "6"))
-"""Cases for each operation, of what fits and again of what does not; the long form sets more."""
+LEAST = int(os.environ.get("EXECLOG_SCHEMA_CASES", "2000"))
+"""Cases to send in all, half of them of what fits and half of what does not; `make fuzz` asks for more."""
+SEED = int(os.environ.get("EXECLOG_SCHEMA_SEED", "2026"))
+MOST = 40
+"""Times as many cases an operation is given as are its share: those with few parameters run out of different ones."""
 
 CHECKED = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 ENDLESS = "text/event-stream"

@@ -28,6 +28,7 @@ from execlog.store.base import SUMMARY, Applied, Capabilities, Change, FailureGr
 from execlog.store.files.paths import SUFFIX, folders, path_of, write_all
 from execlog.store.layout import event_of_record, to_record
 from execlog.store.matching import SEARCHED
+from execlog.store.pairs import Pairs
 from execlog.store.sqlite.store import SQLiteStore
 
 LOOK_EVERY = 1.0
@@ -60,6 +61,11 @@ class FilesStore:
     def url(self) -> str:
         """Where it is."""
         return f"files:///{self.root}"
+
+    @property
+    def pairs(self) -> Pairs:
+        """The pairs it watches over; they are kept in the index alone."""
+        return self._index.pairs
 
     @property
     def mended(self) -> Any:
