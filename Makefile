@@ -8,7 +8,7 @@ ARGS ?=
 TEST_ARGS ?= -n 2 --dist loadfile
 INPUTS := pyproject.toml constraints.txt .ci/setup-venv
 
-.PHONY: help demo test check format bench crash lock clean
+.PHONY: help demo test check format bench crash fuzz lock clean
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -36,6 +36,9 @@ bench: $(VENV)/.test ## Run the benchmarks; ARGS="import_time" runs one
 crash: $(VENV)/.test ## The long form of the crash and fault tests
 	@.ci/setup-system
 	@EXECLOG_CRASH=long $(BIN)/python -m pytest -rs -m crash $(ARGS)
+
+fuzz: $(VENV)/.test ## Send 20,000 made-up requests to the API; EXECLOG_SCHEMA_SEED draws others
+	@EXECLOG_SCHEMA_CASES=$${EXECLOG_SCHEMA_CASES:-20000} $(BIN)/python -m pytest -s tests/web/test_schema.py $(ARGS)
 
 lock: ## Write constraints.txt anew, with the newest versions within the bounds
 	@.ci/lock

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -174,7 +175,7 @@ class Ledger:
             visitor.release()
 
     def stats(self) -> RecorderStats:
-        """What became of the records of this process."""
+        """What became of the records of this process; `mended` counts what the store mended as well."""
         recorder, journal, cursor = self.recorder, self.recorder.journal, self._pump.cursor
         accepted = journal.accepted if journal is not None else 0
         settled = min(cursor.stored + cursor.aside, accepted)
@@ -186,7 +187,7 @@ class Ledger:
             dropped=journal.dropped if journal is not None else {},
             damaged=cursor.damaged,
             journal_bytes=journal.size() if journal is not None else 0,
-            mended=dict(recorder.mended),
+            mended=dict(recorder.mended + Counter(getattr(self._store, "mended", ()))),
             refused=dict(recorder.refused),
             last_error=self._pump.last_error,
         )

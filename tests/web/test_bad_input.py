@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from corpus import BAD
 from execlog.web.app import create_app
 from histories import mixed, seed
 
@@ -292,3 +293,17 @@ def test_a_store_that_is_down_is_503_with_retry_after(ledger, client, monkeypatc
     health = client.get("/healthz")
     assert (health.status_code, health.json()["status"]) == (503, "down")
     assert client.post("/api/executions", json={"name": "goes on"}).status_code == 202
+
+
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.title) for bad in BAD])
+def test_the_corpus_is_refused_and_nothing_is_kept(ledger, client, bad):
+    refused(client.post("/api/executions", content=bad.body, headers=JSON), 400, 413, 422)
+    assert ledger.flush()
+    assert client.get("/api/executions").json()["executions"] == []
+
+
+def test_an_id_posted_twice_is_one_execution(ledger, client):
+    for _ in range(2):
+        assert client.post("/api/executions", json={"id": "twice", "name": "n"}).status_code == 202
+    assert ledger.flush()
+    assert len(client.get("/api/executions").json()["executions"]) == 1
