@@ -36,6 +36,7 @@ STORES = {
     "sqlite": "sqlite:///{folder}/history.db",
     "files": "files:///{folder}/history",
     "redis": "{valkey}",
+    "postgres": "{postgres}",
 }
 """Every store the contract is walked on, by its URL: a further one is one line."""
 ABOUT_PAIRS = ("/api/v1/admin/scheduler-health", "/api/v1/admin/features/staleness")
@@ -44,13 +45,17 @@ TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool,
 CONNECTION = '[connections.prices]\ntype = "sqlite"\npath = "{path}"\n'
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.valkey] * (name == "redis")) for name in STORES])
+SERVERS = {"redis": ("empty_valkey_url", pytest.mark.valkey), "postgres": ("empty_postgres_url", pytest.mark.postgres)}
+"""The stores behind a server: the fixture that has its URL, and the mark of its tests."""
+
+
+@pytest.fixture(params=[pytest.param(name, marks=SERVERS[name][1] if name in SERVERS else ()) for name in STORES])
 def ledger(request, tmp_path) -> Iterator[Ledger]:
-    url = STORES[request.param]
-    valkey = request.getfixturevalue("empty_valkey_url") if "{valkey}" in url else ""
+    server = {request.param: request.getfixturevalue(SERVERS[request.param][0])} if request.param in SERVERS else {}
+    url = STORES[request.param].format(folder=tmp_path, valkey=server.get("redis"), postgres=server.get("postgres"))
     apsw.Connection(str(tmp_path / "prices.db")).close()
     (tmp_path / "execlog.toml").write_text(CONNECTION.format(path=tmp_path / "prices.db"))
-    with Ledger.open(url.format(folder=tmp_path, valkey=valkey), home=tmp_path) as opened:
+    with Ledger.open(url, home=tmp_path) as opened:
         yield opened
 
 
@@ -101,9 +106,9 @@ def lived(ledger) -> Ledger:
 
 
 def watches_pairs(ledger: Ledger) -> bool:
-    """Whether the ledger's store does: all but Redis must."""
+    """Whether the ledger's store does: all but these must."""
     watches = hasattr(ledger.store, "pairs")
-    assert watches or ledger.store.url.startswith("redis:")
+    assert watches or ledger.store.url.startswith(("redis:", "postgres"))
     return watches
 
 

@@ -8,7 +8,6 @@ from corpus import BAD, MENDED
 from execlog.core.filter import Filter
 from execlog.ledger import Ledger
 
-
 UNCOUNTED = {
     "a NaN deep inside": pytest.mark.xfail(
         reason="SQLite's JSON makes null of it uncounted; looking for it costs a walk"
