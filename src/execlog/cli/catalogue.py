@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Keep": (
         Entry("export", "write executions as CSV, JSON or NDJSON"),
         Entry("copy", "copy a history from one store to another"),
+        Entry("import", "take over the history of another program"),
         Entry("rm", "remove executions"),
         Entry("prune", "remove what is older than a given age"),
         Entry("doctor", "check this installation, its home and its store"),

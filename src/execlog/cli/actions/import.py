@@ -1,0 +1,58 @@
+"""`execlog import`: what it does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from execlog.cli import exits, units
+from execlog.cli.parser import Options
+from execlog.cli.place import open_store, settings_of
+from execlog.cli.terminal import Terminal
+from execlog.core.settings import Settings
+from execlog.history.adoption import Adopted, Found, adopt
+
+
+def execute(options: Options, terminal: Terminal) -> int:
+    """Import, and print what was taken over and what was not."""
+    shown = sys.stderr.isatty()
+
+    def progress(done: int) -> None:
+        if shown:
+            print(f"\r{units.count(done)} records", end="", file=sys.stderr, flush=True)
+
+    found = _found(options.layout, options.source, settings_of(options))
+    with open_store(options) as store:
+        adopted = adopt(store, found, progress=progress)
+    if shown and adopted.read:
+        print(file=sys.stderr)
+    if options.json:
+        terminal.line(msgspec.json.encode(adopted).decode())
+    else:
+        _write(terminal, adopted)
+    return exits.PARTIAL if adopted.refused else exits.OK
+
+
+def _found(layout: str, source: str, settings: Settings) -> Iterator[Found]:
+    if layout == "redis":
+        from execlog.kinds.jobs.adoption import jobs_in_redis
+
+        return jobs_in_redis(source, settings)
+    if layout == "files":
+        from execlog.kinds.workflows.adoption import workflows_in_files
+
+        return workflows_in_files(Path(source.removeprefix("files://")).expanduser())
+    from execlog.cli.tables import rows_in_postgres
+
+    return rows_in_postgres(source)
+
+
+def _write(terminal: Terminal, adopted: Adopted) -> None:
+    terminal.line(f"{units.things(adopted.read, 'record')} read, {units.count(adopted.written)} new or changed here")
+    for refused in adopted.reasons:
+        terminal.line(f"left {refused.where}: {refused.reason}")
+    if adopted.refused > len(adopted.reasons):
+        terminal.line(f"and {units.count(adopted.refused - len(adopted.reasons))} more left")

@@ -1,0 +1,59 @@
+"""Section A's records in a Redis that another program wrote: `scheduler:execution_history:{id}`, JSON each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from execlog.core.clock import micros
+from execlog.core.errors import InvalidError, MissingExtraError, StoreError
+from execlog.core.settings import Settings
+from execlog.history.adoption import Found, reading
+from execlog.kinds.jobs.layout import LAYOUT
+from execlog.kinds.jobs.record import JobExecutionRecord
+
+_CHUNK = 500
+
+
+def jobs_in_redis(url: str, settings: Settings) -> Iterator[Found]:
+    """Every job's execution in the Redis at this URL, in no order. Raises MissingExtraError, StoreError."""
+    try:
+        import redis
+    except ImportError as error:
+        raise MissingExtraError("redis", needed_for="reading a Redis") from error
+    client: Any = redis.Redis.from_url(url, decode_responses=True)  # pyright: ignore[reportUnknownMemberType] - its types are partial
+    try:
+        keys: list[str] = []
+        for key in client.scan_iter(match=f"{_literal(settings.redis_job_record)}*", count=_CHUNK):
+            keys.append(key)
+            if len(keys) == _CHUNK:
+                yield from _read(client, keys)
+                keys = []
+        yield from _read(client, keys)
+    except redis.RedisError as error:
+        raise StoreError(f"{url.rpartition('@')[2]}: {error}", retry=True) from error
+    finally:
+        client.close()
+
+
+def _read(client: Any, keys: list[str]) -> Iterator[Found]:
+    for key, text in zip(keys, client.mget(keys) if keys else (), strict=True):
+        if text is not None:  # else it ran out of its time to live meanwhile
+            yield reading(key, lambda text=text: _event(text))
+
+
+def _event(text: str) -> Any:
+    record = msgspec.json.decode(text, type=dict[str, Any])
+    told = JobExecutionRecord.from_dict(record)
+    # As old as what it tells: a later word about the same execution holds.
+    at = micros(told.end_time or told.start_time)
+    if not told.execution_id:
+        raise InvalidError("a record without its execution_id", field="execution_id")
+    return LAYOUT.decode(record, at=at)
+
+
+def _literal(prefix: str) -> str:
+    """The prefix as a pattern that means only itself."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in prefix)

@@ -1,0 +1,138 @@
+"""Section C's tables as another program filled them: a row an event.
+
+A failure counts as resolved as here: once a later computation of its pair succeeded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from execlog.core.clock import micros
+from execlog.core.errors import InvalidError
+from execlog.core.ids import check_id
+from execlog.core.model import OPEN, Error, Event, Item, Status
+from execlog.kinds.pipelines.words import FEATURE, PIPELINE, status_of
+from execlog.store.pairs import Pair
+
+Row = Mapping[str, Any]
+
+
+def execution_event(row: Row) -> Event:
+    """A row of `scheduler_execution_log`. Raises InvalidError."""
+    status = _status(row, failed=row.get("failed_symbols") or 0)
+    started, ended = _at(row, "started_at"), _at(row, "completed_at")
+    message = row.get("error_message")
+    return Event(
+        id=check_id(str(row["execution_id"])),
+        kind=PIPELINE,
+        at=ended or started or 1,
+        status=status,
+        name="backfill",
+        subject="backfill",
+        started_at=started,
+        ended_at=None if status in OPEN else ended or started,
+        duration=None if status in OPEN else row.get("duration_seconds"),
+        total=row.get("total_symbols"),
+        declared_succeeded=row.get("successful_symbols"),
+        declared_failed=row.get("failed_symbols"),
+        rows=row.get("total_records_processed"),
+        error=None if not message or status in OPEN else Error("PipelineError", str(message)),
+    )
+
+
+def symbol_event(row: Row) -> Event:
+    """A row of `symbol_computation_status`: an item of its execution. Raises InvalidError."""
+    status, pair = _status(row), _pair(row)
+    started, ended = _at(row, "started_at"), _at(row, "completed_at")
+    at = ended or started or 1
+    message = row.get("error_message")
+    data = {"timeframe": pair.timeframe} | {
+        name: row[name]
+        for name in ("asset_class", "records_inserted", "features_computed")
+        if row.get(name) is not None
+    }
+    item = Item(
+        key=pair.key,
+        at=at,
+        status=status,
+        started_at=started,
+        ended_at=None if status in OPEN else ended,
+        duration=row.get("duration_seconds"),
+        rows=row.get("records_processed"),
+        error=Error("ComputationError", str(message)) if message else None,
+        data=data,
+    )
+    return Event(id=check_id(str(row["execution_id"])), kind=PIPELINE, at=at, items=(item,))
+
+
+def failure_event(row: Row) -> Event:
+    """A row of `feature_computation_failures`, which has no id and is named by what it says. Raises InvalidError."""
+    pair, failed = _pair(row), _at(row, "failed_at") or 1
+    parent = row.get("execution_id")
+    name = hashlib.blake2s(f"{pair.key}\n{failed}\n{parent}\n{row.get('error_message')}".encode()).hexdigest()
+    return Event(
+        id=f"failure-{name[:32]}",
+        kind=FEATURE,
+        at=failed,
+        status=Status.FAILED,
+        name=pair.key,
+        subject=pair.key,
+        started_at=failed,
+        ended_at=failed,
+        error=Error("FeatureComputationError", str(row.get("error_message") or "no message")),
+        metadata={"timeframe": pair.timeframe, "retry_count": row.get("retry_count") or 0},
+        parent_id=None if parent is None else check_id(str(parent)),
+    )
+
+
+def freshness_event(row: Row) -> Event:
+    """A row of `feature_freshness`: when the pair was last computed. Raises InvalidError."""
+    pair, computed = _pair(row), _at(row, "last_computed_at")
+    points = row.get("data_point_count") or 0
+    at = computed or 1
+    never = {"never_computed": True} if computed is None and not points else {}
+    return Event(
+        id=f"freshness-{hashlib.blake2s(f'{pair.key} {at}'.encode()).hexdigest()[:32]}",
+        kind=FEATURE,
+        at=at,
+        status=Status.SUCCEEDED,
+        name=pair.key,
+        subject=pair.key,
+        started_at=at,
+        ended_at=at,
+        rows=points,
+        metadata={"timeframe": pair.timeframe} | never,
+    )
+
+
+TABLES: dict[str, Callable[[Row], Event]] = {
+    "scheduler_execution_log": execution_event,
+    "symbol_computation_status": symbol_event,
+    "feature_computation_failures": failure_event,
+    "feature_freshness": freshness_event,
+}
+"""Table → what makes an event of its rows."""
+
+
+def _status(row: Row, *, failed: int = 0) -> Status:
+    status = status_of(str(row.get("status")), failed=failed)
+    if status is None:
+        raise InvalidError(f"{row.get('status')!r:.60} is no status", field="status")
+    return status
+
+
+def _pair(row: Row) -> Pair:
+    symbol, timeframe = str(row.get("symbol") or ""), str(row.get("timeframe") or "")
+    if not symbol or not timeframe or "/" in timeframe:
+        raise InvalidError(f"{symbol!r:.60} on {timeframe!r:.60} is no pair", field="symbol")
+    return Pair(symbol, timeframe)
+
+
+def _at(row: Row, name: str) -> int | None:
+    value = row.get(name)
+    if value is None or isinstance(value, datetime):
+        return None if value is None else micros(value)
+    raise InvalidError(f"{value!r:.60} is no time", field=name)

@@ -1,0 +1,22 @@
+"""Section D's table `query_executions` as another program filled it: a row an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from execlog.core.clock import micros
+from execlog.core.errors import InvalidError
+from execlog.core.model import Event
+from execlog.kinds.queries.record import event_of
+
+TABLE = "query_executions"
+
+
+def query_event(row: Mapping[str, Any]) -> Event:
+    """The event that says a row, as old as it is. Raises InvalidError for a row that cannot be an execution."""
+    id_, last = row.get("execution_id"), row.get("completed_at") or row.get("started_at")
+    if not id_:
+        raise InvalidError("a row without its execution_id", field="execution_id")
+    columns = {name: value for name, value in row.items() if value is not None}
+    return event_of(columns, id=str(id_), at=micros(last) if last is not None else 1)

@@ -1,0 +1,33 @@
+"""Section B's files that another program wrote: `projects/{projectId}/executions/{executionId}.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from execlog.core.clock import micros
+from execlog.core.errors import NotFoundError
+from execlog.core.model import Event
+from execlog.history.adoption import Found, reading
+from execlog.kinds.workflows.layout import LAYOUT
+from execlog.kinds.workflows.record import WorkflowExecution
+
+
+def workflows_in_files(folder: Path) -> Iterator[Found]:
+    """Every execution below a folder, in the order of their names; nothing is written there. Raises NotFoundError."""
+    if not folder.is_dir():
+        raise NotFoundError(f"{folder} is no folder")
+    for path in sorted(folder.glob("projects/*/executions/*.json")):
+        yield reading(str(path.relative_to(folder)), lambda path=path: _event(path))
+
+
+def _event(path: Path) -> Event:
+    record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    record.setdefault("projectId", path.parts[-3])
+    told = WorkflowExecution.from_dict(record)
+    last = told.completed_at or told.started_at
+    # As old as what it tells: a later word about the same execution holds.
+    return LAYOUT.decode(record, at=micros(last) if last is not None else 1)

@@ -1,0 +1,107 @@
+"""`execlog import` of what other programs wrote: Redis keys, files and tables of the contract, on real servers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from execlog.ledger import Ledger
+from execlog.store.pairs import Pair
+
+APPLE = Pair("AAPL", "1d")
+
+RECORD = {
+    "execution_id": "run-1", "job_id": "daily", "job_name": "Daily prices", "start_time": "2026-01-02T03:00:00",
+    "end_time": "2026-01-02T03:00:09", "status": "partial_success", "fetched_stocks": ["AAPL"],
+    "failed_stocks": ["GOOGL"], "errors": ["Failed to fetch GOOGL: Connection timeout after 30s"], "total_stocks": 2,
+    "duration_seconds": 9.0, "triggered_by": "schedule", "metadata": {"region": "eu"},
+}  # fmt: skip
+WORKFLOW = {
+    "id": "w-1", "projectId": "shop", "status": "completed", "startedAt": "2026-01-02T03:00:00Z",
+    "completedAt": "2026-01-02T03:00:02Z", "duration": 2000,
+    "tokenUsage": {"input": 100, "output": 20, "total": 120}, "costUSD": 0.003,
+}  # fmt: skip
+TABLES = """
+create table scheduler_execution_log (execution_id text, started_at timestamptz, completed_at timestamptz,
+    total_symbols int, successful_symbols int, failed_symbols int, total_records_processed bigint,
+    duration_seconds double precision, status text, error_message text);
+insert into scheduler_execution_log values
+    ('b-1', '2026-01-02T03:00Z', '2026-01-02T03:01Z', 2, 1, 1, 500, 60, 'completed', null),
+    ('b-2', '2026-01-03T03:00Z', null, 2, null, null, null, null, 'exploded', null);
+create table symbol_computation_status (execution_id text, symbol text, asset_class text, timeframe text, status text,
+    records_processed int, records_inserted int, features_computed int, started_at timestamptz,
+    completed_at timestamptz, duration_seconds double precision, error_message text);
+insert into symbol_computation_status values
+    ('b-1', 'AAPL', 'stock', '1d', 'completed', 500, 500, 6, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 60, null),
+    ('b-1', 'GOOG', 'stock', '1d', 'failed', 0, 0, 0, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 1, 'no rows');
+create table feature_computation_failures (symbol text, timeframe text, error_message text, execution_id text,
+    retry_count int, resolved boolean, failed_at timestamptz);
+insert into feature_computation_failures values ('GOOG', '1d', 'no rows', 'b-1', 1, false, '2026-01-02T03:01Z');
+create table feature_freshness (symbol text, timeframe text, last_computed_at timestamptz, data_point_count int,
+    status text, staleness_seconds double precision, updated_at timestamptz);
+insert into feature_freshness values ('AAPL', '1d', '2026-01-02T03:01Z', 500, 'fresh', 0, now());
+create table query_executions (id bigint, execution_id text, user_id text, query text, database_type text, status text,
+    execution_time double precision, total_rows bigint, started_at timestamp, completed_at timestamp, error_type text,
+    error_message text);
+insert into query_executions values
+    (1, 'q-1', 'ann', 'select 1', 'kdb', 'success', 0.5, 3000000000, '2026-01-02 03:00',
+        '2026-01-02 03:00:01', null, null),
+    (2, 'q-2', 'ann', 'select 2', 'kdb', 'timeout', 30, 0, '2026-01-02 04:00',
+        '2026-01-02 04:00:30', 'TimeoutError', 'slow');
+"""
+
+
+@pytest.mark.valkey
+def test_a_schedulers_redis(execlog, valkey, empty_valkey_url, tmp_path):
+    valkey.ask("SET", "scheduler:execution_history:run-1", json.dumps(RECORD))
+    valkey.ask("SET", "scheduler:execution_history:run-2", "{not json")
+    home = tmp_path / "home"
+    done = execlog(home, "import", "redis", empty_valkey_url, code=6)
+    assert "2 records read, 1 new or changed here" in done.stdout
+    assert "left scheduler:execution_history:run-2: " in done.stdout
+    shown = json.loads(execlog(home, "show", "run-1", "--json").stdout)
+    assert (shown["status"], shown["subject"], shown["actor"]) == ("partial", "daily", "schedule")
+    assert [(item["key"], item["status"]) for item in shown["items"]] == [("AAPL", "succeeded"), ("GOOGL", "failed")]
+    again = json.loads(execlog(home, "import", "redis", empty_valkey_url, "--json", code=6).stdout)
+    assert (again["read"], again["written"], again["refused"]) == (2, 0, 1)
+
+
+def test_files_of_workflows(execlog, tmp_path):
+    folder, home = tmp_path / "old" / "projects" / "shop" / "executions", tmp_path / "home"
+    folder.mkdir(parents=True)
+    (folder / "w-1.json").write_text(json.dumps(WORKFLOW, indent=2))
+    before = sorted(path.name for path in (tmp_path / "old").rglob("*"))
+    assert "1 record read, 1 new" in execlog(home, "import", "files", str(tmp_path / "old")).stdout
+    assert "1 record read, 0 new" in execlog(home, "import", "files", str(tmp_path / "old")).stdout
+    shown = json.loads(execlog(home, "show", "w-1", "--json").stdout)
+    assert (shown["namespace"], shown["status"], shown["tokens"]["input"]) == ("shop", "succeeded", 100)
+    assert sorted(path.name for path in (tmp_path / "old").rglob("*")) == before
+    assert "is no folder" in execlog(home, "import", "files", str(tmp_path / "none"), code=3).stderr
+
+
+@pytest.mark.postgres
+def test_tables_of_pipelines_and_queries(execlog, postgres, empty_postgres_url, tmp_path):
+    home = tmp_path / "home"
+    assert "none of the tables" in execlog(home, "import", "postgres", empty_postgres_url, code=2).stderr
+    postgres.execute(TABLES, empty_postgres_url.rpartition("/")[2])
+    done = execlog(home, "import", "postgres", empty_postgres_url, code=6)
+    assert "8 records read" in done.stdout
+    assert "left scheduler_execution_log row 2: 'exploded' is no status" in done.stdout
+    run = json.loads(execlog(home, "show", "b-1", "--json").stdout)
+    assert (run["status"], run["rows"], len(run["items"])) == ("partial", 500, 2)
+    query = json.loads(execlog(home, "show", "q-2", "--json").stdout)
+    assert (query["status"], query["engine"], query["actor"]) == ("timed_out", "kdb", "ann")
+    assert json.loads(execlog(home, "show", "q-1", "--json").stdout)["rows"] == 3_000_000_000
+    again = json.loads(execlog(home, "import", "postgres", empty_postgres_url, "--json", code=6).stdout)
+    assert (again["written"], again["refused"]) == (0, 1)
+    with Ledger.open(home=home) as ledger:
+        state = ledger.store.pairs.states([APPLE])[APPLE]
+    assert state.data_point_count == 500
+
+
+@pytest.mark.postgres
+def test_our_own_database_is_for_copy(execlog, empty_postgres_url, tmp_path):
+    execlog(tmp_path / "home", "--store", empty_postgres_url, "list")
+    refused = execlog(tmp_path / "home", "import", "postgres", empty_postgres_url, code=2)
+    assert "use execlog copy" in refused.stderr
