@@ -61,7 +61,8 @@ class Error(Struct, frozen=True, omit_defaults=True):
 class Usage(Struct, frozen=True, omit_defaults=True):
     """What a model call consumed: tokens (`cached` is part of `input`, `reasoning` part of `output`), and its cost.
 
-    `cost_nano` is None where the price is unknown, never 0; `prices` names the price table a cost was computed with.
+    `cost_nano` is None where the price is unknown, never 0; `prices` names the price table a cost was computed with;
+    where no cost is said, "" keeps one from being computed.
     """
 
     input: int = 0

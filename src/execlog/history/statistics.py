@@ -25,6 +25,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     key            what they have in common; the cell's start when grouped by time; null over everything
     success_rate   succeeded in percent of all; partial is not success; 0.0 over nothing
     mean, max, p*  durations in seconds, the quantiles within 1 %; null where none is known
+    cost           of the calls whose price is known; null where tokens were used and no price was known
     """
 
     key: str | None
@@ -43,7 +44,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     p99: float | None
     rows: int
     tokens: TokensView
-    cost: Money
+    cost: Money | None
 
 
 class Open(Struct, frozen=True):
@@ -115,5 +116,11 @@ def figures(group: Group) -> Figures:
         p99=p99,
         rows=bucket.rows,
         tokens=TokensView(bucket.tokens_input, bucket.tokens_output, bucket.tokens_input + bucket.tokens_output),
-        cost=dollars(bucket.cost_nano) or Decimal("0.0"),
+        cost=_cost(bucket),
     )
+
+
+def _cost(bucket: Bucket) -> Decimal | None:
+    """The sum; where it is nothing although there were tokens, nobody knew what they cost."""
+    unknown = not bucket.cost_nano and (bucket.tokens_input or bucket.tokens_output)
+    return None if unknown else dollars(bucket.cost_nano)

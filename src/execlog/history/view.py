@@ -199,7 +199,7 @@ def view_usage(usage: Usage) -> UsageView:
         reasoning=usage.reasoning,
         calls=usage.calls,
         cost=dollars(usage.cost_nano),
-        prices=usage.prices,
+        prices=usage.prices or None,
     )
 
 

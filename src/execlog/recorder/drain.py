@@ -116,7 +116,7 @@ class JournalDrain:
         pairs: list[tuple[Frame, Event]] = []
         for frame in scan.frames:
             try:
-                pairs.append((frame, decode(frame)))
+                pairs.append((frame, _priced(decode(frame))))
             except (CodecError, InvalidError) as error:
                 log.error("execlog: a record is kept aside: %s", error)  # noqa: TRY400 - one line says it
                 self._keep("records", reader.number, frame.start, reader.piece(frame.start, frame.end))
@@ -223,6 +223,19 @@ def decode(frame: Frame) -> Event:
             return _salvage(frame.payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(f"not an event: {error}") from error
+
+
+def _priced(event: Event) -> Event:
+    """The event with what its model calls cost, where that is known: the caller is spared the price tables."""
+    if not event.usage:
+        return event
+    from execlog.core.pricing import installed_prices, price_event
+
+    try:
+        return price_event(event, installed_prices())
+    except Exception:  # a fault of the table's must not keep the record from the store
+        log.exception("execlog: the cost of a record is not computed")
+        return event
 
 
 _decode = msgspec.msgpack.Decoder(Event).decode

@@ -213,7 +213,10 @@ class Run:
         cost: float | str | None = None,
         prices: str | None = None,
     ) -> None:
-        """Add what a model call used: tokens, and its cost in US dollars where that is known (exact to 10⁻⁹)."""
+        """Add what a model call used: tokens, and its cost in US dollars where that is known (exact to 10⁻⁹).
+
+        Without any cost, the drain computes it where the extra `prices` is installed and its table knows the model.
+        """
         paid = None if cost is None else nano_of(cost)
         with self._lock:
             before = self._usage.get(model, Usage(calls=0))
@@ -224,7 +227,7 @@ class Run:
                 before.reasoning + reasoning,
                 before.calls + 1,
                 before.cost_nano if paid is None else (before.cost_nano or 0) + paid,
-                prices or before.prices,
+                prices or before.prices or prices,
             )
             self._say(usage=dict(self._usage))
 

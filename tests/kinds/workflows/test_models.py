@@ -10,10 +10,7 @@ from decimal import Decimal
 import pytest
 
 from execlog.core.errors import SettingsError
-from execlog.kinds.workflows.models.asking import ModelCallError, ModelTimeoutError, Question
-from execlog.kinds.workflows.models.calling import ask
-from execlog.kinds.workflows.models.endpoint import Endpoint, endpoints_of
-from execlog.kinds.workflows.models.pricing import (
+from execlog.core.pricing import (
     GenaiPrices,
     NoPrices,
     Prices,
@@ -22,6 +19,9 @@ from execlog.kinds.workflows.models.pricing import (
     installed_prices,
     to_nano,
 )
+from execlog.kinds.workflows.models.asking import ModelCallError, ModelTimeoutError, Question
+from execlog.kinds.workflows.models.calling import ask
+from execlog.kinds.workflows.models.endpoint import Endpoint, endpoints_of
 from execlog.kinds.workflows.models.standin import Fault, StandIn
 from execlog.kinds.workflows.models.standin_formats import tokens
 from execlog.kinds.workflows.models.transport import retry_after
@@ -353,7 +353,7 @@ def test_an_unknown_model_or_place_has_no_price():
     assert table.price("no-such-model", used, provider="openai", base_url=None, at=NOW) is None
     assert table.price("gpt-4o", used, provider="nobody", base_url=None, at=NOW) is None
     assert table.price("gpt-4o", used, provider=None, base_url="http://127.0.0.1:1/v1", at=NOW) is None
-    assert table.price("gpt-4o", used, provider=None, base_url=None, at=NOW) is None
+    assert table.price("llama-3.3-70b-instruct", used, provider=None, base_url=None, at=NOW) is None, "many sell it"
     assert table.price("gpt-4o", used, provider=None, base_url="https://api.openai.com/v1", at=NOW) is not None
 
 

@@ -179,7 +179,7 @@ def test_code_of_a_step_belongs_to_the_execution(ledger, engine):
         execlog.configure(ledger)
     assert done.status == "completed", done.error
     assert done.step("a").token_usage.total == 116
-    assert done.models["m"].cost_usd is None  # told without its price, and without a provider
+    assert done.models["m"].cost_usd == Decimal("0.00002"), "told without its price: the tariff knows it by its name"
     assert done.models["n"].cost_usd == Decimal("0.000304")
     ledger.flush()
     inner = ledger.store.get(done.output, kind="job")

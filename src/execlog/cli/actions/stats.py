@@ -74,7 +74,7 @@ def _columns(found: Statistics) -> Sequence[Column[Figures]]:
         Column(
             "TOKENS", lambda line: Cell(units.count(line.tokens.total) if line.tokens.total else ""), right=True, drop=3
         ),
-        Column("COST", lambda line: Cell(f"${line.cost:,}" if line.cost else ""), right=True),
+        Column("COST", lambda line: Cell(f"${line.cost:,f}" if line.cost else ""), right=True),
     ]
 
 
@@ -129,6 +129,6 @@ def _values(line: Figures) -> list[str]:
         line.rows,
         line.tokens.input,
         line.tokens.output,
-        line.cost,
+        None if line.cost is None else f"{line.cost:f}",
     )
     return ["" if value is None else str(value) for value in plain]

@@ -83,7 +83,8 @@ def connection_of(name: str, table: Any, environment: Mapping[str, str] = os.env
     kind = settings.pop("type", None)
     open_connector = CONNECTORS.get(str(kind))
     if open_connector is None:
-        raise SettingsError(f"connections.{name}: type {kind!r:.60} is none of {', '.join(CONNECTORS)}")
+        said = "a type is missing, one" if kind is None else f"type {kind!r:.60} is none"
+        raise SettingsError(f"connections.{name}: {said} of {', '.join(CONNECTORS)}")
     try:
         check_id(name, field="name")
         limits = convert({key: settings.pop(key) for key in Limits.__struct_fields__ if key in settings}, Limits)

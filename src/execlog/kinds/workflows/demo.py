@@ -13,11 +13,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from execlog.core.pricing import Rate, Tariff
 from execlog.kinds.workflows.definition import Workflow
 from execlog.kinds.workflows.engine import ExecutionEngine
 from execlog.kinds.workflows.flow import Flow
 from execlog.kinds.workflows.models.endpoint import Endpoint
-from execlog.kinds.workflows.models.pricing import Rate, Tariff
 from execlog.kinds.workflows.models.standin import Asked, Fault, StandIn
 from execlog.kinds.workflows.record import WorkflowExecution
 from execlog.ledger import Ledger

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError, StoreError
 from execlog.core.model import OPEN, Event, Execution, Status
+from execlog.core.pricing import PriceTable, installed_prices
 from execlog.core.redact import Redactor
 from execlog.kinds.workflows.budget import ProjectBudget, Purse, project_spent
 from execlog.kinds.workflows.coordination import Coordination
@@ -21,7 +22,6 @@ from execlog.kinds.workflows.document import workflow_of
 from execlog.kinds.workflows.flow import Flow
 from execlog.kinds.workflows.graph import Graph, graph_of
 from execlog.kinds.workflows.models.endpoint import Endpoint
-from execlog.kinds.workflows.models.pricing import PriceTable, installed_prices
 from execlog.kinds.workflows.performing import Function, Performer
 from execlog.kinds.workflows.record import WorkflowExecution
 from execlog.kinds.workflows.recording import SilentRecorder

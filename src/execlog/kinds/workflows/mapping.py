@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from execlog.core.clock import micros, moment
 from execlog.core.codec import builtins
 from execlog.core.model import OPEN, TERMINAL, Error, Event, Execution, Item, LogLine, Status, Usage
+from execlog.core.pricing import NOT_KNOWN
 from execlog.history.view import dollars, nano
 from execlog.kinds.workflows.record import (
     ExecutionSummary,
@@ -122,7 +123,7 @@ def model_of(usage: Usage) -> ModelUsage:
         reasoning=usage.reasoning,
         calls=usage.calls,
         cost_usd=dollars(usage.cost_nano),
-        prices=usage.prices,
+        prices=usage.prices or None,
     )
 
 
@@ -224,13 +225,14 @@ def _summed(steps: tuple[StepRecord, ...], mended: Counter[str]) -> dict[str, Us
             before.output + tokens.output,
             calls=before.calls + 1,
             cost_nano=before.cost_nano if cost is None else (before.cost_nano or 0) + cost,
+            prices=NOT_KNOWN,
         )
     return sums or None
 
 
 def _model_usage(usage: ModelUsage, mended: Counter[str]) -> Usage:
     cost = _nano(usage.cost_usd, mended)
-    return Usage(usage.input, usage.output, usage.cached, usage.reasoning, usage.calls, cost, usage.prices)
+    return Usage(usage.input, usage.output, usage.cached, usage.reasoning, usage.calls, cost, usage.prices or NOT_KNOWN)
 
 
 def _nano(cost: Decimal | UnsetType | None, mended: Counter[str]) -> int | None:

@@ -12,10 +12,9 @@ from msgspec.structs import replace
 from execlog.core.clock import moment
 from execlog.core.fold import begin
 from execlog.core.model import Event, Execution, Item, LogLine, Status, Usage
+from execlog.core.pricing import NOT_KNOWN, CallUsage, Price, PriceTable
 from execlog.history.view import dollars
 from execlog.kinds.workflows.budget import Purse, Spent
-from execlog.kinds.workflows.models.pricing import Price, PriceTable
-from execlog.kinds.workflows.models.usage import CallUsage
 from execlog.kinds.workflows.service import add
 from execlog.kinds.workflows.steps.context import current_step_id
 from execlog.recorder.compose import nano_of
@@ -61,10 +60,11 @@ class WorkflowRun(Run):
         prices: str | None = None,
     ) -> None:
         """Add what a model call used; it counts for the step whose code this is."""
-        price = None
-        if cost is not None:
-            price = Price(nano_of(cost), prices or "")
         used = CallUsage(input=input, output=output, cached=cached, reasoning=reasoning)
+        if cost is None:
+            price = self._price(model, used, provider=None, base_url=None)
+        else:
+            price = Price(nano_of(cost), prices or NOT_KNOWN)
         self._count(current_step_id(), model, used, price)
 
     def spend(
@@ -134,7 +134,7 @@ class WorkflowRun(Run):
             cached=usage.cached,
             reasoning=usage.reasoning,
             cost=cost,
-            prices=price.prices or None if price is not None else None,
+            prices=NOT_KNOWN if price is None else price.prices,
         )
         if step_id not in self._steps:
             return

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from execlog.core.pricing import CallUsage
 from execlog.kinds.workflows.models.asking import Answer, ModelCallError, Question
 from execlog.kinds.workflows.models.openai import complaint_of, text_of
-from execlog.kinds.workflows.models.usage import CallUsage, from_anthropic
+from execlog.kinds.workflows.models.usage import from_anthropic
 
 Json = Mapping[str, Any]
 VERSION = "2023-06-01"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from execlog.core.errors import ExeclogError
-from execlog.kinds.workflows.models.usage import CallUsage
+from execlog.core.pricing import CallUsage
 
 
 class Question(Struct, frozen=True, kw_only=True):

@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from execlog.core.pricing import CallUsage
 from execlog.kinds.workflows.models.anthropic import Anthropic
 from execlog.kinds.workflows.models.asking import Answer, Dialect, ModelCallError, Question, Stream, Watch
 from execlog.kinds.workflows.models.endpoint import Endpoint
 from execlog.kinds.workflows.models.openai import OpenAI
 from execlog.kinds.workflows.models.transport import read_events, read_whole, send
-from execlog.kinds.workflows.models.usage import CallUsage
 
 DIALECTS: dict[str, Dialect] = {"openai": OpenAI(), "anthropic": Anthropic()}
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from execlog.core.pricing import CallUsage
 from execlog.kinds.workflows.models.asking import Answer, ModelCallError, Question
-from execlog.kinds.workflows.models.usage import CallUsage, from_openai
+from execlog.kinds.workflows.models.usage import from_openai
 
 Json = Mapping[str, Any]
 

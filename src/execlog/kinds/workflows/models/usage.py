@@ -5,23 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from msgspec import Struct
-
-
-class CallUsage(Struct, frozen=True, kw_only=True):
-    """Tokens of one call.
-
-    cached and the two writes are part of `input`, reasoning is part of `output`.
-
-    cache_write       tokens written to the provider's cache in all; cache_write_1h of them for an hour
-    """
-
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    reasoning: int = 0
-    cache_write: int = 0
-    cache_write_1h: int = 0
+from execlog.core.pricing import CallUsage
 
 
 def from_openai(usage: Any) -> CallUsage | None:

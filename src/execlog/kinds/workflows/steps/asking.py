@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from execlog.core.errors import ExeclogError, InvalidError
+from execlog.core.pricing import CallUsage
 from execlog.kinds.workflows.definition import LLMStep
 from execlog.kinds.workflows.models.asking import Answer, Question
 from execlog.kinds.workflows.models.calling import ask
 from execlog.kinds.workflows.models.endpoint import Endpoint
-from execlog.kinds.workflows.models.usage import CallUsage
 from execlog.kinds.workflows.steps.context import StepContext
 
 _CUT_OFF = frozenset({"length", "max_tokens"})

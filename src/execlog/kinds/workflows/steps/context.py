@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from execlog.core.errors import ExeclogError
-from execlog.kinds.workflows.models.usage import CallUsage
+from execlog.core.pricing import CallUsage
 from execlog.runner.stop import Stop
 
 

@@ -1,7 +1,7 @@
 """What model calls cost: from the price tables of `genai-prices` (extra `prices`), or from a tariff of one's own.
 
 Prices are decimal numbers per million tokens; a call's cost is computed exactly and rounded to 10⁻⁹ dollars, half to
-even. A price that is not known is None, never 0.
+even. A price that is not known is None, never 0; `NOT_KNOWN` for a table's name says that it was looked for already.
 """
 
 from __future__ import annotations
@@ -13,10 +13,33 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from execlog.kinds.workflows.models.usage import CallUsage
+from execlog.core.clock import moment
+from execlog.core.model import Event, Usage
 
 _NANO, _MILLION = Decimal(10**9), Decimal(10**6)
+_MOST_NANO = 2**63 - 1
+_FEW = 1_000
+
+
+NOT_KNOWN = ""
+
+
+class CallUsage(Struct, frozen=True, kw_only=True):
+    """Tokens of one call.
+
+    cached and the two writes are part of `input`, reasoning is part of `output`.
+
+    cache_write       tokens written to the provider's cache in all; cache_write_1h of them for an hour
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
 
 
 class Price(Struct, frozen=True):
@@ -34,7 +57,8 @@ class PriceTable(Protocol):
     ) -> Price | None:
         """What a call at this moment cost; None where the model, or who provides it, is not known.
 
-        provider    as the table calls it; without one, it is told by the base URL
+        provider    as the table calls it; without one, it is told by the base URL; without either, by the model's name
+                    where that is one provider's own, such as "gpt-4o"
         """
         ...
 
@@ -80,8 +104,6 @@ class GenaiPrices:
         self, model: str, usage: CallUsage, *, provider: str | None, base_url: str | None, at: datetime
     ) -> Price | None:
         """What the call cost; nothing is known of a model at an address that is no provider's."""
-        if provider is None and base_url is None:
-            return None
         place: dict[str, Any] = {"provider_id": provider} if provider else {"provider_api_url": base_url}
         used = self._package.Usage(
             input_tokens=usage.input,
@@ -132,6 +154,44 @@ def installed_prices() -> PriceTable:
         return GenaiPrices()
     except ImportError:
         return NoPrices()
+
+
+def price_event(event: Event, table: PriceTable) -> Event:
+    """The event with the cost of each model whose tokens were told without it, as the table knows it at that time."""
+    if not event.usage:
+        return event
+    usage = {model: _priced(model, calls, table, event.at) for model, calls in event.usage.items()}
+    return event if usage == event.usage else replace(event, usage=usage)
+
+
+def _priced(model: str, calls: Usage, table: PriceTable, at: int) -> Usage:
+    if not model or calls.cost_nano is not None or calls.prices is not None or not (calls.input or calls.output):
+        return calls
+    whole = CallUsage(input=calls.input, output=calls.output, cached=calls.cached, reasoning=calls.reasoning)
+    price = _price(model, whole, table, at)
+    if price is None or (calls.calls > 1 and not _is_even(model, whole, table, at, price)):
+        return calls
+    return replace(calls, cost_nano=price.nano, prices=price.prices)
+
+
+def _is_even(model: str, whole: CallUsage, table: PriceTable, at: int, price: Price) -> bool:
+    """Whether many calls cost what one call of all their tokens does.
+
+    They do not where long inputs have a price of their own, and the sum is long: which calls were is not known then.
+    """
+    some = CallUsage(
+        input=min(whole.input, _FEW), output=min(whole.output, _FEW), cached=min(whole.cached, whole.input, _FEW)
+    )
+    rest = CallUsage(
+        input=whole.input - some.input, output=whole.output - some.output, cached=whole.cached - some.cached
+    )
+    parts = [_price(model, part, table, at) for part in (some, rest)]
+    return abs(sum(part.nano for part in parts if part is not None) - price.nano) <= len(parts)
+
+
+def _price(model: str, usage: CallUsage, table: PriceTable, at: int) -> Price | None:
+    price = table.price(model, usage, provider=None, base_url=None, at=moment(at))
+    return price if price is not None and 0 <= price.nano <= _MOST_NANO else None
 
 
 def to_nano(dollars: Decimal) -> int:
