@@ -100,6 +100,18 @@ def test_a_job_runs_here_where_no_server_runs(execlog, on_terminal, home):
         assert "MSFT, GOOG, AAPL" in terminal.output
 
 
+def test_a_cron_job_shows_the_instants_to_come(execlog, home):
+    execlog(home, "jobs", "add", "night", "--cron", "30 2 28 3,10 *", "--timezone", "Europe/Berlin", "--shell", "true")
+    shown = dict(line.split(None, 1) for line in execlog(home, "jobs", "show", "night").stdout.splitlines()[1:])
+    instants = [shown["next"].split()[0], *shown["then"].split(", ")]
+    assert len(instants) == 5
+    assert instants == sorted(instants)
+    assert {one[4:10] for one in instants} == {"-03-28", "-10-28"}
+    assert {one[10:] for one in instants} <= {"T00:30:00Z", "T01:30:00Z", "T01:00:00Z"}, (
+        "the last where there is no 2:30"
+    )
+
+
 def test_jobs_are_imported_from_files_and_what_was_listed_can_be(execlog, home, tmp_path):
     file = tmp_path / "jobs.toml"
     file.write_text("""
@@ -133,6 +145,8 @@ def test_a_server_runs_what_is_due_and_what_is_asked_for(execlog, home):
         execlog(home, "jobs", "add", "asked", "--shell", "exit 4")
         line = execlog(home, "jobs", "run", "asked", code=1).stdout.split("\t")
         assert (line[3], line[4], line[6]) == ("failed", "asked", "manual")
+        idle = execlog(home, "jobs", "cancel", "asked").stdout
+        assert idle == "asked has nothing to cancel: it is not running\n"
         execlog(home, "jobs", "add", "long", "--shell", "sleep 60")
         execution = execlog(home, "jobs", "run", "long", "--no-wait").stdout.strip()
         servers.wait_until(lambda: "running" in execlog(home, "jobs", "list").stdout, 15, "the long job's start")

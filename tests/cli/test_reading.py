@@ -114,6 +114,21 @@ def test_an_id_may_be_cut_where_no_other_begins_so(execlog, known_home):
     assert "no execution '019'" in execlog(known_home, "show", "019", code=3).stderr
 
 
+def test_an_id_that_two_kinds_have_is_not_guessed(execlog, home):
+    with Ledger.open(home=home) as ledger:
+        ledger.record("a", kind="job", id="twice", status="failed")
+        ledger.record("b", kind="workflow", namespace="p", id="twice")
+        ledger.flush()
+    for command in (("show",), ("rm",), ("retry",), ("compare",)):
+        said = execlog(home, *command, "twice", code=2).stderr
+        assert "several executions have the id 'twice'; tell them apart with --kind and --namespace" in said
+        assert "\n  workflow p  succeeded b" in said
+        assert "\n  job  failed    a" in said
+    assert execlog(home, "show", "twice", "--namespace", "p").stdout.startswith("✓ succeeded  b")
+    assert execlog(home, "rm", "twice", "--kind", "job").stdout == "1 removed\n"
+    assert execlog(home, "show", "twice").stdout.startswith("✓ succeeded  b")
+
+
 def test_check_turns_the_status_into_the_exit_code(execlog, known_home):
     execlog(known_home, "show", known.ident("eeee"), "--check", code=1)
     execlog(known_home, "show", known.ident("aaaa"), "--check", code=6)
@@ -230,8 +245,8 @@ def test_export_is_whole_and_the_same_in_every_form(execlog, known_home, tmp_pat
 
 
 def test_a_file_that_cannot_be_written(execlog, known_home, tmp_path):
-    err = execlog(known_home, "export", "-o", str(tmp_path / "no" / "such"), code=1).stderr
-    assert "No such file or directory" in err
+    err = execlog(known_home, "export", "-o", str(tmp_path / "no" / "such"), code=2).stderr
+    assert f"there is no folder '{tmp_path}/no'" in err
 
 
 def test_a_store_that_is_not_there(execlog, tmp_path):

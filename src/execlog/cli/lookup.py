@@ -17,11 +17,8 @@ _LEAST = 4
 
 
 def find_one(store: Store, text: str, options: Options) -> Execution:
-    """The whole execution. Raises NotFoundError, and InvalidError with the candidates where several begin so."""
-    found = store.get(text, kind=options.kind, namespace=options.namespace)
-    if found is not None:
-        return found
-    near = _beginning_with(store, text, options)
+    """The whole execution. Raises NotFoundError, and InvalidError with the candidates where several are meant."""
+    near = _named(store, text, options) or _beginning_with(store, text, options)
     if not near:
         raise NotFoundError(f"no execution {text!r}; `execlog list` shows what there is")
     if len(near) > 1:
@@ -32,6 +29,12 @@ def find_one(store: Store, text: str, options: Options) -> Execution:
     return whole
 
 
+def _named(store: Store, text: str, options: Options) -> list[Execution]:
+    """Those of just this id: an id is unique within a kind and a namespace only."""
+    asked = Filter(ids=(text,), kind=options.kind, namespace=options.namespace)
+    return list(store.find(asked, limit=_CANDIDATES).entries)
+
+
 def _beginning_with(store: Store, text: str, options: Options) -> list[Execution]:
     if len(text) < _LEAST:
         return []
@@ -40,6 +43,10 @@ def _beginning_with(store: Store, text: str, options: Options) -> list[Execution
 
 
 def _ambiguous(text: str, near: list[Execution]) -> str:
+    if near[0].id == text:
+        lines = [f"{one.kind} {one.namespace}".rstrip() + f"  {one.status.value:<10}{title(one)}" for one in near]
+        said = f"several executions have the id {text!r}; tell them apart with --kind and --namespace"
+        return f"{said}:\n  " + "\n  ".join(lines)
     ids = short_ids([one.id for one in near])
     lines = [f"{ids[one.id]}  {one.status.value:<10}{title(one)}, {units.age(one.created_at, now())}" for one in near]
     more = "\n  and more" if len(near) == _CANDIDATES else ""

@@ -293,3 +293,8 @@ def test_any_text_is_a_template_or_refused(text):
         resolve(text, NAMES)
     except InvalidError:
         return
+
+
+def test_a_step_of_an_unknown_type_says_which_types_there_are():
+    with pytest.raises(InvalidError, match=r"\(step 'a'\): a step's type is one of python, tool, shell, llm"):
+        parse_workflow('{"name": "w", "steps": [{"id": "a", "type": "command", "command": "true"}]}')

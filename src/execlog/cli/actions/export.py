@@ -15,6 +15,7 @@ from execlog.cli.options import filter_of
 from execlog.cli.parser import Options
 from execlog.cli.place import open_store
 from execlog.cli.terminal import Terminal
+from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter
 from execlog.core.model import Execution
 from execlog.store.base import SUMMARY, WHOLE, Store
@@ -52,6 +53,8 @@ def _target(path: str | None, terminal: Terminal) -> Generator[TextIO]:
         yield terminal.stream
         return
     target = Path(path)
+    if not target.parent.is_dir():
+        raise InvalidError(f"--output: there is no folder {str(target.parent)!r}")
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with unfinished.open("w", encoding="utf-8", newline="") as stream:

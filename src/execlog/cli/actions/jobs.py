@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 
@@ -144,32 +143,44 @@ def _run(options: Options, terminal: Terminal) -> int:
 
 
 def _pause(options: Options, terminal: Terminal) -> int:
-    return _each(options, terminal, lambda app, job: app.desk.set_enabled(job, enabled=False), "paused")
+    return _enable(options, terminal, "paused", enabled=False)
 
 
 def _resume(options: Options, terminal: Terminal) -> int:
-    return _each(options, terminal, lambda app, job: app.desk.set_enabled(job, enabled=True), "resumed")
+    return _enable(options, terminal, "resumed", enabled=True)
+
+
+def _enable(options: Options, terminal: Terminal, word: str, *, enabled: bool) -> int:
+    def change(app: SchedulerServingApp, job: str) -> str:
+        app.desk.set_enabled(job, enabled=enabled)
+        return word
+
+    return _each(options, terminal, change)
 
 
 def _cancel(options: Options, terminal: Terminal) -> int:
-    return _each(options, terminal, lambda app, job: app.desk.cancel(job), "cancelled")
+    def cancel(app: SchedulerServingApp, job: str) -> str:
+        return "cancelled" if app.desk.cancel(job).cancelled else "has nothing to cancel: it is not running"
+
+    return _each(options, terminal, cancel)
 
 
 def _rm(options: Options, terminal: Terminal) -> int:
-    def remove(app: SchedulerServingApp, job: str) -> None:
+    def remove(app: SchedulerServingApp, job: str) -> str:
         if not app.desk.delete(job):
             raise NotFoundError(f"there is no job {job!r}")
+        return "removed"
 
-    return _each(options, terminal, remove, "removed")
+    return _each(options, terminal, remove)
 
 
-def _each(options: Options, terminal: Terminal, change: Callable[[SchedulerServingApp, str], Any], word: str) -> int:
-    """The exit code of a change to each of the jobs named: 3 where none is there, 6 where some are not."""
+def _each(options: Options, terminal: Terminal, change: Callable[[SchedulerServingApp, str], str]) -> int:
+    """The exit code of a change to each of the jobs named, which says what it did: 3 for none, 6 where some are not."""
     done = 0
     with _open(options) as app:
         for job in options.jobs:
             try:
-                change(app, job)
+                word = change(app, job)
             except NotFoundError as error:
                 complain(str(error))
                 continue

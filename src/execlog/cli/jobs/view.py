@@ -9,14 +9,16 @@ from execlog.cli import units
 from execlog.cli.executions import status_cell
 from execlog.cli.table import Cell, Column
 from execlog.cli.terminal import Terminal, printable
-from execlog.core.clock import parse_when
+from execlog.core.clock import iso, parse_when
 from execlog.core.model import Execution
 from execlog.kinds.jobs import Call, Command, Cron, Fetch, Interval, Once
 from execlog.kinds.jobs.desk import JobView
 from execlog.runner.job import Trigger
+from execlog.runner.triggers import after
 
 FIELDS = ("id", "name", "state", "trigger", "next_run_at", "last_run_at", "last_status", "skipped", "stocks", "run")
 _LABEL = 14
+_INSTANTS = 5
 
 
 def columns(terminal: Terminal, now: int, latest: Mapping[str, Execution]) -> Sequence[Column[JobView]]:
@@ -103,6 +105,7 @@ def _facts(job: JobView, now: int, last: Execution | None, terminal: Terminal) -
     yield "stocks", ", ".join(job.stocks)
     yield "when", trigger_text(job.trigger)
     yield "next", f"{job.next_run_at} ({_when(job.next_run_at, now)})" if job.next_run_at else ""
+    yield "then", ", ".join(_then(job))
     yield (
         "last",
         f"{status_cell(last.status, terminal).text}, {units.age(last.created_at, now)}, {last.id}" if last else "",
@@ -120,6 +123,15 @@ def _facts(job: JobView, now: int, last: Execution | None, terminal: Terminal) -
     yield "misfire", f"{job.misfire.policy}, after {units.seconds(job.misfire.grace)}"
     yield "tags", ", ".join(f"{key}={value}" for key, value in job.tags.items())
     yield "version", str(job.version)
+
+
+def _then(job: JobView) -> Iterator[str]:
+    """What follows the next instant: a cron expression is easily taken for another, most of all where clocks change."""
+    at = parse_when(job.next_run_at, now=None) if job.next_run_at else None
+    for _ in range(_INSTANTS - 1):
+        at = after(job.trigger, at) if at is not None and isinstance(job.trigger, Cron) else None
+        if said := iso(at):
+            yield said
 
 
 def _state_cell(job: JobView) -> Cell:

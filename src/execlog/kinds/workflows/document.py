@@ -6,16 +6,17 @@ import re
 import sys
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError, MissingExtraError
-from execlog.kinds.workflows.definition import Workflow
+from execlog.kinds.workflows.definition import AnyStep, Workflow
 
 MAX_BYTES = 1_048_576
 SCHEMA_ID = "urn:execlog:workflow:1"
+_TYPES = ", ".join(str(step.__struct_config__.tag) for step in get_args(AnyStep))
 _BOOLEAN = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
 
 
@@ -69,9 +70,10 @@ def _named(plain: Any, message: str) -> str:
     """The step an error speaks of by number, by its id."""
     place = message.partition("$.steps[")[2].partition("]")[0]
     try:
-        return f" (step {plain['steps'][int(place)]['id']!r})"
+        named = f" (step {plain['steps'][int(place)]['id']!r})"
     except (ValueError, LookupError, TypeError):
         return ""
+    return f"{named}: a step's type is one of {_TYPES}" if "].type`" in message else named
 
 
 def _from_yaml(raw: bytes) -> Any:
