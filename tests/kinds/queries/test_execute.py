@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import httpx
+import msgspec
 import pytest
 
+from execlog.cli.families import open_families
+from execlog.core.filter import Filter
+from execlog.core.model import Status
+from execlog.kinds.queries.routes import query_kind
+from execlog.web.server import Server
 from servers import wait_until
 
 from .conftest import ROWS, SLOW
@@ -166,3 +175,35 @@ def test_recording_never_fails_the_query(client, ledger, monkeypatch):
     answer = client.post("/v3/execute", json={"query": "select 1", "connection": "file"})
     assert answer.status_code == 200
     assert ledger.stats().refused["journal"] >= 1
+
+
+@contextmanager
+def alone(ledger):
+    yield [query_kind(ledger)]
+
+
+@contextmanager
+def as_the_command_line_has_it(ledger):
+    with open_families(ledger, schedule=False) as (kinds, _):
+        yield kinds
+
+
+@pytest.mark.parametrize("open_kinds", [alone, as_the_command_line_has_it])
+def test_a_server_that_stops_cancels_what_runs_and_says_so(ledger, sqlite_file, open_kinds):
+    ledger.settings.home.mkdir(exist_ok=True)
+    (ledger.settings.home / "execlog.toml").write_text(f'[connections.file]\ntype = "sqlite"\npath = "{sqlite_file}"\n')
+    settings = msgspec.structs.replace(ledger.settings, port=0)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        open_kinds(ledger) as kinds,
+        Server(ledger, kinds, settings).in_thread() as url,
+    ):
+        said = {"query": SLOW, "execution_id": "long", "timeout": 60}
+        answer = pool.submit(httpx.post, f"{url}/v3/execute", json=said, timeout=30)
+        running = Filter(kind="query", origin=ledger.recorder.origin, statuses=(Status.RUNNING,))
+        wait_until(lambda: ledger.flush() and ledger.store.count(running) == 1, 10, "the query is known to run here")
+    problem = answer.result()
+    assert (problem.status_code, problem.json()["execution_id"]) == (409, "long")
+    assert ledger.flush()
+    ended = ledger.store.get("long", kind="query")
+    assert (ended.status, ended.error.message) == (Status.CANCELLED, "the gateway is shutting down")

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.ids import check_id
 from execlog.core.model import Event, Status
@@ -154,6 +156,8 @@ class Gateway:
         check_id(execution_id, field="execution_id")
         known = self.insight.known(query.query, connection.connector)
         event = with_analysis(event_of(query, connection, execution_id), known)
+        # Should this process die before the outcome, whoever adopts its journal finds the query by this.
+        event = replace(event, origin=self.ledger.recorder.origin)
         running = Running(event, connection, self.ledger.recorder.stamp, self._record)
         with self._lock:
             if self._closed:

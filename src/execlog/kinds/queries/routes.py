@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 from execlog.core.errors import ForbiddenError
 from execlog.kind import Call, Kind, Route
 from execlog.kinds.queries import history as answers
@@ -50,11 +53,23 @@ class Histories:
 def query_kind(ledger: Ledger, gateway: Gateway | None = None) -> Kind:
     """The kind `query` over a ledger: its words and its routes, over a gateway to the connections of the ledger's home.
 
-    Whoever passes a gateway closes it. Raises SettingsError for connections that cannot be used.
+    Whoever passes a gateway closes it; one of its own is closed when the server stops. Raises SettingsError for
+    connections that cannot be used.
     """
-    executor = Executor(gateway or Gateway.open(ledger))
-    routes = (*history_routes(Histories(ledger)), *execute_routes(executor))
-    return Kind(name=KIND, words=WORDS, routes=routes)
+    asked = gateway or Gateway.open(ledger)
+    routes = (*history_routes(Histories(ledger)), *execute_routes(Executor(asked)))
+    return Kind(name=KIND, words=WORDS, routes=routes, stop=closing(asked) if gateway is None else None)
+
+
+def closing(gateway: Gateway) -> Callable[[], None]:
+    """What begins to close the gateway, without waiting: what runs is cancelled, and its requests are answered so."""
+    closing = threading.Thread(target=gateway.close, name="execlog-gateway-close", daemon=True)
+
+    def stop() -> None:
+        if closing.ident is None:  # a server that stops says so twice
+            closing.start()
+
+    return stop
 
 
 def history_routes(handlers: Histories) -> tuple[Route, ...]:
