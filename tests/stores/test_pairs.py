@@ -8,14 +8,17 @@ from contextlib import closing
 
 import apsw
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from execlog.core.clock import SystemClock
 from execlog.core.errors import UnsupportedError
 from execlog.core.model import Error, Event, Item, Status
+from execlog.core.settings import Settings
+from execlog.store.files.store import FilesStore
 from execlog.store.memory import MemoryStore
 from execlog.store.pairs import BANDS, MINUTE, Pair, band_of, pair_of, pairs_of
+from execlog.store.redis.store import RedisStore
 from execlog.store.sql import queries
 from execlog.store.sqlite import SQLiteStore
 
@@ -29,14 +32,17 @@ class StandingClock(SystemClock):
         return NOW
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "files", pytest.param("redis", marks=pytest.mark.valkey)])
 def store(request, tmp_path):
-    made = (
-        MemoryStore(StandingClock())
-        if request.param == "memory"
-        else SQLiteStore(tmp_path / "db", clock=StandingClock())
-    )
-    with closing(made):
+    makers = {
+        "memory": lambda: MemoryStore(StandingClock()),
+        "sqlite": lambda: SQLiteStore(tmp_path / "db", clock=StandingClock()),
+        "files": lambda: FilesStore(tmp_path / "files", clock=StandingClock()),
+        "redis": lambda: RedisStore(
+            request.getfixturevalue("empty_valkey_url"), Settings(redis_history_limit=10_000), clock=StandingClock()
+        ),
+    }
+    with closing(makers[request.param]()) as made:
         yield made
 
 
@@ -124,19 +130,32 @@ def told(store, now=NOW) -> dict:
 @settings(max_examples=60)
 @given(batches, pairs, pairs, st.randoms(use_true_random=False))
 def test_sqlite_agrees_with_memory_in_any_order(tmp_path_factory, said, watched, released, shuffler):
+    with closing(SQLiteStore(tmp_path_factory.mktemp("pairs") / "db", clock=StandingClock())) as store:
+        agree(store, said, watched, released, shuffler)
+
+
+@pytest.mark.valkey
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches, pairs, pairs, st.randoms(use_true_random=False))
+def test_redis_agrees_with_memory_in_any_order(valkey, valkey_url, said, watched, released, shuffler):
+    valkey.ask("FLUSHALL")
+    with closing(RedisStore(valkey_url, Settings(redis_history_limit=10_000), clock=StandingClock())) as store:
+        agree(store, said, watched, released, shuffler)
+
+
+def agree(store, said, watched, released, shuffler):
     judge = MemoryStore(StandingClock())
     for batch in said:
         judge.apply(batch)
     shuffled = [event for batch in said for event in batch] * 2
     shuffler.shuffle(shuffled)
-    with closing(SQLiteStore(tmp_path_factory.mktemp("pairs") / "db", clock=StandingClock())) as store:
-        for event in shuffled:
-            store.apply([event])
-        for one in (judge, store):
-            one.pairs.monitor(watched)
-            one.pairs.release(released)
-        assert told(store) == told(judge)
-        assert told(store, NOW + 3_000 * SECOND) == told(judge, NOW + 3_000 * SECOND)
+    for event in shuffled:
+        store.apply([event])
+    for one in (judge, store):
+        one.pairs.monitor(watched)
+        one.pairs.release(released)
+    assert told(store) == told(judge)
+    assert told(store, NOW + 3_000 * SECOND) == told(judge, NOW + 3_000 * SECOND)
 
 
 @given(batches)

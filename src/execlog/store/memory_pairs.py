@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 
 import msgspec
@@ -83,49 +83,70 @@ class MemoryPairs:
 
     def failures(self, *, since: int, limit: int, resolved: bool | None = None) -> list[Failure]:
         """Failures, the newest first."""
-        executions = list(self._executions())
-        computations = [one for one in executions if one.kind == FEATURE and one.status in FAILED]
-        said = {(one.parent_id, one.subject) for one in computations}
-        found = [self._of_feature(one) for one in computations if one.created_at >= since]
-        for execution in executions:
-            if execution.kind == PIPELINE and execution.created_at >= since - LONGEST:
-                failed = [item for item in execution.items if item.status in FAILED]
-                found += [self._of_item(execution, it) for it in failed if (execution.id, it.key) not in said]
-        wanted = [one for one in found if one.failed_at >= since and resolved in {None, one.resolved}]
-        wanted.sort(key=failure_order, reverse=True)
-        return wanted[:limit]
-
-    def _of_feature(self, execution: Execution) -> Failure:
-        key, metadata = execution.subject or "", execution.metadata or {}
-        return self._failure(
-            pair_of(key, metadata) or Pair(key, ""),
-            execution.error,
-            execution.parent_id,
-            metadata.get("retry_count", 0),
-            execution.created_at if execution.ended_at is None else execution.ended_at,
-        )
-
-    def _of_item(self, execution: Execution, item: Item) -> Failure:
-        return self._failure(
-            pair_of(item.key, item.data) or Pair(item.key, ""),
-            item.error,
-            execution.id,
-            (item.data or {}).get("retry_count", item.attempt - 1),
-            item.at if item.ended_at is None else item.ended_at,
-        )
-
-    def _failure(self, pair: Pair, error: Error | None, execution_id: str | None, retries: int, at: int) -> Failure:
-        state = self._states.get(pair)
-        return Failure(
-            symbol=pair.symbol,
-            timeframe=pair.timeframe,
-            error_message=error.message if error else None,
-            execution_id=execution_id,
-            retry_count=retries,
-            resolved=state is not None and state.succeeded_at is not None and state.succeeded_at > at,
-            failed_at=at,
-        )
+        return failures_among(list(self._executions()), self.states, since=since, limit=limit, resolved=resolved)
 
     def _monitored(self) -> list[PairState]:
         with self._lock:
             return [state for state in self._states.values() if state.monitored]
+
+
+def failures_among(
+    executions: Collection[Execution],
+    states: Callable[[Iterable[Pair]], Mapping[Pair, PairState]],
+    *,
+    since: int,
+    limit: int,
+    resolved: bool | None,
+) -> list[Failure]:
+    """The failures these executions (with their items) tell of, the newest first; `states` knows the pairs."""
+    computations = [one for one in executions if one.kind == FEATURE and one.status in FAILED]
+    said = {(one.parent_id, one.subject) for one in computations}
+    found = [_of_feature(one) for one in computations if one.created_at >= since]
+    for execution in executions:
+        if execution.kind == PIPELINE and execution.created_at >= since - LONGEST:
+            failed = [item for item in execution.items if item.status in FAILED]
+            found += [_of_item(execution, it) for it in failed if (execution.id, it.key) not in said]
+    known = states([Pair(one.symbol, one.timeframe) for one in found])
+    told = [_told(one, known.get(Pair(one.symbol, one.timeframe))) for one in found]
+    wanted = [one for one in told if one.failed_at >= since and resolved in {None, one.resolved}]
+    wanted.sort(key=failure_order, reverse=True)
+    return wanted[:limit]
+
+
+def _of_feature(execution: Execution) -> Failure:
+    key, metadata = execution.subject or "", execution.metadata or {}
+    return _failure(
+        pair_of(key, metadata) or Pair(key, ""),
+        execution.error,
+        execution.parent_id,
+        metadata.get("retry_count", 0),
+        execution.created_at if execution.ended_at is None else execution.ended_at,
+    )
+
+
+def _of_item(execution: Execution, item: Item) -> Failure:
+    return _failure(
+        pair_of(item.key, item.data) or Pair(item.key, ""),
+        item.error,
+        execution.id,
+        (item.data or {}).get("retry_count", item.attempt - 1),
+        item.at if item.ended_at is None else item.ended_at,
+    )
+
+
+def _failure(pair: Pair, error: Error | None, execution_id: str | None, retries: int, at: int) -> Failure:
+    return Failure(
+        symbol=pair.symbol,
+        timeframe=pair.timeframe,
+        error_message=error.message if error else None,
+        execution_id=execution_id,
+        retry_count=retries,
+        resolved=False,
+        failed_at=at,
+    )
+
+
+def _told(failure: Failure, state: PairState | None) -> Failure:
+    """The failure, resolved where the pair was computed later."""
+    succeeded = None if state is None else state.succeeded_at
+    return msgspec.structs.replace(failure, resolved=succeeded is not None and succeeded > failure.failed_at)

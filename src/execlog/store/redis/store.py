@@ -28,8 +28,10 @@ from execlog.core.settings import Settings
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.layout import to_execution, to_record
 from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
+from execlog.store.pairs import FAILED, FEATURE, LONGEST, PIPELINE, SPEAKING
 from execlog.store.preparing import prepare
 from execlog.store.redis.keys import JOB, SEPARATOR, Keys, key_of, member
+from execlog.store.redis.pairs import RedisPairs
 from execlog.store.scanning import failures_of, latest_of, stats_of
 
 CHANGES_KEPT = 100_000
@@ -69,6 +71,14 @@ class RedisStore:
         self._clock, self._searched = clock, searched
         self._save, self._remove = (self._client.register_script(_script(name)) for name in ("save", "remove"))
         self._closed = False
+        self.pairs = RedisPairs(
+            self._client,
+            _script("pairs"),
+            settings.redis_prefix,
+            answers=self._answers,
+            now=self._now,
+            executions=self._computations,
+        )
         with self._answers():
             self._client.ping()
 
@@ -84,6 +94,9 @@ class RedisStore:
             with self._answers():
                 read = self._read(list(pending))
                 ignored += self._drop_deleted(pending)
+            # Before the executions: should this process die in between, the batch comes again, and says it again.
+            self.pairs.take(event for key, said in pending.items() if key.kind in SPEAKING for event in said)
+            with self._answers():
                 saved, pending = self._save_all(pending, read)
             inserted += sum(read[key][1] is None for key in saved)
             updated += sum(read[key][1] is not None for key in saved)
@@ -256,6 +269,14 @@ class RedisStore:
             if newer:
                 pending[key] = newer
         return ignored
+
+    def _computations(self, since: int) -> Iterator[Execution]:
+        """The pipelines, and failed computations of features, that failures since a time may be in.
+
+        A failed computation may be older: that it was told of takes its pipeline's item out of the answer.
+        """
+        yield from self._matching(Filter(kind=PIPELINE, since=since - LONGEST))
+        yield from self._matching(Filter(kind=FEATURE, statuses=FAILED))
 
     def _matching(self, filter: Filter, after: Any = None) -> Iterator[Execution]:
         """The executions the filter asks for, in its order, those after a position."""
