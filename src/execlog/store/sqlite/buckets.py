@@ -7,7 +7,7 @@ maximum has no inverse: where the execution taken out was the greatest, the maxi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -18,29 +18,26 @@ from execlog.store.sqlite.rows import Row
 from execlog.store.sqlite.sketches import appended, compact, take_in
 from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, Delta, gather
 
-_MANY = 8
 _LONG_TAIL = 2_000
 _FINER = {HOUR: MINUTE, DAY: HOUR}
 _SQL = queries("sqlite", "buckets")
-_decode_texts = msgspec.json.Decoder(list[tuple[int, str]]).decode
+_ADD = _SQL["add_cells"].format(source=_SQL["cells_given"])
 _decode_rows = msgspec.json.Decoder(list[list[int | str]]).decode
 
 
-def add(session: Session, deltas: dict[Cell, Delta]) -> None:
-    """Add to the cells by one statement, with one before it that reads the sketches of cells which much is added to."""
-    if not deltas:
-        return
-    busy = [cell for cell, delta in deltas.items() if len(delta.bins) >= _MANY]
-    sketches = _sketches(session, busy, deltas)
-    rows = [(*cell, *delta.sums, sketches.get(cell) or appended(delta.bins)) for cell, delta in deltas.items()]
-    session.put(_SQL["add_cells_one"], _SQL["add_cells"], rows)
+def add(session: Session, rows: Sequence[Row]) -> None:
+    """Count the executions of these rows, those of them that have ended."""
+    deltas = gather(rows)
+    if deltas:
+        session.run(_ADD, {"rows": [(*cell, *delta.sums, appended(delta.bins)) for cell, delta in deltas.items()]})
 
 
-def shorten(session: Session, cells: Iterable[Cell]) -> None:
-    """Make the sketches of these cells compact where much was appended to them."""
-    found = session.value(_SQL["long_sketches"], {"cells": list(cells), "limit": _LONG_TAIL})
-    rows = [(*cell, *(0,) * WIDTH, _with(str(text), ())) for *cell, text in _decode_rows(found)]
-    session.run(_SQL["add_cells"], {"rows": rows})
+def shorten(session: Session, *, after: int, until: int) -> None:
+    """Make the sketches compact that much was appended to, of the cells which executions (after, until] count in."""
+    found = session.value(_SQL["long_sketches"], {"after": after, "until": until, "limit": _LONG_TAIL})
+    rows = [(*cell, *(0,) * WIDTH, _compacted(str(text))) for *cell, text in _decode_rows(found)]
+    if rows:
+        session.run(_ADD, {"rows": rows})
 
 
 def correct(session: Session, gone: Sequence[Row], come: Sequence[Row]) -> None:
@@ -67,20 +64,9 @@ def correct(session: Session, gone: Sequence[Row], come: Sequence[Row]) -> None:
         _find_maximum(session, Cell(*cell), minus[cell].sample)
 
 
-def _sketches(session: Session, cells: Sequence[Cell], deltas: dict[Cell, Delta]) -> dict[Cell, str]:
-    """The whole sketches of these cells, with what is added taken in."""
-    if not cells:
-        return {}
-    found = session.value(_SQL["sketches_of"], {"cells": cells})
-    known = {cells[place]: text for place, text in _decode_texts(found)}
-    return {cell: _with(known.get(cell, "+"), deltas[cell].bins) for cell in cells}
-
-
-def _with(text: str, bins: Iterable[int]) -> str:
+def _compacted(text: str) -> str:
     sketch = Sketch()
     take_in(sketch, text)
-    for number, times in Counter(bins).items():
-        sketch.add(number, times)
     return compact(sketch)
 
 

@@ -14,6 +14,7 @@ import apsw
 
 from execlog.core.codec import to_json
 from execlog.core.errors import InvalidError, StoreError
+from execlog.store.sql import queries
 from execlog.store.sqlite.forking import close_at_once, mind
 
 PAGE_SIZE = 8_192
@@ -23,34 +24,14 @@ READER_CACHE_KIB = 16_384
 _READERS_KEPT = 8
 _PROGRESS_STEPS = 200_000
 _CACHED_STATEMENTS = 256
-_CHUNK = 32
-_SLOW_CHUNK = 0.03
-_SLOW_BEGIN = 0.002
-_REMEMBERED = 1.0
 _LOOK_SECONDS = 0.001
+_WRITE = queries("sqlite", "write")
 
 RETRY = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.NoMemError)
 """What may go away by itself: another writer, a full disk, a device that answers again."""
 
 POISON = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError, apsw.SQLError)
 """What one event can cause for the whole batch it is in."""
-
-
-class Contention:
-    """Whether other threads of this process want the interpreter: told by how long it takes to get it back."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._until = 0.0
-
-    def found(self) -> bool:
-        """Whether somebody did within the last second."""
-        return self._monotonic() < self._until
-
-    def judge(self, seconds: float, limit: float) -> None:
-        """Take note of how long something took that takes less than `limit` when nobody else computes."""
-        if seconds > limit:
-            self._until = self._monotonic() + _REMEMBERED
 
 
 class Session:
@@ -60,9 +41,8 @@ class Session:
     written is looked through for them.
     """
 
-    def __init__(self, connection: Any, contention: Contention) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self.contention = contention
         self.mended = False
 
     def run(self, sql: str, bindings: Mapping[str, Any] | None = None) -> None:
@@ -72,24 +52,19 @@ class Session:
             raise ValueError("a NUL character, or what looks like one")
         self._connection.execute(sql, bound)
 
-    def put(self, one: str, batch: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Write rows: by the statement for `one` at a time, or, where other threads compute, for a whole `batch`.
+    def put(self, table: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """How many rows came to be written into `executions` or `items`, or changed one that was there.
 
-        Every row bound and stepped hands the interpreter over once. That is quickest as long as nobody else wants it,
-        and costs 5 ms a row as soon as somebody does. Raises ValueError where it would write a NUL character.
+        They go into a table in memory first and from there into their own by one statement. A statement a row sets up
+        the conditions of every partial index anew for each, which doubles the cost, and hands the interpreter over once
+        a row: that costs 5 ms a row as soon as another thread computes. A step in memory is over before anybody takes
+        the interpreter.
         """
-        document = to_json(rows)
-        if not self.mended and b"u0000" in document:
-            raise ValueError("a NUL character, or what looks like one")
-        done = 0
-        while done < len(rows) and not self.contention.found():
-            began = time.perf_counter()
-            self._connection.executemany(one, rows[done : done + _CHUNK])
-            self.contention.judge(time.perf_counter() - began, _SLOW_CHUNK)
-            done += _CHUNK
-        if done < len(rows):
-            document = to_json(rows[done:]) if done else document
-            self._connection.execute(batch, {"rows": document.decode()})
+        self._connection.executemany(_WRITE[f"stage_{table}"], rows)
+        self._connection.execute(_WRITE[f"move_{table}"])
+        moved: int = self._connection.changes()
+        self._connection.execute(_WRITE[f"clear_{table}"])
+        return moved
 
     def value(self, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row a statement answers with; None where there is none."""
@@ -98,11 +73,6 @@ class Session:
     def rows(self, sql: str, bindings: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows a statement answers with."""
         return self._connection.execute(sql, _bound(bindings)).fetchall()
-
-    @property
-    def changed(self) -> int:
-        """How many rows were inserted, changed or deleted over this connection so far."""
-        return self._connection.total_changes()
 
     def savepoint(self) -> AbstractContextManager[Any]:
         """A transaction within the transaction: an exception undoes what was done in it, and goes on."""
@@ -123,7 +93,6 @@ class Connections:
         self._pid = os.getpid()
         self._write_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._contention = Contention()
         self._writer: Any = None
         self._idle: list[Any] = []
         self._abandoned: list[Any] = []
@@ -142,9 +111,9 @@ class Connections:
             raise StoreError(f"{self.path}: another thread has been writing for {self._busy_timeout:g} s", retry=True)
         try:
             with translated(self.path, poison=True):
-                connection = self._writer = self._writer or self.open(cache_kib=WRITER_CACHE_KIB)
-                with _transaction(connection, self._contention):
-                    yield Session(connection, self._contention)
+                connection = self._writer = self._writer or self._open_writer()
+                with _transaction(connection):
+                    yield Session(connection)
         finally:
             self._write_lock.release()
 
@@ -161,7 +130,7 @@ class Connections:
                 connection.set_progress_handler(_deadline(self._read_timeout), _PROGRESS_STEPS)
                 if snapshot:
                     connection.execute("begin")
-                yield Session(connection, self._contention)
+                yield Session(connection)
             finally:
                 self._give_back(connection)
 
@@ -178,6 +147,12 @@ class Connections:
             connection.create_scalar_function(name, function, deterministic=True)
         if readonly:
             connection.execute("pragma query_only = on")
+        return connection
+
+    def _open_writer(self) -> Any:
+        connection = self.open(cache_kib=WRITER_CACHE_KIB)
+        connection.execute("pragma temp_store = memory")
+        connection.execute(_WRITE["stages"])
         return connection
 
     def close(self) -> None:
@@ -264,10 +239,8 @@ def translated(path: Path, *, poison: bool = False) -> Generator[None]:
 
 
 @contextmanager
-def _transaction(connection: Any, contention: Contention) -> Generator[None]:
-    began = time.perf_counter()
+def _transaction(connection: Any) -> Generator[None]:
     connection.execute("begin immediate")
-    contention.judge(time.perf_counter() - began, _SLOW_BEGIN)
     try:
         yield
         connection.execute("commit")

@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
-from execlog.core.model import Event, Execution, LogLine
+from execlog.core.model import TERMINAL, Event, Execution, LogLine
 from execlog.store.matching import searchable
 from execlog.store.sql import queries
 from execlog.store.sqlite import buckets
 from execlog.store.sqlite.connection import Session
-from execlog.store.sqlite.rows import CREATED_AT, TEXT_KEY, Row, item_row
-from execlog.store.sqlite.tallying import gather
+from execlog.store.sqlite.rows import CREATED_AT, LOST_BY, STATUS, TEXT_KEY, Row, item_row
 
 _SQL = queries("sqlite", "write")
 Place = tuple[str, str, str]
@@ -25,10 +24,11 @@ Searched = Mapping[str, tuple[str, ...]]
 class Contents(Struct):
     """What a batch leads to besides the rows of executions: one list a statement.
 
-    gained, lost  rows of executions that statistics count from now on, or no longer; `corrected` the rows of the same
-                  executions as they are now
+    gained, lost  rows of executions that the cells count from now on, or no longer; `corrected` the rows of the same
+                  executions as they are now. Executions beyond `summed` are not in the cells yet: see `summing`
     """
 
+    summed: int = 0
     items: list[Row] = []
     logs: list[Row] = []
     texts: list[tuple[int, str, int]] = []
@@ -54,22 +54,30 @@ class Contents(Struct):
         self.logs = [row for row in self.logs if row[0] not in numbers]
         self.texts = [row for row in self.texts if row[2] not in numbers]
 
-    def write(self, session: Session, *, shorten: bool) -> None:
-        """Write it all, a statement a table; with `shorten` the sketches that grew long are made compact."""
+    def change(self, old: Row, new: Row) -> None:
+        """Note that an execution's row changed, where the cells are made of it."""
+        if new[0] > self.summed:
+            return
+        if old[STATUS] not in TERMINAL:
+            self.gained.append(new)
+        elif any(new[place] != old[place] for place in LOST_BY):
+            self.lost.append(old)
+            self.corrected.append(new)
+
+    def write(self, session: Session) -> None:
+        """Write it all, a statement a table."""
         if self.items:
-            session.put(_SQL["put_items_one"], _SQL["put_items"], self.items)
+            session.put("items", self.items)
         if self.logs:
             session.run(_SQL["put_logs"], {"rows": self.logs})
         if self.stale_texts:
             session.run(_SQL["delete_texts"], {"keys": self.stale_texts})
         if self.texts:
             session.run(_SQL["insert_texts"], {"rows": self.texts})
-        deltas = gather(self.gained)
-        buckets.add(session, deltas)
+        if self.gained:
+            buckets.add(session, self.gained)
         if self.lost:
             buckets.correct(session, self.lost, self.corrected)
-        if shorten:
-            buckets.shorten(session, deltas)
 
 
 def log_rows(number: int, lines: Iterable[LogLine]) -> list[Row]:

@@ -43,6 +43,7 @@ def _remove(session: Session, heads: list[Head], marks_at: int | None) -> None:
         session.run(_SQL["delete_texts"], {"keys": texts})
     for name in ("delete_items", "delete_logs", "delete_executions"):
         session.run(_SQL[name], numbers)
-    buckets.correct(session, [msgspec.structs.astuple(head) for head in heads], [])
-    last_change: int = session.value(_SQL["last_change"])
+    last_number, _, last_change, summed = session.rows(_SQL["look"])[0]
+    del last_number
+    buckets.correct(session, [msgspec.structs.astuple(head) for head in heads if head.number <= summed], [])
     note(session, [(head.kind, head.namespace, head.id) for head in heads], last_change, deleted=True)

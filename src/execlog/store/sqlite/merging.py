@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from execlog.core.fold import fold
-from execlog.core.model import TERMINAL, Event, Execution, Item
+from execlog.core.model import Event, Execution, Item
 from execlog.store.matching import searchable
 from execlog.store.preparing import FAILURES
 from execlog.store.sql import queries
@@ -15,7 +15,6 @@ from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.contents import Contents, Place, Said, Searched, log_rows
 from execlog.store.sqlite.rows import (
     CREATED_AT,
-    LOST_BY,
     TEXT_KEY,
     Head,
     ItemRow,
@@ -83,7 +82,7 @@ def _write_items(session: Session, folded: Mapping[int, Execution], before: Item
         was = before.get(number, {})
         rows += [item_row(number, execution.created_at, item) for item in execution.items if was.get(item.key) != item]
     if rows:
-        session.run(_SQL["put_items"], {"rows": rows})
+        session.put("items", rows)
     return {row[0] for row in rows}
 
 
@@ -121,11 +120,7 @@ def _changed_row(
     if row == old:
         return None
     _note_text(head, row[TEXT_KEY], text, contents, searched)
-    if head.status not in TERMINAL:
-        contents.gained.append(row)
-    elif any(row[place] != old[place] for place in LOST_BY):
-        contents.lost.append(old)
-        contents.corrected.append(row)
+    contents.change(old, row)
     return row
 
 
@@ -147,4 +142,4 @@ def _update(session: Session, rows: list[Row], heads: list[Head]) -> None:
     before = {head.number: head.created_at for head in heads}
     moved = [(row[0], row[CREATED_AT]) for row in rows if before[row[0]] != row[CREATED_AT]]
     if moved:
-        session.run(_SQL["move_items"], {"moved": moved})
+        session.run(_SQL["retime_items"], {"moved": moved})

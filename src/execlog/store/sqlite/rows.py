@@ -34,7 +34,7 @@ WRITTEN = (
 )  # fmt: skip
 """The columns of `executions`, in the order a row is written in."""
 
-CREATED_AT, FINGERPRINT, TEXT_KEY = map(WRITTEN.index, ("created_at", "fingerprint", "text_key"))
+STATUS, CREATED_AT, TEXT_KEY = map(WRITTEN.index, ("status", "created_at", "text_key"))
 LOST_BY = tuple(
     WRITTEN.index(name)
     for name in (

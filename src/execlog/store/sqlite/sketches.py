@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from execlog.core.errors import CodecError
 from execlog.core.rollup import Sketch
 
-_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-PAIRS = tuple(high + low for high in _DIGITS for low in _DIGITS)
+DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+PAIRS = tuple(high + low for high in DIGITS for low in DIGITS)
 _BINS = {pair: number for number, pair in enumerate(PAIRS)}
 _LAST = len(PAIRS) - 1
 

@@ -1,7 +1,7 @@
 """Statistics over executions: from cells where a series serves the question, else from the executions themselves.
 
 A window is cut into whole cells, and what is left at its two edges is read from the executions, so that the sums are
-exact to the microsecond. An open end has no edge.
+exact to the microsecond. An open end has no edge. So are the newest few that the cells do not count yet (`summing`).
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
         for resolution, window in cells:
             _sum_cells(session, entry, resolution, window, group_by, tallies, sketches=sketches)
     for since, until in edges:
-        _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies)
+        _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies, part="summed")
+    _scan(session, narrowed, places, group_by, tallies, part="tail")
     return tallies.groups(group_by)
 
 
@@ -142,9 +143,16 @@ def group_of(series: Series, name: str) -> str | None:
     return None if series.part is None else parts[series.part]
 
 
-def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies) -> None:
+def _scan(
+    session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies, *, part: str = ""
+) -> None:
+    """Add executions up one by one; `part` of them, "summed" or "tail", are those the cells count and those beyond."""
     question = ask(same_but(filter, sort="newest"), places=places)
     question.conditions.append(_FILTER["terminal"])
+    if part:
+        question.conditions.append(_FILTER[part])
+    if part == "tail":
+        question.source = _FILTER["from_tail"]
     key = _SQL["key_time" if group_by in SPANS else f"key_{group_by or 'none'}"]
     sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
     bindings = {**question.bindings, "log_gamma": LOG_GAMMA, "span": SPANS.get(group_by or "", 1) * SECOND}

@@ -1,7 +1,7 @@
 """Taking in a batch of events: one transaction, few statements, and Python where the meaning is (`core.fold`).
 
 An execution that is new is inserted as its events tell it. Only for one that is there already is the row read, folded
-and written again (`merging`). What the statistics gain or lose by it is added at the end.
+and written again (`merging`). The statistics are added up a few thousand executions at a time (`summing`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import reduce
 
 import msgspec
 
+from execlog.core.codec import to_json
 from execlog.core.fold import begin, fold
 from execlog.core.model import Event, Execution
 from execlog.store.base import Applied
@@ -29,9 +30,10 @@ from execlog.store.sqlite.rows import (
     failure_fingerprint,
     text_key,
 )
+from execlog.store.sqlite.summing import sum_tail
 
 CHANGES_KEPT = 100_000
-_SHORTEN_EVERY, _TRIM_EVERY = 16_000, 1_000
+_TRIM_EVERY = 1_000
 _SQL = queries("sqlite", "write")
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_marks = msgspec.json.Decoder(list[tuple[str, str, str, int, int]]).decode
@@ -39,10 +41,12 @@ _decode_marks = msgspec.json.Decoder(list[tuple[str, str, str, int, int]]).decod
 
 def take(session: Session, events: Sequence[Event], searched: Searched) -> Applied:
     """What became of the batch, inside the transaction that is open."""
-    last_number, marked, last_change = session.rows(_SQL["look"])[0]
+    if not session.mended and b"u0000" in to_json(events):
+        raise ValueError("a NUL character, or what looks like one")
+    last_number, marked, last_change, summed = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else events
     groups = group(kept)
-    contents = Contents()
+    contents = Contents(summed=summed)
     rows = _tell(groups.values(), last_number, contents, searched)
     known = _insert(session, rows)
     pending: dict[Place, Said] = {}
@@ -50,10 +54,10 @@ def take(session: Session, events: Sequence[Event], searched: Searched) -> Appli
         contents.forget(known)
         pending = {place: said for (place, said), row in zip(groups.items(), rows, strict=True) if row[0] in known}
         rows = [row for row in rows if row[0] not in known]
-    contents.gained += rows
     updated = merge(session, pending, contents, searched) if pending else frozenset[Place]()
     changed = [place for place in groups if place in updated or place not in pending]
-    contents.write(session, shorten=last_number // _SHORTEN_EVERY != (last_number + len(rows)) // _SHORTEN_EVERY)
+    contents.write(session)
+    sum_tail(session, summed, last_number + len(groups))
     speaking = [event for event in kept if event.kind in SPEAKING]
     if speaking:
         pairs.take(session, speaking)
@@ -131,9 +135,7 @@ def _fold(said: Said) -> Execution:
 
 def _insert(session: Session, rows: Sequence[Row]) -> frozenset[int]:
     """The numbers of those rows whose execution is there already; the others are inserted."""
-    before = session.changed
-    session.put(_SQL["insert_executions_one"], _SQL["insert_executions"], rows)
-    if session.changed - before == len(rows):
+    if session.put("executions", rows) == len(rows):
         return frozenset()
     numbers = [row[0] for row in rows]
     return frozenset(_decode_numbers(session.value(_SQL["missing"], {"numbers": numbers})))

@@ -110,6 +110,12 @@ and (executions.created_at, executions.id, executions.kind, executions.namespace
 (coalesce(executions.cost_nano, -9e999), executions.created_at, executions.id, executions.kind, executions.namespace)
     < (:after_value, :after_at, :after_id, :after_kind, :after_namespace);
 
+-- name: summed
+executions.number <= (select number from summed);
+-- name: tail
+executions.number > (select number from summed);
+-- name: from_tail
+executions not indexed;
 -- name: from_executions
 executions indexed by {index};
 -- name: from_items

@@ -96,7 +96,7 @@ create table logs (
 
 create index logs_execution on logs (execution, at, number);
 
--- Statistics, added up as executions end. Time comes first in the key, so that a batch's cells lie side by side.
+-- Statistics, added up from executions that ended. Time comes first in the key, so that a batch's cells lie side by side.
 -- `sketch` is text, so that a batch can append to it: store/sqlite/sketches.py.
 create table buckets (
     resolution integer not null,
@@ -118,6 +118,12 @@ create table buckets (
     sketch text not null default '+',
     primary key (resolution, start, series)
 ) strict, without rowid;
+
+-- How far the cells go: executions numbered up to `summed` are counted in them, those above are the tail, which questions
+-- add up themselves and `store/sqlite/summing.py` counts in a few thousand at a time. One row, made by the migration.
+create table summed (
+    number integer not null
+) strict;
 
 -- What was deleted, so that it stays deleted.
 create table tombstones (

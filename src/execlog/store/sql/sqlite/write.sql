@@ -1,13 +1,14 @@
--- What `apply` and `delete` say. A batch travels as one JSON document and each table is written by one statement: a
--- statement a row hands the interpreter over once a row (docs/architecture.md). `jsonb_each` parses the document once and
--- hands out its rows in binary form, several times faster than `json_each`. Where nobody else wants the interpreter, the
--- statement for one row (`..._one`) is faster still. Statements that read answer with one JSON array in one row.
+-- What `apply` and `delete` say. New rows go into a table in memory first (`stage_…`, a step a row) and from there into
+-- their own by one statement (`move_…`), see `Session.put`. What is read or changed by key travels as one JSON document:
+-- `jsonb_each` parses it once and hands out its rows in binary form, several times faster than `json_each`. Statements that
+-- read answer with one JSON array in one row.
 
 -- name: look
 select
-    (select coalesce(max(number), 0) from executions),
+    max((select coalesce(max(number), 0) from executions), (select number from summed)),
     exists (select 1 from tombstones),
-    (select coalesce(max(number), 0) from changes);
+    (select coalesce(max(number), 0) from changes),
+    (select number from summed);
 
 -- name: marks
 select json_group_array(json_array(t.id, t.kind, t.namespace, t.at, t.was_open))
@@ -15,32 +16,37 @@ from json_each(:keys) as keys
 cross join tombstones as t
     on t.id = keys.value ->> 0 and t.kind = keys.value ->> 1 and t.namespace = keys.value ->> 2;
 
--- name: insert_executions
-insert into executions (
+-- name: stages
+create temp table if not exists staged_executions (
+    number, id, kind, namespace, status, at, name, subject, actor, engine, queued_at, started_at, ended_at, duration,
+    rows, total, declared_succeeded, declared_failed, parent_id, root_id, retry_of, origin, created_at, items_total,
+    items_succeeded, items_failed, items_open, tokens_input, tokens_output, cost_nano, error_type, error_message,
+    fingerprint, text_key, tags, usage, detail, stamps
+);
+create temp table if not exists staged_items (
+    execution, created_at, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input,
+    tokens_output, cost_nano, detail
+);
+
+-- name: stage_executions
+insert into staged_executions
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: move_executions
+-- `or fail`: without it SQLite copies every page it is about to change, to be able to undo this statement alone. Whoever
+-- fails here undoes the transaction.
+insert or fail into executions (
     number, id, kind, namespace, status, at, name, subject, actor, engine, queued_at, started_at, ended_at, duration,
     rows, total, declared_succeeded, declared_failed, parent_id, root_id, retry_of, origin, created_at, items_total,
     items_succeeded, items_failed, items_open, tokens_input, tokens_output, cost_nano, error_type, error_message,
     fingerprint, text_key, tags, usage, detail, stamps
 )
-select
-    value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->>
-    8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16,
-    value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, value ->> 24,
-    value ->> 25, value ->> 26, value ->> 27, value ->> 28, value ->> 29, value ->> 30, value ->> 31, value ->> 32,
-    value ->> 33, value ->> 34, value ->> 35, value ->> 36, value ->> 37
-from jsonb_each(:rows)
+select * from staged_executions
 where true
 on conflict (id, kind, namespace) do nothing;
 
--- name: insert_executions_one
-insert into executions (
-    number, id, kind, namespace, status, at, name, subject, actor, engine, queued_at, started_at, ended_at, duration,
-    rows, total, declared_succeeded, declared_failed, parent_id, root_id, retry_of, origin, created_at, items_total,
-    items_succeeded, items_failed, items_open, tokens_input, tokens_output, cost_nano, error_type, error_message,
-    fingerprint, text_key, tags, usage, detail, stamps
-)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-on conflict (id, kind, namespace) do nothing;
+-- name: clear_executions
+delete from staged_executions;
 
 -- name: missing
 select json_group_array(numbers.value)
@@ -148,12 +154,16 @@ on conflict (execution, key) do update set
     cost_nano = excluded.cost_nano,
     detail = excluded.detail;
 
--- name: put_items_one
-insert into items (
+-- name: stage_items
+insert into staged_items values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: move_items
+insert or fail into items (
     execution, created_at, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input,
     tokens_output, cost_nano, detail
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+select * from staged_items
+where true
 on conflict (execution, key) do update set
     created_at = excluded.created_at,
     status = excluded.status,
@@ -169,7 +179,10 @@ on conflict (execution, key) do update set
     cost_nano = excluded.cost_nano,
     detail = excluded.detail;
 
--- name: move_items
+-- name: clear_items
+delete from staged_items;
+
+-- name: retime_items
 update items set created_at = moved.value ->> 1
 from json_each(:moved) as moved
 where execution = moved.value ->> 0;
