@@ -13,7 +13,7 @@ from execlog.store.base import Store
 from execlog.store.files.store import FilesStore
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.redis.store import RedisStore
-from execlog.store.sqlite import SQLiteStore
+from execlog.store.sqlite import SQLiteStore, summing
 from execlog.testing.agreement import Agreement
 
 OFTEN = settings(
@@ -50,7 +50,10 @@ class FilesAgreement(InFolder):
         return FilesStore(folder, clock=self.clock)
 
 
-def test_sqlite_agrees():
+@pytest.mark.parametrize("tail", [1, 5, summing.TAIL])
+def test_sqlite_agrees(tail, monkeypatch):
+    """Whether everything is counted in its cells at once, or some of it, or nothing yet."""
+    monkeypatch.setattr(summing, "TAIL", tail)
     run_state_machine_as_test(SQLiteAgreement, settings=OFTEN)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from execlog.core import rollup
 from execlog.core.errors import CodecError
@@ -10,7 +11,15 @@ from execlog.core.fold import begin
 from execlog.core.model import Event, Status
 from execlog.core.rollup import Sketch, bin_of
 from execlog.store.preparing import complete
-from execlog.store.sqlite.rows import event_row, execution_row, failure_fingerprint, text_key
+from execlog.store.sqlite.rows import (
+    PLAIN_WRITTEN,
+    WRITTEN,
+    event_row,
+    execution_row,
+    failure_fingerprint,
+    plain_row,
+    text_key,
+)
 from execlog.store.sqlite.sketches import appended, compact, take_in
 from execlog.store.sqlite.tallying import DURATION, MAX, STATUSES, TIMED, gather
 from execlog.testing.making import events
@@ -53,6 +62,27 @@ def test_an_events_row_is_the_row_of_the_execution_it_begins(event):
     key = text_key(told.created_at, 7) if has_text else None
     expected = execution_row(7, told, key, failure_fingerprint(told.status, told.error, told.items))
     assert event_row(7, event, has_text=has_text) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(events().filter(lambda event: event.status is not None))
+def test_a_plain_row_is_the_events_row(event):
+    row = plain_row(7, event)
+    if row is None:
+        return
+    whole = dict(zip(WRITTEN, event_row(7, event, has_text=False), strict=True))
+    said = dict(zip(PLAIN_WRITTEN, row, strict=True))
+    unsaid = {name: value for name, value in whole.items() if name not in said}
+    assert said == {name: whole[name] for name in said}
+    assert {name: value for name, value in unsaid.items() if value} == {"status": "succeeded"}
+
+
+@pytest.mark.parametrize("field", ["name", "subject", "actor", "engine", "origin", "input", "metadata"])
+def test_a_nul_character_makes_no_plain_row(field):
+    event = Event(id="a", kind="job", at=1, status=Status.SUCCEEDED)
+    assert plain_row(1, event) is not None
+    value = {"x": "a\0b"} if field == "metadata" else "a\0b"
+    assert plain_row(1, replace(event, **{field: value})) is None
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=200), st.integers(0, 200))

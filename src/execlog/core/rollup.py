@@ -30,6 +30,9 @@ _SPARSE, _DENSE = b"\0", b"\1"
 _DENSE_BELOW, _SETTLE_AFTER = 2**20, 2**12 - 1
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 SEPARATOR = "\x1f"
+LONGEST_MICROS = 10**15
+"""No duration counts for more than 31 years, so that thousands of any add up within 64 bits."""
+
 COARSE, FINE = (HOUR,), (MINUTE, HOUR, DAY)
 
 
@@ -211,7 +214,8 @@ def tally(bucket: Bucket, sketch: Sketch, execution: Execution) -> None:
     setattr(bucket, status, getattr(bucket, status) + 1)
     seconds = execution.seconds
     if seconds is not None:
-        micros = int(seconds * 1e6 + 0.5)  # halves up: what every database's arithmetic can say too
+        # Halves up: what every database's arithmetic can say too.
+        micros = min(int(seconds * 1e6 + 0.5), LONGEST_MICROS)
         bucket.timed += 1
         bucket.duration_micros += micros
         bucket.max_micros = max(bucket.max_micros, micros)

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from execlog.core.rollup import DAY, HOUR, MINUTE, SEPARATOR, Sketch
+from execlog.core.rollup import DAY, HOUR, LONGEST_MICROS, MINUTE, SEPARATOR, Sketch
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.rows import Row
 from execlog.store.sqlite.sketches import appended, compact, take_in
 from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, Delta, gather
 
-_LONG_TAIL = 2_000
+_LONG_TAIL = 4_000
 _FINER = {HOUR: MINUTE, DAY: HOUR}
 _SQL = queries("sqlite", "buckets")
 _ADD = _SQL["add_cells"].format(source=_SQL["cells_given"])
@@ -108,5 +108,5 @@ def _find_maximum(session: Session, cell: Cell, sample: Row) -> None:
         }
         sql = _SQL[f"greatest_of_{dimension}"]
         bindings = window | {name: value for name, value in about.items() if f":{name}" in sql}
-        greatest = int((session.value(sql, bindings) or 0) * 1e6 + 0.5)
+        greatest = min(int((session.value(sql, bindings) or 0) * 1e6 + 0.5), LONGEST_MICROS)
     session.run(_SQL["set_maximum"], {**cell._asdict(), "greatest": greatest})

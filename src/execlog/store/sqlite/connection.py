@@ -14,7 +14,6 @@ import apsw
 
 from execlog.core.codec import to_json
 from execlog.core.errors import InvalidError, StoreError
-from execlog.store.sql import queries
 from execlog.store.sqlite.forking import close_at_once, mind
 
 PAGE_SIZE = 8_192
@@ -25,13 +24,15 @@ _READERS_KEPT = 8
 _PROGRESS_STEPS = 200_000
 _CACHED_STATEMENTS = 256
 _LOOK_SECONDS = 0.001
-_WRITE = queries("sqlite", "write")
 
 RETRY = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.NoMemError)
 """What may go away by itself: another writer, a full disk, a device that answers again."""
 
 POISON = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError, apsw.SQLError)
 """What one event can cause for the whole batch it is in."""
+
+
+NUL = "a NUL character, or what looks like one"
 
 
 class Session:
@@ -49,22 +50,12 @@ class Session:
         """Run a statement for its effect. Raises ValueError where it would write a NUL character."""
         bound = _bound(bindings)
         if not self.mended and any(isinstance(value, str) and "u0000" in value for value in bound.values()):
-            raise ValueError("a NUL character, or what looks like one")
+            raise ValueError(NUL)
         self._connection.execute(sql, bound)
 
-    def put(self, table: str, rows: Sequence[tuple[Any, ...]]) -> int:
-        """How many rows came to be written into `executions` or `items`, or changed one that was there.
-
-        They go into a table in memory first and from there into their own by one statement. A statement a row sets up
-        the conditions of every partial index anew for each, which doubles the cost, and hands the interpreter over once
-        a row: that costs 5 ms a row as soon as another thread computes. A step in memory is over before anybody takes
-        the interpreter.
-        """
-        self._connection.executemany(_WRITE[f"stage_{table}"], rows)
-        self._connection.execute(_WRITE[f"move_{table}"])
-        moved: int = self._connection.changes()
-        self._connection.execute(_WRITE[f"clear_{table}"])
-        return moved
+    def put(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Run a statement for its effect, with values in the order of its question marks, bound as they are."""
+        self._connection.execute(sql, values)
 
     def value(self, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row a statement answers with; None where there is none."""
@@ -73,6 +64,11 @@ class Session:
     def rows(self, sql: str, bindings: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows a statement answers with."""
         return self._connection.execute(sql, _bound(bindings)).fetchall()
+
+    @property
+    def changed(self) -> int:
+        """How many rows were inserted, changed or deleted over this connection so far."""
+        return self._connection.total_changes()
 
     def savepoint(self) -> AbstractContextManager[Any]:
         """A transaction within the transaction: an exception undoes what was done in it, and goes on."""
@@ -83,10 +79,18 @@ class Connections:
     """The connections of one database file. Readers see the last commit, and wait for no writer."""
 
     def __init__(
-        self, path: Path, *, busy_timeout: float, read_timeout: float, functions: Mapping[str, Callable[..., Any]]
+        self,
+        path: Path,
+        *,
+        busy_timeout: float,
+        read_timeout: float,
+        functions: Mapping[str, Callable[..., Any]],
+        writing: str = "",
     ) -> None:
+        """`functions` are those every connection has; `writing` is SQL that the writing one begins with."""
         self.path = path
         self._functions = functions
+        self._writing = writing
         self._busy_ms = round(busy_timeout * 1000)
         self._busy_timeout = busy_timeout
         self._read_timeout = read_timeout
@@ -152,7 +156,7 @@ class Connections:
     def _open_writer(self) -> Any:
         connection = self.open(cache_kib=WRITER_CACHE_KIB)
         connection.execute("pragma temp_store = memory")
-        connection.execute(_WRITE["stages"])
+        connection.execute(self._writing)
         return connection
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from execlog.store.sql import queries
 from execlog.store.sqlite import buckets
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.rows import CREATED_AT, LOST_BY, STATUS, TEXT_KEY, Row, item_row
+from execlog.store.sqlite.staging import move, stage
 
 _SQL = queries("sqlite", "write")
 Place = tuple[str, str, str]
@@ -67,7 +68,8 @@ class Contents(Struct):
     def write(self, session: Session) -> None:
         """Write it all, a statement a table."""
         if self.items:
-            session.put("items", self.items)
+            stage(session, "items", self.items)
+            move(session, "items")
         if self.logs:
             session.run(_SQL["put_logs"], {"rows": self.logs})
         if self.stale_texts:

@@ -27,6 +27,7 @@ from execlog.store.sqlite.rows import (
     to_execution,
     to_item,
 )
+from execlog.store.sqlite.staging import move, stage
 
 _SQL = queries("sqlite", "write")
 _decode_items = msgspec.json.Decoder(list[ItemRow]).decode
@@ -82,7 +83,8 @@ def _write_items(session: Session, folded: Mapping[int, Execution], before: Item
         was = before.get(number, {})
         rows += [item_row(number, execution.created_at, item) for item in execution.items if was.get(item.key) != item]
     if rows:
-        session.put("items", rows)
+        stage(session, "items", rows)
+        move(session, "items")
     return {row[0] for row in rows}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from execlog.core.codec import to_json
 from execlog.core.fold import created
@@ -56,6 +57,12 @@ ITEM_WRITTEN = (
     "rows", "tokens_input", "tokens_output", "cost_nano", "detail",
 )  # fmt: skip
 
+PLAIN_WRITTEN = (
+    "number", "id", "kind", "namespace", "at", "name", "subject", "actor", "engine", "queued_at", "started_at",
+    "ended_at", "duration", "rows", "origin", "created_at", "detail",
+)  # fmt: skip
+"""The columns of most executions: of the others, status is "succeeded", counts are 0, and the rest is null."""
+
 _SAID = attrgetter(*WRITTEN[1:22])
 _DETAIL = attrgetter("input", "output", "params", "metadata", "context")
 _NO_DETAIL = (None,) * 5
@@ -64,6 +71,8 @@ _NOT_CONSUMED = (None,) * 3
 _ITEM_SAID = attrgetter(*ITEM_WRITTEN[2:14])
 _BITS = {name: 1 << position for position, name in enumerate(STAMPED)}
 _TEXT_SHIFT, _TEXT_BITS = 20, 24
+_SUCCEEDED = Status.SUCCEEDED
+_LONGEST, _MOST = 1e9, 10**15
 Row = tuple[Any, ...]
 
 
@@ -157,9 +166,44 @@ _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 _decode_stamps = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
+def plain_row(number: int, event: Event) -> Row | None:
+    """The row, by `PLAIN_WRITTEN`, of an execution that succeeded and that one event tells whole; else None.
+
+    None too where it says something that most do not, or has a NUL character where `Session.run` would not see it. This
+    runs for every event that is stored, so it is one piece: each step of it is paid a million times.
+    """
+    (
+        id_, kind, at, namespace, status, name, subject, actor, engine, queued_at, started_at, ended_at, duration, rows,
+        error, total, items, usage, input_, output, params, metadata, tags, logs, parent_id, root_id, retry_of, origin,
+        context, declared_succeeded, declared_failed,
+    ) = astuple(event)  # fmt: skip
+    if (
+        status is not _SUCCEEDED or error is not None or total is not None or items or usage is not None
+        or tags is not None or logs or parent_id is not None or root_id is not None or retry_of is not None
+        or declared_succeeded is not None or declared_failed is not None
+    ):  # fmt: skip
+        return None
+    if "\0" in f"{name}{subject}{actor}{engine}{origin}":
+        return None
+    _check(duration, rows)
+    created_at = at if started_at is None else started_at
+    if queued_at is not None and (started_at is None or queued_at < started_at):
+        created_at = queued_at
+    detail = None
+    if metadata is not None or input_ is not None or context is not None or params is not None or output is not None:
+        detail = to_json(Detail(input_, output, params, metadata, context)).decode()
+        if "u0000" in detail:
+            return None
+    return (
+        number, id_, kind, namespace, at, name, subject, actor, engine, queued_at, started_at, ended_at, duration, rows,
+        origin, created_at, detail,
+    )  # fmt: skip
+
+
 def event_row(number: int, event: Event, *, has_text: bool) -> Row:
     """The row of an execution that one event with a status tells whole: as `execution_row` of its beginning."""
     error, items, usage, tags = event.error, event.items, event.usage, event.tags
+    _check(event.duration, event.rows)
     created_at = created(event.queued_at, event.started_at, event.at)
     if error is not None:
         failure = error.type, error.message, error.fingerprint
@@ -177,6 +221,7 @@ def event_row(number: int, event: Event, *, has_text: bool) -> Row:
 def execution_row(number: int, execution: Execution, text_key: int | None, fingerprint: str | None) -> Row:
     """The row of an execution; `fingerprint` is its failure's, for which its items have been looked at."""
     error, counts = execution.error, execution.counts
+    _check(execution.duration, execution.rows)
     return (
         number, *_SAID(execution), execution.created_at, counts.total, counts.succeeded, counts.failed, counts.open,
         *_consumed(execution.usage), error.type if error else None, error.message if error else None, fingerprint,
@@ -305,6 +350,14 @@ def to_item(row: ItemRow) -> Item:
     )
 
 
+def _check(duration: float | None, rows: int | None) -> None:
+    """Nothing; raises ValueError for what cannot be added up: no number, infinite, or beyond what is stored."""
+    if duration is not None and not duration <= _LONGEST:
+        raise ValueError(f"a duration of {duration} s")
+    if type(rows) is int and not -_MOST <= rows <= _MOST:  # of another type: the table refuses it
+        raise ValueError(f"{rows} rows")
+
+
 def _count(items: Iterable[Item]) -> tuple[int, int, int, int]:
     total = succeeded = unfinished = 0
     for item in items:
@@ -322,7 +375,8 @@ def _consumed(usage: Mapping[str, Usage] | None) -> tuple[int | None, int | None
         return None, None, None
     calls = usage.values()
     costs = [call.cost_nano for call in calls if call.cost_nano is not None]
-    return sum(call.input for call in calls), sum(call.output for call in calls), sum(costs) if costs else None
+    tokens = sum(call.input for call in calls), sum(call.output for call in calls)
+    return min(tokens[0], _MOST), min(tokens[1], _MOST), min(sum(costs), _MOST) if costs else None
 
 
 def _detail(said: Event | Execution, frames: tuple[str, ...]) -> str | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN, TERMINAL, Status
-from execlog.core.rollup import LOG_GAMMA, SEPARATOR, Bucket, Sketch
+from execlog.core.rollup import LOG_GAMMA, LONGEST_MICROS, SEPARATOR, Bucket, Sketch
 from execlog.store.base import Group, GroupBy
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
@@ -155,7 +155,12 @@ def _scan(
         question.source = _FILTER["from_tail"]
     key = _SQL["key_time" if group_by in SPANS else f"key_{group_by or 'none'}"]
     sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
-    bindings = {**question.bindings, "log_gamma": LOG_GAMMA, "span": SPANS.get(group_by or "", 1) * SECOND}
+    bindings = {
+        **question.bindings,
+        "log_gamma": LOG_GAMMA,
+        "longest": LONGEST_MICROS,
+        "span": SPANS.get(group_by or "", 1) * SECOND,
+    }
     scanned(_decode_scan(session.value(sql, bindings)), group_by, tallies)
 
 
@@ -169,7 +174,8 @@ def scanned(rows: Iterable[tuple[Any, ...]], group_by: GroupBy | None, tallies: 
         sums[STATUSES.index(Status(status))] = times
         sums[9:] = rest
         if number >= 0:
-            sums[6], sums[DURATION], sums[MAX] = times, micros, int((longest or 0) * 1e6 + 0.5)
+            sums[6], sums[DURATION] = times, micros
+            sums[MAX] = min(int((longest or 0) * 1e6 + 0.5), LONGEST_MICROS)
             sketch.add(number, times)
         add_sums(bucket, sums)
 

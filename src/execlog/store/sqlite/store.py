@@ -56,6 +56,7 @@ class SQLiteStore:
             busy_timeout=busy_timeout,
             read_timeout=read_timeout,
             functions={"has_text": text_search(searched)},
+            writing=_WRITE["stages"],
         )
         self._version = migrate(self._connections, timeout=busy_timeout)
         self.pairs = SQLitePairs(self._connections, self._clock)

@@ -7,7 +7,7 @@ own transaction and by one statement, which needs neither Python nor the interpr
 
 from __future__ import annotations
 
-from execlog.core.rollup import LOG_GAMMA
+from execlog.core.rollup import LOG_GAMMA, LONGEST_MICROS
 from execlog.store.sql import queries
 from execlog.store.sqlite.buckets import shorten
 from execlog.store.sqlite.connection import Session
@@ -29,6 +29,6 @@ def sum_tail(session: Session, summed: int, last: int) -> None:
         return
     for after in range(summed, last, _MOST):
         span = {"after": after, "until": min(after + _MOST, last)}
-        session.run(_COUNT, {**span, "digits": DIGITS, "log_gamma": LOG_GAMMA})
+        session.run(_COUNT, {**span, "digits": DIGITS, "log_gamma": LOG_GAMMA, "longest": LONGEST_MICROS})
         shorten(session, **span)
     session.run(_SQL["set_summed"], {"number": last})

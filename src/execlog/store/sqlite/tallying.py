@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from execlog.core.model import Status
-from execlog.core.rollup import DAY, HOUR, LOG_GAMMA, MINUTE, series_name
+from execlog.core.rollup import DAY, HOUR, LOG_GAMMA, LONGEST_MICROS, MINUTE, series_name
 from execlog.store.sqlite.rows import Row
 
 SECOND = 1_000_000
@@ -141,7 +141,8 @@ def _measure(row: Row, place: int) -> Measured:
         seconds = max(row[12] - row[11], 0) / 1_000_000
     micros = seconds * 1e6
     number = 0 if micros <= 1 else math.ceil(math.log(micros) / LOG_GAMMA)
-    return place, int(micros + 0.5), number, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0, row
+    micros = min(int(micros + 0.5), LONGEST_MICROS)
+    return place, micros, number, row[14] or 0, row[27] or 0, row[28] or 0, row[29] or 0, row
 
 
 @lru_cache(maxsize=65_536)

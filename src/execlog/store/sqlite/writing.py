@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from operator import attrgetter
 
 import msgspec
 
-from execlog.core.codec import to_json
 from execlog.core.fold import begin, fold
 from execlog.core.model import Event, Execution
 from execlog.store.base import Applied
@@ -28,49 +28,55 @@ from execlog.store.sqlite.rows import (
     event_row,
     execution_row,
     failure_fingerprint,
+    plain_row,
     text_key,
 )
+from execlog.store.sqlite.staging import move, stage
 from execlog.store.sqlite.summing import sum_tail
 
 CHANGES_KEPT = 100_000
 _TRIM_EVERY = 1_000
 _SQL = queries("sqlite", "write")
+_place = attrgetter("kind", "namespace", "id")
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_marks = msgspec.json.Decoder(list[tuple[str, str, str, int, int]]).decode
 
 
 def take(session: Session, events: Sequence[Event], searched: Searched) -> Applied:
     """What became of the batch, inside the transaction that is open."""
-    if not session.mended and b"u0000" in to_json(events):
-        raise ValueError("a NUL character, or what looks like one")
     last_number, marked, last_change, summed = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else events
     groups = group(kept)
     contents = Contents(summed=summed)
-    rows = _tell(groups.values(), last_number, contents, searched)
-    known = _insert(session, rows)
-    pending: dict[Place, Said] = {}
+    rows, plain = _tell(groups.values(), last_number, contents, searched)
+    last = last_number + len(groups)
+    known = _insert(session, rows, plain, first=last_number + 1, last=last)
+    updated, changed = frozenset[Place](), list(groups)
     if known:
         contents.forget(known)
-        pending = {place: said for (place, said), row in zip(groups.items(), rows, strict=True) if row[0] in known}
-        rows = [row for row in rows if row[0] not in known]
-    updated = merge(session, pending, contents, searched) if pending else frozenset[Place]()
-    changed = [place for place in groups if place in updated or place not in pending]
+        pending = {
+            place: said for number, (place, said) in enumerate(groups.items(), last_number + 1) if number in known
+        }
+        updated = merge(session, pending, contents, searched)
+        changed = [place for place in groups if place in updated or place not in pending]
     contents.write(session)
-    sum_tail(session, summed, last_number + len(groups))
+    sum_tail(session, summed, last)
     speaking = [event for event in kept if event.kind in SPEAKING]
     if speaking:
         pairs.take(session, speaking)
     last_change = note(session, changed, last_change, deleted=False)
-    return Applied(len(rows), len(updated), len(events) - len(kept), last_change=last_change)
+    return Applied(len(groups) - len(known), len(updated), len(events) - len(kept), last_change=last_change)
 
 
 def group(events: Iterable[Event]) -> dict[Place, Said]:
     """The events by the execution they are about, in the order of its first one; errors have their fingerprints."""
-    groups: dict[Place, Said] = {}
-    for event in events:
-        entry = complete(event) if event.error is not None or event.items else event
-        place = event.kind, event.namespace, event.id
+    entries = [complete(event) if event.error is not None or event.items else event for event in events]
+    groups: dict[Place, Said] = dict(zip(map(_place, entries), entries, strict=True))
+    if len(groups) == len(entries):
+        return groups
+    groups.clear()
+    for entry in entries:
+        place: Place = _place(entry)
         before = groups.setdefault(place, entry)
         if before is entry:
             continue
@@ -106,10 +112,19 @@ def _undeleted(session: Session, events: Sequence[Event]) -> list[Event]:
     return kept
 
 
-def _tell(groups: Iterable[Said], last_number: int, contents: Contents, searched: Searched) -> list[Row]:
-    """The rows of executions as their events tell them, were they all new; what belongs to them goes to `contents`."""
+def _tell(groups: Iterable[Said], last_number: int, contents: Contents, searched: Searched) -> tuple[list[Row], ...]:
+    """The rows of executions as their events tell them, were they all new: whole ones, and plain ones.
+
+    They are numbered on from `last_number`, in order. What belongs to them goes to `contents`.
+    """
     rows: list[Row] = []
+    plain: list[Row] = []
     for number, said in enumerate(groups, last_number + 1):
+        if isinstance(said, Event) and said.kind not in searched:
+            row = plain_row(number, said)
+            if row is not None:
+                plain.append(row)
+                continue
         told = said if isinstance(said, Event) and is_whole(said) else _fold(said)
         has_text = told.error is not None or (told.kind in searched and searchable(told, searched) is not None)
         if isinstance(told, Event):
@@ -120,7 +135,7 @@ def _tell(groups: Iterable[Said], last_number: int, contents: Contents, searched
         rows.append(row)
         if has_text or told.items or told.logs:
             contents.tell(row, told, searched)
-    return rows
+    return rows, plain
 
 
 def is_whole(event: Event) -> bool:
@@ -133,9 +148,10 @@ def _fold(said: Said) -> Execution:
     return begin(said) if isinstance(said, Event) else reduce(fold, said[1:], begin(said[0]))
 
 
-def _insert(session: Session, rows: Sequence[Row]) -> frozenset[int]:
+def _insert(session: Session, rows: Sequence[Row], plain: Sequence[Row], *, first: int, last: int) -> frozenset[int]:
     """The numbers of those rows whose execution is there already; the others are inserted."""
-    if session.put("executions", rows) == len(rows):
+    stage(session, "plain", plain, checked=True)
+    stage(session, "executions", rows)
+    if move(session, "executions") == last - first + 1:
         return frozenset()
-    numbers = [row[0] for row in rows]
-    return frozenset(_decode_numbers(session.value(_SQL["missing"], {"numbers": numbers})))
+    return frozenset(_decode_numbers(session.value(_SQL["missing"], {"first": first, "last": last})))

@@ -32,8 +32,8 @@ select
 from jsonb_each(:rows);
 
 -- name: cells_of_tail
--- Executions numbered (:after, :until] as cells: what `tallying.gather` says of their rows. Counts of three statuses
--- share an integer, 20 bits each: `some` has succeeded, partial and failed, `others` timed_out, cancelled and crashed.
+-- Executions numbered (:after, :until] as cells: what `tallying.gather` says of their rows. At most 8,192 at a time, or
+-- the sums could leave 64 bits. Counts of three statuses share an integer, 20 bits each: `some` has succeeded, partial and failed, `others` timed_out, cancelled and crashed.
 -- What a kind did in a minute is added up first, and the coarser cells from that; so is a namespace from its subjects, and
 -- an engine from its actors.
 select
@@ -52,7 +52,7 @@ from (
         from (
             select
                 kind, namespace, subject, actor, engine, created_at, status,
-                cast(seconds * 1e6 + 0.5 as integer) as micros,
+                min(cast(seconds * 1e6 + 0.5 as integer), :longest) as micros,
                 iif(seconds * 1e6 <= 1, 0, min(cast(ceil(ln(seconds * 1e6) / :log_gamma) as integer), 4095)) as bin,
                 coalesce(rows, 0) as rows, coalesce(tokens_input, 0) as tokens_input,
                 coalesce(tokens_output, 0) as tokens_output, coalesce(cost_nano, 0) as cost_nano
@@ -245,16 +245,18 @@ where number <= (select number from summed)
 update buckets set max_micros = :greatest where resolution = :resolution and start = :start and series = :series;
 
 -- name: long_sketches
--- Sketches much was appended to, in the cells of hours and days that executions numbered (:after, :until] are in.
-with hours (start) as (
-    select distinct created_at - (created_at % 3600000000 + 3600000000) % 3600000000
+-- Sketches much was appended to, in the cells that executions numbered (:after, :until] are in.
+with minutes (start) as (
+    select distinct created_at - (created_at % 60000000 + 60000000) % 60000000
     from executions
     where number > :after and number <= :until
 ),
 starts (resolution, start) as (
-    select 3600, start from hours
+    select 60, start from minutes
     union
-    select 86400, start - (start % 86400000000 + 86400000000) % 86400000000 from hours
+    select 3600, start - (start % 3600000000 + 3600000000) % 3600000000 from minutes
+    union
+    select 86400, start - (start % 86400000000 + 86400000000) % 86400000000 from minutes
 )
 select json_group_array(json_array(buckets.resolution, buckets.start, series, sketch))
 from starts

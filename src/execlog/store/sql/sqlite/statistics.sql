@@ -86,7 +86,7 @@ from (
             else cast(ceil(ln(seconds * 1e6) / :log_gamma) as integer)
         end as bin,
         count(*) as n,
-        sum(cast(coalesce(seconds, 0) * 1e6 + 0.5 as integer)) as duration_micros,
+        sum(min(cast(coalesce(seconds, 0) * 1e6 + 0.5 as integer), :longest)) as duration_micros,
         max(seconds) as max_seconds,
         sum(coalesce(executions.rows, 0)) as rows,
         sum(coalesce(executions.tokens_input, 0)) as tokens_input,

@@ -1,5 +1,5 @@
 -- What `apply` and `delete` say. New rows go into a table in memory first (`stage_…`, a step a row) and from there into
--- their own by one statement (`move_…`), see `Session.put`. What is read or changed by key travels as one JSON document:
+-- their own by one statement (`move_…`), see `store/sqlite/staging.py`. What is read or changed by key travels as one JSON document:
 -- `jsonb_each` parses it once and hands out its rows in binary form, several times faster than `json_each`. Statements that
 -- read answer with one JSON array in one row.
 
@@ -18,19 +18,26 @@ cross join tombstones as t
 
 -- name: stages
 create temp table if not exists staged_executions (
-    number, id, kind, namespace, status, at, name, subject, actor, engine, queued_at, started_at, ended_at, duration,
-    rows, total, declared_succeeded, declared_failed, parent_id, root_id, retry_of, origin, created_at, items_total,
-    items_succeeded, items_failed, items_open, tokens_input, tokens_output, cost_nano, error_type, error_message,
-    fingerprint, text_key, tags, usage, detail, stamps
+    number integer primary key, id, kind, namespace, status default 'succeeded', at, name, subject, actor, engine, queued_at, started_at, ended_at, duration,
+    rows, total, declared_succeeded, declared_failed, parent_id, root_id, retry_of, origin, created_at,
+    items_total default 0, items_succeeded default 0, items_failed default 0, items_open default 0, tokens_input,
+    tokens_output, cost_nano, error_type, error_message, fingerprint, text_key, tags, usage, detail, stamps
 );
 create temp table if not exists staged_items (
     execution, created_at, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input,
-    tokens_output, cost_nano, detail
-);
+    tokens_output, cost_nano, detail,
+    primary key (execution, key)
+) without rowid;
 
 -- name: stage_executions
-insert into staged_executions
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert or ignore into staged_executions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?);
+
+-- name: stage_plain
+insert or ignore into staged_executions (
+    number, id, kind, namespace, at, name, subject, actor, engine, queued_at, started_at, ended_at, duration, rows, origin,
+    created_at, detail
+)
+values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?);
 
 -- name: move_executions
 -- `or fail`: without it SQLite copies every page it is about to change, to be able to undo this statement alone. Whoever
@@ -49,9 +56,14 @@ on conflict (id, kind, namespace) do nothing;
 delete from staged_executions;
 
 -- name: missing
-select json_group_array(numbers.value)
-from json_each(:numbers) as numbers
-where not exists (select 1 from executions where number = numbers.value);
+with recursive numbers (value) as (
+    select :first
+    union all
+    select value + 1 from numbers where value < :last
+)
+select json_group_array(value)
+from numbers
+where not exists (select 1 from executions where number = value);
 
 -- name: heads
 select json_group_array(json_array(
@@ -155,7 +167,7 @@ on conflict (execution, key) do update set
     detail = excluded.detail;
 
 -- name: stage_items
-insert into staged_items values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert or ignore into staged_items values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?);
 
 -- name: move_items
 insert or fail into items (
