@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from execlog.core.rollup import DAY, HOUR, MINUTE, SEPARATOR, Sketch
+from execlog.core.rollup import DAY, HOUR, LONGEST_MICROS, MINUTE, SEPARATOR, Sketch
 from execlog.store.postgres.connection import Session
 from execlog.store.sql import queries
 from execlog.store.sqlite.buckets import corrected, corrected_sketch
@@ -69,7 +69,7 @@ def _find_maximum(session: Session, cell: Cell, sample: Row) -> None:
             "engine": sample[9],
         }
         sql = _SQL["greatest"].format(where=_SQL[f"in_{dimension}"])
-        greatest = int((session.value(sql, bindings | about) or 0) * 1e6 + 0.5)
+        greatest = min(int((session.value(sql, bindings | about) or 0) * 1e6 + 0.5), LONGEST_MICROS)
     session.run(_SQL["set_maximum"], {**cell._asdict(), "greatest": greatest})
 
 

@@ -34,7 +34,7 @@ select {key} as key, executions.status,
         when seconds * 1e6::double precision <= 1 then 0
         else ceil(ln(seconds * 1e6::double precision) / %(log_gamma)s::double precision)::bigint
     end as bin,
-    count(*), sum(floor(coalesce(seconds, 0) * 1e6::double precision + 0.5)::bigint)::bigint, max(seconds),
+    count(*), sum(floor(least(coalesce(seconds, 0) * 1e6::double precision + 0.5, 1e15))::bigint)::bigint, max(seconds),
     sum(coalesce(executions.rows, 0))::bigint, sum(coalesce(executions.tokens_input, 0))::bigint,
     sum(coalesce(executions.tokens_output, 0))::bigint, sum(coalesce(executions.cost_nano, 0))::bigint
 from {source}
