@@ -40,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ran = [report.nodeid for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")]
+    figures = [
+        (report.nodeid, *each) for report in terminalreporter.getreports("passed") for each in report.user_properties
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for nodeid, name, figure in figures:
+            terminalreporter.write_line(f"{nodeid.partition('::')[2]}: {name}: {figure}")
     unrun = [one for page in snippets.pages() for one in snippets.find(page) if one.unrun is not None]
     if unrun and any("test_snippets.py" in name for name in ran):
         terminalreporter.section("snippets of the documentation that are not run")

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from crash.victim import COUNTER, SLOTS
+from crash.victim import ACCEPTED, COUNTER, ENDED, SLOTS
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN, TERMINAL, Execution
 from execlog.core.rollup import status_counts
@@ -46,10 +46,18 @@ class Acks:
         path.write_bytes(bytes(SLOTS * COUNTER.size))
 
     def counts(self) -> list[int]:
-        return [count for (count,) in COUNTER.iter_unpack(self.path.read_bytes())]
+        """Of each thread."""
+        return [count for (count,) in COUNTER.iter_unpack(self.path.read_bytes())][:ENDED]
 
     def total(self) -> int:
         return sum(self.counts())
+
+    def accepted(self) -> int:
+        return COUNTER.unpack_from(self.path.read_bytes(), ACCEPTED * COUNTER.size)[0]
+
+    def ended(self) -> bool:
+        """Whether the victim came to the end of its work."""
+        return any(self.path.read_bytes()[ENDED * COUNTER.size :][: COUNTER.size])
 
 
 @dataclass
@@ -80,27 +88,31 @@ def start(task: dict[str, Any], *prefix: str, **how: Any) -> subprocess.Popen[by
     return subprocess.Popen([*prefix, sys.executable, str(VICTIM), json.dumps(task)], **how)
 
 
-WRITING_CALLS = "pwrite64,write,fsync,fdatasync,ftruncate,fallocate,rename,unlink,mkdir"
-
-
-def injecting(fault: str) -> list[str]:
-    """The command before a victim's that makes the system calls of the write path fail so."""
-    calls = WRITING_CALLS
-    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
+WRITING_CALLS = (
+    "pwrite64,write,writev,fsync,fdatasync,ftruncate,fallocate,rename,unlink,unlinkat,mkdir,rmdir,sendto,sendmsg"
+)
+"""After each of these there is something else on the disk, or on its way to a server."""
+FALLIBLE_CALLS = f"{WRITING_CALLS},openat,pread64,lseek,statfs,fstatfs,utimensat"
+"""What a failing disk can make fail besides."""
 
 
 def need_strace() -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    tried = subprocess.run([*injecting("error=EIO:when=9999"), "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"strace may not trace here: {tried.stderr.strip()[:200]}")
+    with subprocess.Popen(["sleep", "60"]) as target:
+        tracer = subprocess.Popen(["strace", "-p", str(target.pid)], stderr=subprocess.PIPE, text=True)
+        assert tracer.stderr is not None
+        said = tracer.stderr.readline()
+        target.kill()
+        tracer.communicate()
+    if "attached" not in said:
+        pytest.skip(f"strace may not trace here: {said.strip()[:200]}")
 
 
 @contextlib.contextmanager
 def serving(scene: Scene, acks: Acks) -> Iterator[subprocess.Popen[bytes]]:
     """A process that empties the journals of everybody in the scene's home."""
-    with start(scene.task("server", acks, serve=True), stdout=subprocess.PIPE) as process:
+    with start(scene.task("server", acks, work="serve"), stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"serving\n"
@@ -118,14 +130,43 @@ class Zygote:
         )
 
     def start(self, task: dict[str, Any]) -> Forked:
+        """A victim at its work."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
         return Forked(int(self._process.stdout.readline()))
 
+    @contextlib.contextmanager
+    def traced(self, task: dict[str, Any], *options: str, threads: bool = False) -> Iterator[Forked]:
+        """A victim under strace with these options; with `threads`, each of its threads counts its calls for itself."""
+        victim = self.start(task | {"waits": True})
+        command = ["strace", *(["-f"] if threads else []), *options, "-p", str(victim.pid)]
+        tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            assert tracer.stderr is not None
+            assert "attached" in tracer.stderr.readline()
+            victim.send(signal.SIGUSR1)
+            yield victim
+        finally:
+            victim.kill()
+            tracer.communicate()
+
+    def list_calls(self, task: dict[str, Any], folder: Path) -> list[tuple[str, int]]:
+        """The writing calls of the victim's first thread until its end: each one's name, and the how manieth of it."""
+        seen = folder / "calls"
+        with self.traced(task, "-o", str(seen), "-e", f"trace={WRITING_CALLS}") as victim:
+            victim.wait()
+        names = [line.partition("(")[0] for line in seen.read_text().splitlines() if line[0].isalpha()]
+        return [(name, names[: place + 1].count(name)) for place, name in enumerate(names)]
+
     def close(self) -> None:
         self._process.communicate()
+
+
+def injecting(fault: str, calls: str = WRITING_CALLS) -> list[str]:
+    """The options of strace that make these calls fail so."""
+    return ["-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
 
 
 class Forked:
@@ -138,14 +179,19 @@ class Forked:
     def send(self, number: int) -> None:
         signal.pidfd_send_signal(self._fd, number)
 
+    def has_ended(self, seconds: float = 0) -> bool:
+        return bool(select.select([self._fd], [], [], seconds)[0])
+
     def wait(self, seconds: float = SECONDS) -> None:
-        assert select.select([self._fd], [], [], seconds)[0], f"process {self.pid} did not end in {seconds} s"
-        os.close(self._fd)
+        assert self.has_ended(seconds), f"process {self.pid} did not end in {seconds} s"
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.send(signal.SIGKILL)
         self.wait()
+
+    def __del__(self) -> None:
+        os.close(self._fd)
 
 
 def everything(store: Store, question: Filter) -> list[Execution]:

@@ -12,25 +12,18 @@ import time
 import pytest
 
 from crash.harness import LONG, Acks, Scene, Zygote, check, everything, recount, serving, wait_until
+from crash.places import PLACES, SETTINGS, url_of
 from execlog.core.filter import Filter
-from execlog.store.opening import OPENERS
 
 pytestmark = pytest.mark.crash
-STORES = [name for name in ("sqlite", "postgresql", "redis", "file") if name in OPENERS]
-ROUNDS = 1000 if LONG else 12
+ROUNDS = 1000 if LONG else 8
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=PLACES)
 def scene(request, tmp_path):
-    urls = {
-        "sqlite": lambda: f"sqlite:///{tmp_path}/store.db",
-        "postgresql": lambda: request.getfixturevalue("empty_postgres_url"),
-        "redis": lambda: request.getfixturevalue("empty_valkey_url"),
-        "file": lambda: f"file:///{tmp_path}/store",
-    }
-    # Small segments, so that kills strike while they are begun, drained and dropped too; and nothing kept forgets.
-    settings = {"journal_segment": 64 * 1024, "drain_batch": 50, "redis_history_limit": 10**6}
-    return Scene(tmp_path, urls[request.param](), settings)
+    # Small segments, so that kills strike while they are begun, drained and dropped too.
+    settings = {"journal_segment": 64 * 1024, "drain_batch": 50} | SETTINGS
+    return Scene(tmp_path, url_of(request.param, request, tmp_path), settings)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +34,9 @@ def zygote():
 
 
 @pytest.mark.timeout(7200 if LONG else 150)
-def test_what_was_acknowledged_survives_kills(scene, zygote):
+def test_what_was_acknowledged_survives_kills(scene, zygote, record_property):
     chance = random.Random(20)
-    effective = 0
+    effective = records = 0
     while effective < ROUNDS:
         tag = f"r{effective}"
         acks = scene.acks(tag)
@@ -54,16 +47,18 @@ def test_what_was_acknowledged_survives_kills(scene, zygote):
                                     slot=number * threads))
             for number in range(processes)
         ]  # fmt: skip
-        time.sleep(chance.expovariate(8))
+        time.sleep(chance.expovariate(16))
         for victim in victims:
             victim.kill()
         with scene.open() as ledger:
-            effective += check(ledger, tag, acks) > 0
+            found = check(ledger, tag, acks)
+            effective, records = effective + (found > 0), records + found
             assert sum(ledger.losses().shed) == 0
             if not ledger.store.capabilities.statistics:  # every question reads everything: keep that little
                 ledger.store.delete(Filter(kind="task", namespace="", subject=tag))
     with scene.open() as ledger:
         recount(ledger.store, Filter(), everything(ledger.store, Filter()))
+    record_property("kills", f"{effective} effective rounds, {records} acknowledged records, 0 lost, 0 doubled")
 
 
 @pytest.mark.timeout(7200 if LONG else 150)

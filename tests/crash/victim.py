@@ -1,15 +1,18 @@
-"""The process that dies: it records, and notes in a file outside of it what was acknowledged.
+"""The process that dies: it works on a history, and notes in a file outside of it what was acknowledged.
 
     python victim.py '{"home": …, "store": …, "acks": …, "tag": …, …}'        one victim
     python victim.py                                                          forks one for each task on stdin
 
-A task says: `how` to record (a name in HOW), `threads`, `count` (0: until it is killed), the `pause` in seconds after
-every eighth record, and how it `ends` (in ENDS).
-The file of acknowledgements has a 64-bit counter for each thread: how many of its records were acknowledged.
+A task says what its `work` is (a name in WORKS). To record, it says `how` (a name in HOW), `threads`, `count` (0: until
+it is killed), the `pause` in seconds after every eighth record, and how it `ends` (in ENDS). With `waits` it begins
+when it gets SIGUSR1, so that a tracer may attach before.
+The file of acknowledgements has a 64-bit counter for each thread: how many of its records were acknowledged; the last
+one says how many were accepted, the one before that the work came to its end.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import os
@@ -18,15 +21,20 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from execlog.core.model import Event, Status
+from execlog.core.model import Error, Event, Item, Status
 from execlog.core.settings import load
 from execlog.ledger import Ledger
+from execlog.store.opening import open_store
 
 COUNTER = struct.Struct("<Q")
 SLOTS = 64
+ACCEPTED, ENDED = SLOTS - 1, SLOTS - 2
 PAUSE_EVERY, PAUSE_SECONDS = 8, 0.001
+DAY = 86_400_000_000
+BATCH = 4
 
 
 class Acknowledged:
@@ -49,14 +57,22 @@ def durably(ledger: Ledger, name: str, tag: str) -> None:
         time.sleep(0.001)
 
 
+def largely(ledger: Ledger, name: str, tag: str) -> None:
+    """As `durably`, so large that a few fill a segment."""
+    large = event(ledger, name, tag, metadata={"text": name.ljust(5000, "x")})
+    while not ledger.append_durable(large):
+        time.sleep(0.001)
+
+
 def surely(ledger: Ledger, name: str, tag: str) -> None:
     while not ledger.append(event(ledger, name, tag)):
         time.sleep(0.001)
 
 
-def event(ledger: Ledger, name: str, tag: str) -> Event:
+def event(ledger: Ledger, name: str, tag: str, **more: object) -> Event:
     at = ledger.recorder.stamp()
-    return Event(id=name, kind="task", at=at, status=Status.SUCCEEDED, subject=tag, started_at=1, ended_at=2, rows=1)
+    said = {"status": Status.SUCCEEDED, "subject": tag, "started_at": 1, "ended_at": 2, "rows": 1}
+    return Event(id=name, kind="task", at=at, **(said | more))
 
 
 def in_runs(ledger: Ledger, name: str, tag: str) -> None:
@@ -84,7 +100,10 @@ def counted(ledger: Ledger, name: str, tag: str) -> bool:
     return ledger.append(event(ledger, name, tag))
 
 
-HOW = {"counted": counted, "plainly": plainly, "durably": durably, "surely": surely, "in_runs": in_runs, "mixed": mixed}
+HOW = {
+    "counted": counted, "plainly": plainly, "durably": durably, "largely": largely, "surely": surely,
+    "in_runs": in_runs, "mixed": mixed,
+}  # fmt: skip
 
 
 def work(ledger: Ledger, task: dict, slot: int, acknowledged: Acknowledged) -> None:
@@ -93,23 +112,24 @@ def work(ledger: Ledger, task: dict, slot: int, acknowledged: Acknowledged) -> N
     while not count or done < count:
         if record(ledger, f"{tag}.{slot}.{done}", tag):
             accepted += 1
-            acknowledged.note(SLOTS - 1, accepted)
+            acknowledged.note(ACCEPTED, accepted)
         done += 1
         acknowledged.note(slot, done)
         if done % PAUSE_EVERY == 0:
             time.sleep(task.get("pause", PAUSE_SECONDS))
 
 
+def settings_of(task: dict):
+    return load({}, home=task["home"], store=task["store"], **task.get("settings", {}))
+
+
 def open_ledger(task: dict) -> Ledger:
-    settings = load({}, home=task["home"], store=task["store"], **task.get("settings", {}))
-    return Ledger.open(settings=settings, drains_home=task.get("serve", False))
+    return Ledger.open(settings=settings_of(task), drains_home=task.get("work") == "serve")
 
 
-def run(task: dict) -> None:
-    ledger, acknowledged = open_ledger(task), Acknowledged(task["acks"])
-    if task.get("serve"):
-        say("serving")
-        signal.pause()
+def record_on(task: dict, acknowledged: Acknowledged) -> None:
+    """Record in several threads, as a caller does."""
+    ledger = open_ledger(task)
     first = task.get("slot", 0)
     threads = [
         threading.Thread(target=work, args=(ledger, task, first + number, acknowledged), daemon=True)
@@ -122,6 +142,141 @@ def run(task: dict) -> None:
     for thread in threads:
         thread.join()
     ENDS.get(task.get("ends", ""), lambda: None)()
+
+
+def serve(task: dict, acknowledged: Acknowledged) -> None:
+    """Empty the journals of everybody in the home."""
+    del acknowledged
+    ledger = open_ledger(task)
+    say("serving")
+    signal.pause()
+    ledger.close()
+
+
+def apply(task: dict, acknowledged: Acknowledged) -> None:
+    """Put batches into the store itself: each starts its executions, and ends those of the batch before."""
+    store = open_store(task["store"], settings_of(task))
+    for number in itertools.count():
+        done = number * BATCH
+        if done >= task["count"]:
+            return
+        store.apply(
+            [*started(task["tag"], done), *(ended(task["tag"], each) for each in range(max(done - BATCH, 0), done))]
+        )
+        acknowledged.note(0, done + BATCH)
+
+
+def started(tag: str, first: int) -> Iterator[Event]:
+    for number in range(first, first + BATCH):
+        items = (Item(key="a", at=1, status=Status.RUNNING), Item(key="b", at=1, status=Status.SUCCEEDED, rows=1))
+        yield Event(
+            id=f"{tag}.0.{number}", kind="task", at=number + 1, status=Status.RUNNING, subject=tag,
+            started_at=1 + number, items=items,
+        )  # fmt: skip
+
+
+def ended(tag: str, number: int) -> Event:
+    error = Error("Refused", "refused: " + "x" * 1000) if number % 3 == 0 else None
+    return Event(
+        id=f"{tag}.0.{number}", kind="task", at=number + 1000, status=Status.FAILED if error else Status.SUCCEEDED,
+        subject=tag, started_at=1 + number, ended_at=2000, rows=1, error=error,
+    )  # fmt: skip
+
+
+def drain(task: dict, acknowledged: Acknowledged) -> None:
+    """Take the journals of dead processes into the store."""
+    ledger = open_ledger(task)
+    acknowledged.note(0, 0)
+    while ledger.drain_dead():
+        pass
+
+
+def old(tag: str, number: int) -> Event:
+    """One of ten an hour, from the first day of 1970 on."""
+    at = number * DAY // 10 + DAY
+    return Event(
+        id=f"{tag}.0.{number}", kind="task", at=at, subject=tag, status=Status.SUCCEEDED, started_at=at,
+        ended_at=at + 1, rows=1, items=(Item(key="a", at=at, status=Status.SUCCEEDED),),
+    )  # fmt: skip
+
+
+def prune(task: dict, acknowledged: Acknowledged) -> None:
+    """Remove what is older than a moment, as `execlog prune` does; what is acknowledged is that all of it is gone."""
+    from execlog.history.retention import remove_before
+
+    store = open_store(task["store"], settings_of(task))
+    remove_before(store, task["before"])
+    acknowledged.note(0, 1)
+    store.close()
+
+
+def migrate(task: dict, acknowledged: Acknowledged) -> None:
+    """Bring the store to this version's schema."""
+    from execlog.store.migrating import migrate as bring_up
+
+    bring_up(task["store"], settings_of(task))
+    acknowledged.note(0, 1)
+
+
+def export(task: dict, acknowledged: Acknowledged) -> None:
+    """Write everything into a file."""
+    from execlog.cli.main import main
+
+    where = ["--home", task["home"], "--store", task["store"]]
+    if main(["export", "--ndjson", "--output", task["target"], *where]) == 0:
+        acknowledged.note(0, 1)
+
+
+def time_calls(task: dict, acknowledged: Acknowledged) -> None:
+    """Record `count` at `rate` a second (0: as fast as it goes), wait until the store has it, write a report."""
+    ledger, tag, accepted = open_ledger(task), task["tag"], 0
+    took: list[int] = []
+    ledger.record("warm", id=f"{tag}.warm", subject="warm")
+    before = anonymous_kib()
+    began = time.perf_counter()
+    for number in range(task["count"]):
+        rate = task.get("rate", 0)
+        if rate and number % PAUSE_EVERY == 0:
+            time.sleep(max(began + number / rate - time.perf_counter(), 0))
+        said = event(ledger, f"{tag}.0.{number}", tag)
+        start = time.perf_counter_ns()
+        taken = ledger.append(said)
+        took.append(time.perf_counter_ns() - start)
+        accepted += taken
+        acknowledged.note(0, number + 1)
+        acknowledged.note(ACCEPTED, accepted)
+    recorded = time.perf_counter() - began
+    grown = anonymous_kib() - before - len(took) * 40 // 1024
+    began = time.perf_counter()
+    flushed = ledger.flush(task.get("patience", 90.0))
+    drained = time.perf_counter() - began
+    stats = ledger.stats()
+    took.sort()
+    report = {
+        "accepted": accepted, "stored": stats.stored, "aside": stats.aside, "dropped": sum(stats.dropped.values()),
+        "flushed": flushed, "recorded_seconds": recorded, "drained_seconds": drained, "grown_kib": grown,
+        "p50_us": took[len(took) // 2] / 1e3, "p99_us": took[len(took) * 99 // 100] / 1e3, "max_us": took[-1] / 1e3,
+        "journal_bytes": stats.journal_bytes,
+    }  # fmt: skip
+    Path(task["report"]).write_text(json.dumps(report))
+
+
+def anonymous_kib() -> int:
+    """Memory of this process that no file stands for."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+WORKS = {
+    "record": record_on, "serve": serve, "apply": apply, "drain": drain, "prune": prune, "migrate": migrate,
+    "export": export, "time": time_calls,
+}  # fmt: skip
+
+
+def run(task: dict) -> None:
+    acknowledged = Acknowledged(task["acks"])
+    WORKS[task.get("work", "record")](task, acknowledged)
+    acknowledged.note(ENDED, 1)
 
 
 def say(text: str) -> None:
@@ -143,17 +298,31 @@ ENDS = {
 
 def fork_victims() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     for line in sys.stdin:
+        task = json.loads(line)
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            run(json.loads(line))
+            become_victim(task)
             os._exit(0)
         say(str(child))
+
+
+def become_victim(task: dict) -> None:
+    if task.get("waits"):
+        signal.sigwait({signal.SIGUSR1})
+    if "output" in task:
+        output = os.open(task["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+    run(task)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         run(json.loads(sys.argv[1]))
     else:
+        # What a victim would import otherwise: a tracer is to see its work, and not how Python finds modules.
+
         fork_victims()

@@ -259,3 +259,14 @@ def test_a_clock_that_jumped_does_not_make_a_crash_end_before_it_began():
     crashed = store.get("r")
     assert crashed.ended_at == crashed.started_at == 10**15
     assert crashed.duration == 0
+
+
+def test_more_open_items_than_one_event_can_say_are_all_crashed():
+    store = MemoryStore()
+    for first in (0, 6_000):
+        items = tuple(Item(key=str(n), at=1, status=Status.RUNNING) for n in range(first, first + 6_000))
+        store.apply([Event(id="large", kind="job", at=1, status=Status.RUNNING, origin="boot:one", items=items)])
+    assert mark_crashed(store, "boot:one", "process 1", now=5, seen_at=3) == 1
+    crashed = store.get("large")
+    assert crashed is not None
+    assert (crashed.status, crashed.counts.open, crashed.counts.failed) == (Status.CRASHED, 0, 12_000)

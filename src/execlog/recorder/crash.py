@@ -11,6 +11,8 @@ from execlog.core.model import OPEN, Error, Event, Execution, Item, Status
 from execlog.store.base import WHOLE, Store
 
 _PAGE = 200
+_ITEMS = 1_000
+"""Most items said in one event: a store cuts longer lists off."""
 
 
 def mark_crashed(store: Store, origin: str, process: str, *, now: int, seen_at: int) -> int:
@@ -22,7 +24,7 @@ def mark_crashed(store: Store, origin: str, process: str, *, now: int, seen_at: 
     error = Error("Crashed", f"the process that ran it is gone ({process})")
     marked = 0
     for page in _open_pages(store, origin):
-        store.apply([_crash_of(execution, error, now, seen_at or now) for execution in page])
+        store.apply([event for execution in page for event in _crash_of(execution, error, now, seen_at or now)])
         marked += len(page)
     return marked
 
@@ -39,11 +41,12 @@ def _open_pages(store: Store, origin: str) -> Iterator[tuple[Execution, ...]]:
             return
 
 
-def _crash_of(execution: Execution, error: Error, now: int, seen_at: int) -> Event:
+def _crash_of(execution: Execution, error: Error, now: int, seen_at: int) -> Iterator[Event]:
     started = execution.started_at
     at = max(now, execution.at + 1)
     ended_at = max(min(seen_at, now), started or execution.created_at)
-    return Event(
+    items = [_crashed(item, error, at, ended_at) for item in execution.items if item.status in OPEN]
+    crash = Event(
         id=execution.id,
         kind=execution.kind,
         namespace=execution.namespace,
@@ -53,8 +56,13 @@ def _crash_of(execution: Execution, error: Error, now: int, seen_at: int) -> Eve
         duration=None if started is None else max(ended_at - started, 0) / 1e6,
         error=error,
         output=execution.output,
-        items=tuple(_crashed(item, error, at, ended_at) for item in execution.items if item.status in OPEN),
+        items=tuple(items[:_ITEMS]),
     )
+    yield crash
+    for first in range(_ITEMS, len(items), _ITEMS):
+        yield Event(
+            id=crash.id, kind=crash.kind, namespace=crash.namespace, at=at, items=tuple(items[first : first + _ITEMS])
+        )
 
 
 def _crashed(item: Item, error: Error, at: int, ended_at: int) -> Item:

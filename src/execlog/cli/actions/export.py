@@ -18,6 +18,7 @@ from execlog.cli.terminal import Terminal
 from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter
 from execlog.core.model import Execution
+from execlog.recorder.segment import sync_folder
 from execlog.store.base import SUMMARY, WHOLE, Store
 
 _PAGE = 200
@@ -62,6 +63,7 @@ def _target(path: str | None, terminal: Terminal) -> Generator[TextIO]:
             stream.flush()
             os.fsync(stream.fileno())
         unfinished.replace(target)
+        sync_folder(target.parent)  # what was said to be written is there after a power cut too
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -1,0 +1,109 @@
+"""A store that is away, slow, silent, restarted or cut off: callers do not notice, and every record arrives.
+
+accepted = stored + reported dropped is asserted exactly. How long a call took is reported with the figures of the
+same calls over a store that answers, and is no assertion: the machine of a test is not a quiet one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+
+import pytest
+
+from crash.harness import LONG, Scene, Zygote, check, wait_until
+from crash.places import SERVED, SETTINGS, proxied
+
+pytestmark = pytest.mark.crash
+MEMORY_KIB = 64 * 1024
+HALF_AN_HOUR = 1_800_000 if LONG else 10_000  # records, at a thousand a second
+PATIENCE = 3000.0 if LONG else 60.0
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    started = Zygote()
+    yield started
+    started.close()
+
+
+def live_through(scene: Scene, zygote: Zygote, while_recording: Callable[[], None], then: Callable[[], None], **task):
+    """The victim's report, after it recorded through this, and the store came back."""
+    tag = "outage"
+    acks, report = scene.acks(tag), scene.folder / "report.json"
+    more = {"report": str(report), "patience": PATIENCE, "output": os.devnull}
+    victim = zygote.start(scene.task(tag, acks, work="time", **(more | task)))
+    try:
+        wait_until(acks.accepted, "the first record")
+        while_recording()
+        wait_until(lambda: acks.counts()[0] == task["count"], "the last record", 600)
+        then()
+        victim.wait(PATIENCE + 60)
+    finally:
+        victim.kill()
+    said = json.loads(report.read_text())
+    assert said["flushed"], said
+    assert said["accepted"] + 1 == said["stored"], said  # and the one that warmed it up
+    assert (said["dropped"], said["aside"]) == (0, 0), said
+    assert said["accepted"] == task["count"]
+    assert said["grown_kib"] < MEMORY_KIB, said
+    return said, acks
+
+
+def told(said: dict) -> str:
+    return (
+        f"{said['accepted']} accepted, all stored; p50 {said['p50_us']:.1f} µs, p99 {said['p99_us']:.1f} µs; "
+        f"drained in {said['drained_seconds']:.1f} s; memory grew {said['grown_kib']} KiB"
+    )
+
+
+def count_stored(scene: Scene) -> int:
+    with scene.open() as ledger:
+        return int(ledger.store.check()["executions"])
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+def test_an_embedded_store_that_is_away_for_half_an_hour(tmp_path, zygote, record_property):
+    (tmp_path / "folder").touch()  # where the store's folder should be
+    scene = Scene(tmp_path, f"sqlite:///{tmp_path}/folder/store.db")
+    said, _ = live_through(scene, zygote, lambda: None, (tmp_path / "folder").unlink, count=HALF_AN_HOUR)
+    assert count_stored(scene) == HALF_AN_HOUR + 1
+    record_property("sqlite away", told(said))
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+@pytest.mark.parametrize("name", SERVED)
+def test_a_served_store_that_is_away_for_half_an_hour(tmp_path, zygote, name, record_property):
+    with proxied(name) as (url, proxy, _server):
+        proxy.set("refuse")
+        scene = Scene(tmp_path, url, SETTINGS)
+        said, _ = live_through(scene, zygote, lambda: None, lambda: proxy.set("pass"), count=HALF_AN_HOUR)
+        assert count_stored(scene) == HALF_AN_HOUR + 1
+    record_property(f"{name} away", told(said))
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+@pytest.mark.parametrize("mode", ["pass", "slow", "hang", "cut", "restart"])
+@pytest.mark.parametrize("name", SERVED)
+def test_a_served_store_in_trouble_under_load(tmp_path, zygote, name, mode, record_property):
+    chance = random.Random(mode)
+    count = 60_000 if LONG else 3_000
+    with proxied(name) as (url, proxy, server):
+        scene = Scene(tmp_path, url, SETTINGS | {"drain_batch": 100})
+
+        def trouble() -> None:
+            if mode != "restart":
+                proxy.set(mode)
+                return
+            for _ in range(10 if LONG else 2):
+                server.kill()
+                server.start()
+                wait_until(lambda: True, "the moment to pass", chance.uniform(0, 0.2))
+
+        said, acks = live_through(scene, zygote, trouble, lambda: proxy.set("pass"), count=count, rate=2_000)
+        assert mode != "cut" or proxy.cuts
+        with scene.open() as ledger:
+            assert check(ledger, "outage", acks) == count
+    record_property(f"{name} {mode}", told(said))
