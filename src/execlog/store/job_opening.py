@@ -7,7 +7,7 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from execlog.store.base import Store
-from execlog.store.jobs import JobStore
+from execlog.store.jobs import JobStore, KeepsJobs
 from execlog.store.memory import MemoryStore
 from execlog.store.memory_jobs import MemoryJobStore
 
@@ -18,16 +18,15 @@ _lock = Lock()
 def open_jobs(store: Store, home: Path) -> JobStore:
     """The jobs of an open store; to be closed by the caller, before the store is.
 
-    A store in memory has the same jobs each time, an SQLite store keeps them in its own file. One that keeps no jobs
-    leaves them to `{home}/jobs.db`, which the schedulers of one host share. Raises StoreError.
+    A store in memory has the same jobs each time, SQLite and PostgreSQL keep them beside the executions. One that keeps
+    no jobs leaves them to `{home}/jobs.db`, which the schedulers of one host share. Raises StoreError.
     """
     if isinstance(store, MemoryStore):
         with _lock:
             return _in_memory.setdefault(store, MemoryJobStore())
-    from execlog.store.sqlite.store import SQLiteStore
+    if isinstance(store, KeepsJobs):
+        return store.open_jobs()
     from execlog.store.sqlite_jobs import SqliteJobStore
 
-    if isinstance(store, SQLiteStore):
-        return SqliteJobStore(store.connections)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     return SqliteJobStore(home / "jobs.db")

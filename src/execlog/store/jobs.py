@@ -9,7 +9,7 @@ durable before the work runs. A claim whose lease ran out may be claimed again; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -175,6 +175,15 @@ class JobStore(Protocol):
 
     def close(self) -> None:
         """Release connections. Closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class KeepsJobs(Protocol):
+    """A store of executions that keeps jobs too."""
+
+    def open_jobs(self) -> JobStore:
+        """Its jobs; to be closed by the caller, before the store is."""
         ...
 
 

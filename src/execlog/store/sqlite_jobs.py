@@ -3,228 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec.structs import replace
-
-from execlog.core.errors import ConflictError, NotFoundError, StoreError
-from execlog.core.filter import Page
-from execlog.store.jobs import (
-    Advance,
-    Due,
-    Entry,
-    Firing,
-    FiringKey,
-    admit,
-    changed,
-    decode_job_cursor,
-    encode_job_cursor,
-    taken,
-)
+from execlog.core.errors import StoreError
+from execlog.store.sql import queries
+from execlog.store.sql_jobs import Rows, Run, SqlJobStore
 from execlog.store.sqlite.connection import Connections, translated
 
 _BUSY_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _OWNER_ALONE = 0o600
 _CACHE_KIB = 16_384
-_json = msgspec.json.Encoder()
-Rows = list[tuple[Any, ...]]
-Run = Callable[..., Rows]
+_SQL = queries("sqlite", "jobs")
 
 
-def _queries() -> dict[str, str]:
-    """The named statements of jobs.sql."""
-    text = files("execlog.store").joinpath("sql", "jobs.sql").read_text("utf-8")
-    parts = (part.partition("\n") for part in text.split("-- name: ")[1:])
-    return {name.strip(): body.strip() for name, _, body in parts}
-
-
-class SqliteJobStore:
+class SqliteJobStore(SqlJobStore):
     """A `JobStore` in an SQLite file that several processes share: one of its own, or an execution store's.
 
     In an execution store's file it takes turns with that store's writer, rather than have SQLite keep one asleep.
     """
 
     def __init__(self, place: str | Path | Connections) -> None:
-        self._sql = _queries()
         self._owned = not isinstance(place, Connections)
         self._connections = place if isinstance(place, Connections) else open_file(Path(place))
-        with self._transaction() as run:
-            for statement in self._sql["schema"].split(";"):
+        with translated(self._connections.path), self._connections.write() as session:
+            for statement in _SQL["schema"].split(";"):
                 if statement.strip():
-                    run(statement)
+                    session.run(statement)
 
-    def put(self, entry: Entry, *, expected: int | None) -> Entry:
-        """The entry as kept; see `JobStore`."""
-        row = {name: getattr(entry, name) for name in _ENTRY_FIELDS} | {
-            "definition": _json.encode(entry.definition).decode(),
-            "enabled": int(entry.enabled),
-            "expected": expected,
-        }
-        with self._transaction() as run:
-            found = run("insert_job" if expected is None else "update_job", **row)
-            kept = run("version_of", id=entry.id)
-        if found:
-            return replace(entry, version=kept[0][0], skipped=kept[0][1])
-        if expected is None:
-            raise taken(entry.id)
-        if not kept:
-            raise NotFoundError(f"there is no job {entry.id!r}")
-        raise changed(entry.id, expected, kept[0][0])
+    @contextmanager
+    def transaction(self) -> Generator[Run]:
+        """A function that runs a named statement inside one write transaction."""
+        with translated(self._connections.path), self._connections.write() as session:
+            yield lambda query, **values: session.rows(_SQL[query], values)
 
-    def get(self, job_id: str) -> Entry | None:
-        """The job, or None."""
-        found = self._read("job", id=job_id)
-        return _entry(found[0]) if found else None
-
-    def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[Entry]:
-        """A page of jobs, the newest made first."""
-        created_at, before = decode_job_cursor(cursor) if cursor else (2**62, "")
-        rows = self._read("list_jobs", created_at=created_at, before=before, limit=limit + 1)
-        entries = tuple(map(_entry, rows[:limit]))
-        return Page(entries, encode_job_cursor(entries[-1]) if len(rows) > limit else None)
-
-    def remove(self, job_id: str) -> bool:
-        """Whether there was such a job."""
-        with self._transaction() as run:
-            run("delete_waiting", id=job_id)
-            return bool(run("delete_job", id=job_id))
-
-    def due(self, now: int, *, limit: int) -> Due:
-        """The due jobs, and when to look again."""
-        entries = [_entry(row) for row in self._read("due_jobs", now=now, limit=limit)]
-        return Due(entries, self._read("wake_at", now=now)[0][0])
-
-    def advance(self, advances: Sequence[Advance]) -> list[Firing]:
-        """The firings made."""
-        if not advances:
-            return []
-        steps = [{name: getattr(step, name) for name in _STEP_FIELDS} for step in advances]
-        with self._transaction() as run:
-            moved = {row[0] for row in run("advance_jobs", steps=_encode(steps))}
-            wanted = [firing for step in advances if step.job_id in moved for firing in step.firings]
-            made = self._insert(run, wanted)
-            dropped = Counter(firing.job_id for firing in wanted)
-            dropped.subtract(firing.job_id for firing in made)
-            dropped = +dropped
-            if dropped:
-                run("count_skipped", dropped=_encode(dropped))
-        return made
-
-    def enqueue(self, firing: Firing) -> Firing:
-        """The firing, waiting."""
-        with self._transaction() as run:
-            if not run("version_of", id=firing.job_id):
-                raise NotFoundError(f"there is no job {firing.job_id!r}")
-            instant = run("next_instant", job_id=firing.job_id, instant=firing.instant)[0][0]
-            made = self._insert(run, [replace(firing, state="waiting", instant=instant)])
-        if not made:
-            raise ConflictError(
-                f"job {firing.job_id!r} is running; cancel that first, or let its overlap be queue or allow"
-            )
-        return made[0]
-
-    def claim(self, holder: str, *, now: int, lease_until: int, limit: int) -> list[Firing]:
-        """The firings claimed."""
-        with self._transaction() as run:
-            rows = run("claim_firings", holder=holder, now=now, lease_until=lease_until, limit=limit)
-        return sorted(map(_firing, rows), key=lambda firing: (firing.due_at, firing.key))
-
-    def begin(self, firings: Sequence[Firing]) -> list[Firing]:
-        """The firings started."""
-        if not firings:
-            return []
-        with self._transaction() as run:
-            rows = run("begin_firings", firings=_claims(firings))
-        begun = {FiringKey(*row[:3]): bool(row[3]) for row in rows}
-        return [replace(it, state="started", cancel=begun[it.key]) for it in firings if it.key in begun]
-
-    def renew(self, holder: str, *, lease_until: int) -> list[Firing]:
-        """The holder's firings to cancel."""
-        with self._transaction() as run:
-            run("renew_firings", holder=holder, lease_until=lease_until)
-            return [_firing(row) for row in run("cancelled_firings", holder=holder)]
-
-    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> int:
-        """How many firings ended."""
-        if not firings:
-            return 0
-        with self._transaction() as run:
-            ended = {FiringKey(*row) for row in run("settle_firings", firings=_claims(firings))}
-            after = [it for it in follow if it.key._replace(attempt=it.attempt - 1) in ended]
-            after = [it for it in after if run("version_of", id=it.job_id)]
-            if after:
-                run("insert_firings", firings=_encode(after))
-        return len(ended)
-
-    def cancel(self, job_id: str) -> list[Firing]:
-        """The job's firings as they were."""
-        with self._transaction() as run:
-            found = [_firing(row) for row in run("firings_of", job_id=job_id, limit=-1)]
-            run("delete_waiting", id=job_id)
-            run("flag_firings", job_id=job_id)
-        return found
-
-    def firings(self, *, job_id: str | None = None, expired_at: int | None = None, limit: int = 1000) -> list[Firing]:
-        """Firings by due time."""
-        if expired_at is not None:
-            rows = self._read("expired_firings", expired_at=expired_at, job_id=job_id, limit=limit)
-        elif job_id is not None:
-            rows = self._read("firings_of", job_id=job_id, limit=limit)
-        else:
-            rows = self._read("all_firings", limit=limit)
-        return [_firing(row) for row in rows]
+    def read(self, query: str, **values: Any) -> Rows:
+        """The rows of a named statement that only reads."""
+        with self._connections.read() as session:
+            return session.rows(_SQL[query], values)
 
     def close(self) -> None:
         """Close the connections, if they are its own."""
         if self._owned:
             self._connections.close()
-
-    def _insert(self, run: Run, firings: Sequence[Firing]) -> list[Firing]:
-        """Those of the firings that their overlap policies let in and whose instants are new, in the state they got."""
-        if not firings:
-            return []
-        ids = sorted({firing.job_id for firing in firings})
-        counts = {row[0]: [row[1], row[2]] for row in run("count_firings", ids=_encode(ids))}
-        admitted: dict[FiringKey, Firing] = {}
-        for firing in firings:
-            running, waiting = counts.setdefault(firing.job_id, [0, 0])
-            state = admit(firing, running=running, waiting=waiting)
-            if state is None or firing.key in admitted:
-                continue
-            if state == "waiting":
-                firing = replace(firing, state=state, holder="", fence=0, lease_until=0)  # noqa: PLW2901
-                counts[firing.job_id][1] += firing.attempt == 1
-            else:
-                counts[firing.job_id][0] += 1
-            admitted[firing.key] = firing
-        rows = run("insert_firings", firings=_encode(list(admitted.values()))) if admitted else ()
-        return [admitted[FiringKey(*row)] for row in rows]
-
-    def _read(self, query: str, **values: Any) -> Rows:
-        with self._connections.read() as session:
-            return session.rows(self._sql[query], values)
-
-    @contextmanager
-    def _transaction(self) -> Generator[Run]:
-        """A function that runs a named statement, or the statement itself, inside one write transaction."""
-        with translated(self._connections.path), self._connections.write() as session:
-
-            def run(query: str, **values: Any) -> Rows:
-                return session.rows(self._sql.get(query, query), values)
-
-            yield run
-
-
-_ENTRY_FIELDS = ("id", "next_at", "due_at", "last_at", "skipped", "created_at", "updated_at")
-_STEP_FIELDS = ("job_id", "version", "was_at", "next_at", "due_at", "last_at", "skipped")
-_CLAIM_FIELDS = ("job_id", "instant", "attempt", "holder", "fence")
 
 
 def open_file(path: Path) -> Connections:
@@ -243,49 +67,3 @@ def open_file(path: Path) -> Connections:
         finally:
             connection.close()
     return connections
-
-
-def _encode(value: Any) -> str:
-    return _json.encode(value).decode()
-
-
-def _claims(firings: Sequence[Firing]) -> str:
-    return _encode([{name: getattr(firing, name) for name in _CLAIM_FIELDS} for firing in firings])
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    return Entry(
-        id=row[0],
-        definition=msgspec.json.decode(row[1]),
-        version=row[2],
-        enabled=bool(row[3]),
-        next_at=row[4],
-        due_at=row[5],
-        last_at=row[6],
-        skipped=row[7],
-        created_at=row[8],
-        updated_at=row[9],
-    )
-
-
-def _firing(row: tuple[Any, ...]) -> Firing:
-    (job_id, instant, attempt, execution_id, due_at, state, holder, fence, lease_until, overlap, manual, *rest) = row
-    triggered_by, retry_of, root_id, items, cancel = rest
-    return Firing(
-        job_id=job_id,
-        instant=instant,
-        attempt=attempt,
-        execution_id=execution_id,
-        due_at=due_at,
-        state=state,
-        holder=holder,
-        fence=fence,
-        lease_until=lease_until,
-        overlap=overlap,
-        manual=bool(manual),
-        triggered_by=triggered_by,
-        retry_of=retry_of,
-        root_id=root_id,
-        items=tuple(msgspec.json.decode(items)) if items and items != "null" else None,
-        cancel=bool(cancel),
-    )

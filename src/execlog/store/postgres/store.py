@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -13,9 +14,11 @@ from execlog.core.codec import encode_event
 from execlog.core.filter import Filter, Page
 from execlog.core.model import OPEN, Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
+from execlog.store.jobs import JobStore
 from execlog.store.matching import SEARCHED, check_page
 from execlog.store.postgres import buckets, reading, statistics
 from execlog.store.postgres.connection import Connections, Session
+from execlog.store.postgres.jobs import PostgresJobStore
 from execlog.store.postgres.listening import Listener
 from execlog.store.postgres.migrating import has_trigrams, migrate
 from execlog.store.postgres.partitions import Months, drop_empty
@@ -23,6 +26,7 @@ from execlog.store.postgres.query import ask
 from execlog.store.postgres.writing import columns, note, take
 from execlog.store.preparing import prepare
 from execlog.store.sql import queries
+from execlog.store.sql_pairs import SqlPairs
 from execlog.store.sqlite.query import same_but
 from execlog.store.sqlite.rows import Head
 
@@ -52,12 +56,19 @@ class PostgresStore:
         self._poison = (*self._connections.poison, ValueError, TypeError, OverflowError, RecursionError)
         self._version = migrate(self._connections)
         self._months = Months()
+        self.pairs = SqlPairs(
+            queries("postgres", "pairs"), read=self._connections.read, write=self._write_alone, now=self._now
+        )
         self._listeners: list[Listener] = []
 
     @property
     def connections(self) -> Connections:
-        """What else is kept in the same database (jobs, pairs) takes turns with this store through these."""
+        """What else is kept in the same database goes through these."""
         return self._connections
+
+    def open_jobs(self) -> JobStore:
+        """The jobs in the same database."""
+        return PostgresJobStore(self._connections)
 
     @property
     def url(self) -> str:
@@ -191,6 +202,12 @@ class PostgresStore:
 
     def _take(self, session: Session, events: Sequence[Event]) -> tuple[Applied, frozenset[str]]:
         return take(session, events, self._searched, self._months, now=self._now(session))
+
+    @contextmanager
+    def _write_alone(self) -> Generator[Session]:
+        with self._connections.translated(), self._connections.write() as session:
+            session.run(_WRITE["lock"])
+            yield session
 
     def _now(self, session: Session) -> int:
         return self._clock.now() if self._clock is not None else session.value(_READ["now"])

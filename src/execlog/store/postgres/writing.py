@@ -21,8 +21,10 @@ from execlog.store.postgres import buckets
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.partitions import Months
 from execlog.store.postgres.reading import WHOLE_HEAD, heads_of, item_of
+from execlog.store.pairs import SPEAKING
 from execlog.store.preparing import FAILURES
 from execlog.store.sql import queries
+from execlog.store.sql_pairs import take as take_pairs
 from execlog.store.sqlite.contents import Place, Said, Searched, log_rows
 from execlog.store.sqlite.rows import (
     CREATED_AT,
@@ -42,6 +44,7 @@ CHANGES_KEPT = 100_000
 _TRIM_EVERY = 1_000
 _SUBJECT, _STATUS = 7, 4
 _SQL, _READ = queries("postgres", "write"), queries("postgres", "read")
+_PAIRS = queries("postgres", "pairs")
 _NUL = "\\u0000"
 Items = dict[int, dict[str, Item]]
 
@@ -131,6 +134,9 @@ def take(
     updated = _merge(session, {place: groups[place] for place in groups if place in known}, batch)
     partitions = months.make(session, [row[CREATED_AT] for row in (*batch.new, *batch.executions)], now=now)
     batch.write(session)
+    speaking = [event for event in kept if event.kind in SPEAKING]
+    if speaking:
+        take_pairs(session, _PAIRS, speaking)
     changed = [place for place in groups if place in updated or place not in known]
     last_change = note(session, changed, last_number + len(new), last_change, deleted=False)
     applied = Applied(len(new), len(updated), len(events) - len(kept), last_change=last_change)

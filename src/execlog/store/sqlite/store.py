@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
+from execlog.store.jobs import JobStore
 from execlog.store.matching import SEARCHED, check_page
 from execlog.store.preparing import prepare
 from execlog.store.sql import queries
+from execlog.store.sql_pairs import SqlPairs
 from execlog.store.sqlite import reading, statistics
 from execlog.store.sqlite.connection import POISON, Connections, Session, translated
 from execlog.store.sqlite.deleting import CHUNK, remove_some
 from execlog.store.sqlite.migrating import migrate
-from execlog.store.sqlite.pairs import SQLitePairs
 from execlog.store.sqlite.rows import text_search
 from execlog.store.sqlite.writing import take
+from execlog.store.sqlite_jobs import SqliteJobStore
 
 _WRITE, _READ = queries("sqlite", "write"), queries("sqlite", "read")
 _POISON = (*POISON, ValueError, TypeError, OverflowError, RecursionError)
@@ -59,12 +62,21 @@ class SQLiteStore:
             writing=_WRITE["stages"],
         )
         self._version = migrate(self._connections, timeout=busy_timeout)
-        self.pairs = SQLitePairs(self._connections, self._clock)
+        self.pairs = SqlPairs(
+            queries("sqlite", "pairs"),
+            read=partial(self._connections.read, snapshot=True),
+            write=self._connections.write,
+            now=lambda _: self._clock.now(),
+        )
 
     @property
     def connections(self) -> Connections:
-        """What else is kept in the same file (jobs) takes turns with this store through these."""
+        """What else is kept in the same file takes turns with this store through these."""
         return self._connections
+
+    def open_jobs(self) -> JobStore:
+        """The jobs in the same file; they take turns with this store's writer."""
+        return SqliteJobStore(self._connections)
 
     @property
     def url(self) -> str:

@@ -19,7 +19,7 @@ from execlog.store.matching import searchable
 from execlog.store.pairs import SPEAKING
 from execlog.store.preparing import complete
 from execlog.store.sql import queries
-from execlog.store.sqlite import pairs
+from execlog.store.sql_pairs import take as take_pairs
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.contents import Contents, Place, Said, Searched
 from execlog.store.sqlite.merging import merge
@@ -36,7 +36,7 @@ from execlog.store.sqlite.summing import sum_tail
 
 CHANGES_KEPT = 100_000
 _TRIM_EVERY = 1_000
-_SQL = queries("sqlite", "write")
+_SQL, _PAIRS = queries("sqlite", "write"), queries("sqlite", "pairs")
 _place = attrgetter("kind", "namespace", "id")
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_marks = msgspec.json.Decoder(list[tuple[str, str, str, int, int]]).decode
@@ -63,7 +63,7 @@ def take(session: Session, events: Sequence[Event], searched: Searched) -> Appli
     sum_tail(session, summed, last)
     speaking = [event for event in kept if event.kind in SPEAKING]
     if speaking:
-        pairs.take(session, speaking)
+        take_pairs(session, _PAIRS, speaking)
     last_change = note(session, changed, last_change, deleted=False)
     return Applied(len(groups) - len(known), len(updated), len(events) - len(kept), last_change=last_change)
 

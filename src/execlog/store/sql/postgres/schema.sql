@@ -179,3 +179,258 @@ create table quarantine (
     reason text not null,
     event bytea not null
 );
+
+-- Pairs (symbol, timeframe) that pipelines compute: registered, and what the latest computation said of each.
+-- `ranked_at` is what a pair's age counts from: last_computed_at, null where there is no data.
+create table pairs (
+    key text collate "C" primary key,
+    symbol text collate "C" not null,
+    timeframe text collate "C" not null,
+    monitored boolean not null default true,
+    calendar text collate "C",
+    last_computed_at bigint,
+    data_point_count bigint not null default 0,
+    said_at bigint not null default 0,
+    succeeded_at bigint,
+    known_at bigint not null,
+    ranked_at bigint
+);
+
+create index pairs_age on pairs (ranked_at, key) where monitored;
+create index pairs_missing on pairs (key) where monitored and ranked_at is null;
+create index pairs_symbol on pairs (symbol) where monitored;
+
+-- How many monitored pairs have their `ranked_at` in a minute or second: `number` counts spans of so many µs since 1970.
+-- Span 0 has the count of all of them (0) and of those without data (1).
+create table pair_counts (
+    span bigint not null,
+    number bigint not null,
+    pairs bigint not null,
+    primary key (span, number)
+);
+
+-- An instant (UTC µs) in ISO 8601, to the microsecond.
+create function execlog_iso(micros bigint) returns text language sql stable return to_char(
+    timestamp '1970-01-01' + (micros / 86400000000)::integer * interval '1 day'
+    + (micros % 86400000000)::double precision * interval '1 microsecond',
+    'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+);
+
+-- The whole number that a JSON value is; null if it is none, or none of 64 bits.
+create function execlog_whole(value json) returns bigint language sql immutable return
+    case when json_typeof(value) = 'number' and value::text ~ '^-?\d{1,18}$' then value::text::bigint end;
+
+-- The names of section C of the contract. Times are ISO 8601 in UTC, to the microsecond.
+create view scheduler_execution_log as
+select
+    id as execution_id,
+    execlog_iso(started_at) as started_at,
+    execlog_iso(ended_at) as completed_at,
+    coalesce(execlog_whole(detail -> 'metadata' -> 'total_symbols'), total, items_total) as total_symbols,
+    coalesce(declared_succeeded, items_succeeded) as successful_symbols,
+    coalesce(declared_failed, items_failed) as failed_symbols,
+    coalesce(rows, 0) as total_records_processed,
+    seconds as duration_seconds,
+    case status
+        when 'queued' then 'pending'
+        when 'running' then 'running'
+        when 'succeeded' then 'completed'
+        when 'partial' then 'completed'
+        else 'failed'
+    end as status,
+    error_message
+from executions
+where kind = 'pipeline';
+
+create view symbol_computation_status as
+select
+    e.id as execution_id,
+    coalesce(p.symbol, i.key) as symbol,
+    i.detail -> 'data' ->> 'asset_class' as asset_class,
+    coalesce(p.timeframe, '') as timeframe,
+    case i.status
+        when 'queued' then 'pending'
+        when 'running' then 'in_progress'
+        when 'succeeded' then 'completed'
+        when 'partial' then 'completed'
+        else 'failed'
+    end as status,
+    coalesce(i.rows, 0) as records_processed,
+    coalesce(execlog_whole(i.detail -> 'data' -> 'records_inserted'), 0) as records_inserted,
+    coalesce(execlog_whole(i.detail -> 'data' -> 'features_computed'), 0) as features_computed,
+    execlog_iso(i.started_at) as started_at,
+    execlog_iso(i.ended_at) as completed_at,
+    coalesce(
+        i.duration,
+        case
+            when i.started_at is not null and i.ended_at is not null
+                then greatest(i.ended_at - i.started_at, 0)::double precision / 1000000.0::double precision
+        end
+    ) as duration_seconds,
+    i.detail -> 'error' ->> 'message' as error_message
+from executions as e
+inner join items as i on i.execution = e.number
+left join pairs as p on p.key = i.key
+where e.kind = 'pipeline';
+
+create view feature_freshness as
+select
+    symbol,
+    timeframe,
+    execlog_iso(last_computed_at) as last_computed_at,
+    data_point_count,
+    case
+        when ranked_at is null then 'missing'
+        when now - ranked_at < 3600000000 then 'fresh'
+        when now - ranked_at < 86400000000 then 'aging'
+        else 'stale'
+    end as status,
+    case when last_computed_at is not null then greatest(now - last_computed_at, 0) / 1000000 end as staleness_seconds,
+    execlog_iso(greatest(said_at, known_at)) as updated_at
+from (
+    select *, (extract(epoch from statement_timestamp()) * 1000000)::bigint as now from pairs where monitored
+) as monitored_pairs;
+
+-- What failed: computations recorded as such, and items of pipelines that were not recorded so too.
+create view feature_computation_failures as
+select symbol, timeframe, error_message, execution_id, retry_count, resolved, execlog_iso(failed) as failed_at
+from (
+    select
+        coalesce(p.symbol, e.subject, '') as symbol,
+        coalesce(p.timeframe, '') as timeframe,
+        e.error_message,
+        e.parent_id as execution_id,
+        coalesce(execlog_whole(e.detail -> 'metadata' -> 'retry_count'), 0) as retry_count,
+        coalesce(p.succeeded_at > coalesce(e.ended_at, e.created_at), false) as resolved,
+        coalesce(e.ended_at, e.created_at) as failed
+    from executions as e
+    left join pairs as p on p.key = e.subject
+    where e.kind = 'feature' and e.status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed')
+        and e.status in ('failed', 'timed_out')
+    union all
+    select
+        coalesce(p.symbol, i.key),
+        coalesce(p.timeframe, ''),
+        i.detail -> 'error' ->> 'message',
+        e.id,
+        coalesce(execlog_whole(i.detail -> 'data' -> 'retry_count'), i.attempt - 1),
+        coalesce(p.succeeded_at > coalesce(i.ended_at, i.at), false),
+        coalesce(i.ended_at, i.at)
+    from executions as e
+    inner join items as i on i.execution = e.number and i.status in ('failed', 'timed_out')
+    left join pairs as p on p.key = i.key
+    where e.kind = 'pipeline' and not exists (
+        select 1
+        from executions as f
+        where f.kind = 'feature' and f.subject = i.key and f.parent_id = e.id
+            and f.status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed')
+            and f.status in ('failed', 'timed_out')
+    )
+) as failures;
+
+-- Section D of the contract: query executions under the names its clients select from, as views over the one spine.
+
+-- A row a query that has ended. Times are ISO 8601 in UTC, `execution_time` is in seconds, the last three are JSON.
+create view query_executions as
+select
+    number as id,
+    id as execution_id,
+    actor as user_id,
+    metadata ->> 'conversation_id' as conversation_id,
+    coalesce(detail ->> 'input', '') as query,
+    coalesce(engine, '') as database_type,
+    metadata ->> 'query_complexity' as query_complexity,
+    case status
+        when 'succeeded' then 'success'
+        when 'partial' then 'success'
+        when 'timed_out' then 'timeout'
+        when 'crashed' then 'error'
+        else 'failed'
+    end as status,
+    seconds as execution_time,
+    rows as total_rows,
+    execlog_whole(metadata -> 'returned_rows') as returned_rows,
+    coalesce(execlog_whole(metadata -> 'page'), 0) as page,
+    coalesce(execlog_whole(metadata -> 'page_size'), 100) as page_size,
+    error_message,
+    case
+        when status = 'cancelled' then 'Cancelled'
+        when status = 'crashed' then coalesce(error_type, 'Crashed')
+        else error_type
+    end as error_type,
+    replace(execlog_iso(coalesce(started_at, created_at)), '.000000Z', 'Z') as started_at,
+    replace(execlog_iso(ended_at), '.000000Z', 'Z') as completed_at,
+    coalesce((metadata -> 'connection_params')::text, '{}') as connection_params,
+    coalesce((metadata -> 'request_metadata')::text, '{}') as request_metadata,
+    coalesce((metadata -> 'response_metadata')::text, '{}') as response_metadata
+from (
+    select *, detail -> 'metadata' as metadata
+    from executions
+    where kind = 'query' and status not in ('queued', 'running')
+) as queries;
+
+-- What queries come to, per UTC day, user, type of database and status.
+create view execution_analytics as
+select
+    substr(started_at, 1, 10) as execution_date,
+    user_id,
+    database_type,
+    status,
+    count(*) as execution_count,
+    avg(execution_time) as avg_execution_time,
+    min(execution_time) as min_execution_time,
+    max(execution_time) as max_execution_time,
+    coalesce(sum(total_rows), 0)::bigint as total_rows
+from query_executions
+group by substr(started_at, 1, 10), user_id, database_type, status;
+
+-- Every user's queries, the newest with `rank` 1.
+create view user_recent_executions as
+select
+    *,
+    row_number() over (partition by user_id order by started_at desc, id desc) as rank
+from query_executions
+where user_id is not null;
+
+-- Jobs and the claims of due ones: store/jobs.py. Definitions and items are JSON that only Python looks into.
+
+create table jobs (
+    id text collate "C" primary key,
+    version bigint not null,
+    definition text not null,
+    enabled boolean not null,
+    next_at bigint,
+    due_at bigint,
+    last_at bigint,
+    skipped bigint not null,
+    created_at bigint not null,
+    updated_at bigint not null
+);
+
+create index jobs_due on jobs (due_at, id) where enabled and due_at is not null;
+create index jobs_created on jobs (created_at, id);
+
+create table firings (
+    job_id text collate "C" not null,
+    instant bigint not null,
+    attempt bigint not null,
+    execution_id text collate "C" not null,
+    due_at bigint not null,
+    state text collate "C" not null check (state in ('waiting', 'claimed', 'started')),
+    holder text collate "C" not null,
+    fence bigint not null,
+    lease_until bigint not null,
+    overlap text collate "C" not null check (overlap in ('skip', 'queue', 'allow')),
+    manual boolean not null,
+    triggered_by text collate "C" not null,
+    retry_of text collate "C",
+    root_id text collate "C",
+    items text,
+    cancel boolean not null,
+    primary key (job_id, instant, attempt)
+);
+
+create index firings_waiting on firings (due_at) where state = 'waiting';
+create index firings_claimed on firings (lease_until) where state = 'claimed';
+create index firings_started on firings (lease_until) where state = 'started';
+create index firings_holders on firings (holder) where holder <> '';

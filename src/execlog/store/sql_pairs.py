@@ -1,12 +1,17 @@
-"""Pairs in SQLite: folded in the transaction that takes the events in, and answered from index ranges."""
+"""Pairs in an SQL database: folded in the transaction that takes the events in, and answered from index ranges.
+
+The statements of a database have the same names, bindings and columns; batches are bound as one JSON text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import msgspec
 
-from execlog.core.clock import Clock
+from execlog.core.codec import to_json
 from execlog.core.model import Event
 from execlog.store.pairs import (
     AGING,
@@ -26,11 +31,28 @@ from execlog.store.pairs import (
     tallies_of,
     window_of,
 )
-from execlog.store.sql import queries
-from execlog.store.sqlite.connection import Connections, Session
 
-_SQL = queries("sqlite", "pairs")
 _CHUNK = 5_000
+Statements = Mapping[str, str]
+
+
+class Session(Protocol):
+    """What is asked of a transaction of any SQL database."""
+
+    def rows(self, sql: str, bindings: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows a statement answers with."""
+        ...
+
+    def value(self, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
+        """The first value of the first row; None where there is no row."""
+        ...
+
+    def run(self, sql: str, bindings: Mapping[str, Any] | None = None) -> object:
+        """Run a statement for its effect."""
+        ...
+
+
+Transaction = Callable[[], AbstractContextManager[Session]]
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True):
@@ -50,99 +72,106 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
 _decode = msgspec.json.Decoder(list[_Row]).decode
 
 
-class SQLitePairs:
-    """The pairs of one database."""
+class SqlPairs:
+    """The pairs of one database.
 
-    def __init__(self, connections: Connections, clock: Clock) -> None:
-        self._connections = connections
-        self._clock = clock
+    sql     its statements
+    read    a transaction whose statements all see the same state
+    write   a transaction while which nobody else writes
+    now     the time it is, UTC µs, as the store that is written to has it
+    """
+
+    def __init__(self, sql: Statements, *, read: Transaction, write: Transaction, now: Callable[[Any], int]) -> None:
+        self._sql = sql
+        self._read, self._write = read, write
+        self._now = now
 
     def monitor(self, pairs: Iterable[Pair], *, calendar: str | None = None) -> int:
         """How many of the pairs were not monitored before."""
         wanted, new = list(dict.fromkeys(pairs)), 0
         for chunk in _chunks(wanted):
-            with self._connections.write() as session:
-                known = _states(session, chunk)
-                now = self._clock.now()
+            with self._write() as session:
+                known = _states(session, self._sql, chunk)
+                now = self._now(session)
                 after = {pair: _watched(pair, known.get(pair), calendar, now) for pair in chunk}
                 new += sum(pair not in known or not known[pair].monitored for pair in chunk)
-                _put(session, known, after)
+                _put(session, self._sql, known, after)
         return new
 
     def release(self, pairs: Iterable[Pair]) -> int:
         """How many of the pairs were monitored."""
         gone = 0
         for chunk in _chunks(list(dict.fromkeys(pairs))):
-            with self._connections.write() as session:
-                known = {pair: state for pair, state in _states(session, chunk).items() if state.monitored}
+            with self._write() as session:
+                known = {pair: state for pair, state in _states(session, self._sql, chunk).items() if state.monitored}
                 after = {pair: msgspec.structs.replace(state, monitored=False) for pair, state in known.items()}
-                _put(session, known, after)
+                _put(session, self._sql, known, after)
                 gone += len(known)
         return gone
 
     def states(self, pairs: Iterable[Pair]) -> dict[Pair, PairState]:
         """What is known of these pairs."""
-        with self._connections.read() as session:
-            return _states(session, list(pairs))
+        with self._read() as session:
+            return _states(session, self._sql, list(pairs))
 
     def summary(self, now: int) -> Summary:
         """How many monitored pairs are in each band."""
-        with self._connections.read(snapshot=True) as session:
-            total, missing = session.rows(_SQL["total"])[0]
-            fresh, young = _younger(session, now - FRESH), _younger(session, now - AGING)
+        with self._read() as session:
+            total, missing = session.rows(self._sql["total"])[0]
+            fresh, young = _younger(session, self._sql, now - FRESH), _younger(session, self._sql, now - AGING)
         return Summary(fresh=fresh, aging=young - fresh, stale=total - missing - young, missing=missing)
 
     def symbols(self) -> int:
         """How many symbols have a monitored pair."""
-        with self._connections.read() as session:
-            return session.value(_SQL["symbols"])
+        with self._read() as session:
+            return session.value(self._sql["symbols"])
 
     def stalest(self, band: Band, now: int, *, limit: int) -> list[PairState]:
         """The monitored pairs of a band, the longest ago computed first."""
         after, until = window_of(band, now)
-        with self._connections.read() as session:
+        with self._read() as session:
             if band == "missing":
-                rows = session.rows(_SQL["missing"], {"limit": limit})
+                rows = session.rows(self._sql["missing"], {"limit": limit})
             else:
-                rows = session.rows(_SQL["stalest"], {"after": after, "until": until, "limit": limit})
+                rows = session.rows(self._sql["stalest"], {"after": after, "until": until, "limit": limit})
         return [_state(_Row(*row)) for row in rows]
 
     def failures(self, *, since: int, limit: int, resolved: bool | None = None) -> list[Failure]:
         """Failures, the newest first."""
         bindings = {"since": since, "begun": since - LONGEST, "limit": limit, "resolved": resolved}
-        with self._connections.read(snapshot=True) as session:
-            rows = session.rows(_SQL["failed_computations"], _named(bindings, "since", "limit", "resolved"))
-            rows += session.rows(_SQL["failed_items"], bindings)
+        with self._read() as session:
+            rows = session.rows(self._sql["failed_computations"], _named(bindings, "since", "limit", "resolved"))
+            rows += session.rows(self._sql["failed_items"], bindings)
         found = [_failure(*row) for row in rows]
         found.sort(key=failure_order, reverse=True)
         return found[:limit]
 
 
-def take(session: Session, events: Iterable[Event]) -> None:
+def take(session: Session, sql: Statements, events: Iterable[Event]) -> None:
     """Take in what events say about pairs, inside the transaction that is open."""
     facts: list[Fact] = []
     for event in events:
         facts += facts_of(event)
     if facts:
-        known = _states(session, list({fact.pair for fact in facts}))
-        _put(session, known, fold_facts(known, facts))
+        known = _states(session, sql, list({fact.pair for fact in facts}))
+        _put(session, sql, known, fold_facts(known, facts))
 
 
-def _put(session: Session, known: Mapping[Pair, PairState], after: Mapping[Pair, PairState]) -> None:
+def _put(session: Session, sql: Statements, known: Mapping[Pair, PairState], after: Mapping[Pair, PairState]) -> None:
     """Write the states that differ, and the counts by minute with them."""
     changed = {pair: state for pair, state in after.items() if state != known.get(pair)}
     if not changed:
         return
-    session.run(_SQL["put"], {"rows": [_values(state) for state in changed.values()]})
+    session.run(sql["put"], {"rows": _json([_values(state) for state in changed.values()])})
     before = {pair: known[pair] for pair in changed if pair in known}
     counts = tallies_of(before, changed)
     if counts:
-        changes = [(*counted, step) for counted, step in counts.items()]
-        session.run(_SQL["count"], {"changes": changes})
-        session.run(_SQL["sweep"], {"changes": changes})
+        changes = _json([(*counted, step) for counted, step in sorted(counts.items())])
+        session.run(sql["count"], {"changes": changes})
+        session.run(sql["sweep"], {"changes": changes})
 
 
-def _younger(session: Session, instant: int) -> int:
+def _younger(session: Session, sql: Statements, instant: int) -> int:
     """How many monitored pairs were computed after an instant."""
     minute, second = instant // MINUTE, instant // SECOND
     bindings = {
@@ -152,11 +181,11 @@ def _younger(session: Session, instant: int) -> int:
         "minute": minute,
         "minute_end": (minute + 1) * (MINUTE // SECOND),
     }
-    return session.value(_SQL["younger"], bindings)
+    return session.value(sql["younger"], bindings)
 
 
-def _states(session: Session, pairs: Sequence[Pair]) -> dict[Pair, PairState]:
-    found = _decode(session.value(_SQL["states"], {"keys": [pair.key for pair in pairs]}))
+def _states(session: Session, sql: Statements, pairs: Sequence[Pair]) -> dict[Pair, PairState]:
+    found = _decode(session.value(sql["states"], {"keys": _json([pair.key for pair in pairs])}))
     return {Pair(row.symbol, row.timeframe): _state(row) for row in found}
 
 
@@ -198,6 +227,10 @@ def _values(state: PairState) -> tuple[object, ...]:
 def _watched(pair: Pair, state: PairState | None, calendar: str | None, now: int) -> PairState:
     state = state or PairState(symbol=pair.symbol, timeframe=pair.timeframe, known_at=now)
     return msgspec.structs.replace(state, monitored=True, calendar=calendar or state.calendar)
+
+
+def _json(value: Any) -> str:
+    return to_json(value).decode()
 
 
 def _named(bindings: Mapping[str, object], *names: str) -> dict[str, object]:
