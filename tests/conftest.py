@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import hypothesis
@@ -82,6 +83,18 @@ def empty_postgres_url(postgres: servers.Postgres) -> Iterator[str]:
     postgres.execute(f"create database {name}")
     yield postgres.database_url(name)
     postgres.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """A function that gives the URL of an empty store of this name: memory, sqlite or postgres."""
+
+    def name_url(name: str) -> str:
+        if name == "postgres":
+            return request.getfixturevalue("empty_postgres_url")
+        return "memory://" if name == "memory" else f"sqlite:///{tmp_path / 'history.db'}"
+
+    return name_url
 
 
 @pytest.fixture(scope="session")

@@ -32,10 +32,9 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def ledger(request, tmp_path, clock) -> Iterator[Ledger]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'history.db'}"
-    with Ledger.open(url, home=tmp_path / "home", clock=clock) as opened:
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def ledger(request, tmp_path, clock, new_store_url) -> Iterator[Ledger]:
+    with Ledger.open(new_store_url(request.param), home=tmp_path / "home", clock=clock) as opened:
         yield opened
 
 

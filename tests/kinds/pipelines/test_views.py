@@ -1,4 +1,4 @@
-"""The SQL names of section C on SQLite, as a client with a database tool of its own reads them."""
+"""The SQL names of section C on SQLite and PostgreSQL, as a client with a database tool of its own reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import apsw
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from execlog.kinds.pipelines import PipelineHistory
 from execlog.ledger import Ledger
@@ -35,14 +37,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "history.db"
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request, new_store_url):
+    return new_store_url(request.param)
 
 
 @pytest.fixture
-def ledger(path, tmp_path):
-    with Ledger.open(f"sqlite:///{path}", home=tmp_path / "home") as opened:
+def ledger(url, tmp_path):
+    with Ledger.open(url, home=tmp_path / "home") as opened:
         yield opened
 
 
@@ -52,12 +54,16 @@ def history(ledger):
 
 
 @pytest.fixture
-def read(ledger, path):
-    """Rows of a query as dicts, read with a plain connection to the file."""
+def read(ledger, url):
+    """Rows of a query as dicts, read with a plain connection to the file or the server."""
 
     def ask(sql: str) -> list[dict]:
         assert ledger.flush()
-        with contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        if url.startswith("postgresql:"):
+            with psycopg.connect(url, row_factory=dict_row) as client:
+                return client.execute(sql).fetchall()
+        path = url.removeprefix("sqlite:///")
+        with contextlib.closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
             cursor = connection.execute(sql)
             return [dict(zip((c[0] for c in cursor.description), row, strict=True)) for row in cursor]
 
@@ -74,7 +80,8 @@ def test_every_column_can_be_selected(read, history, name):
         assert len(read(f"select {column} from {name} where {column} is null or {column} = {column}")) == 1
 
 
-def test_pythons_own_sqlite_reads_them_too(ledger, history, path):
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_pythons_own_sqlite_reads_them_too(ledger, history, url):
     """In a process of its own: two SQLite libraries in one process would drop each other's locks."""
     history.create_scheduler_execution_log(datetime(2024, 11, 13, 2, tzinfo=UTC), 1)
     history.update_feature_freshness("AAPL", "1d", now(), 5)
@@ -82,7 +89,7 @@ def test_pythons_own_sqlite_reads_them_too(ledger, history, path):
     script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone())"
     for name, count in zip(COLUMNS, (1, 0, 1, 0), strict=True):
         query = f"select count(*) from {name}"
-        said = subprocess.check_output([sys.executable, "-c", script, path, query], text=True)
+        said = subprocess.check_output([sys.executable, "-c", script, url.removeprefix("sqlite:///"), query], text=True)
         assert said == f"({count},)\n"
 
 

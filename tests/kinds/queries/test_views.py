@@ -1,16 +1,17 @@
-"""The SQL names of section D on SQLite: every column, from any SQLite client, and the same as the API says."""
+"""The SQL names of section D on SQLite and PostgreSQL: every column, from any client, the same as the API says."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 from starlette.testclient import TestClient
 
 from execlog.kinds.queries import ExecutionTracker
 from execlog.kinds.queries.routes import query_kind
-from execlog.ledger import Ledger
 from execlog.web.app import create_app
 
 COLUMNS = [
@@ -20,19 +21,21 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open(f"sqlite:///{tmp_path}/spine.db", home=tmp_path) as opened:
-        yield opened
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request, new_store_url):
+    return new_store_url(request.param)
 
 
 @pytest.fixture
-def select(ledger, tmp_path):
-    """A function that asks the file with the standard library's SQLite, as a client of another language would."""
+def select(ledger, store_url):
+    """A function that asks as a client of another language would: the file with the standard library, or the server."""
 
     def ask(sql, *values):
         assert ledger.flush()
-        connection = sqlite3.connect(f"file:{tmp_path}/spine.db?mode=ro", uri=True)
+        if store_url.startswith("postgresql:"):
+            with psycopg.connect(store_url, row_factory=dict_row) as client:
+                return client.execute(sql.replace("?", "%s"), values).fetchall()
+        connection = sqlite3.connect(f"file:{store_url.removeprefix('sqlite:///')}?mode=ro", uri=True)
         try:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(sql, values)]
