@@ -372,9 +372,8 @@ operations = st.one_of(
 def test_sqlite_agrees_with_memory(history):
     # In memory where there is such a folder: hundreds of histories need no disk.
     folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112
-    with TemporaryDirectory(dir=folder) as place:
-        with closing(SqliteJobStore(f"{place}/jobs.db")) as jobs:
-            _compare(MemoryJobStore(), jobs, history)
+    with TemporaryDirectory(dir=folder) as place, closing(SqliteJobStore(f"{place}/jobs.db")) as jobs:
+        _compare(MemoryJobStore(), jobs, history)
 
 
 @pytest.mark.postgres

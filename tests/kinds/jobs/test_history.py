@@ -49,15 +49,21 @@ def ledger(tmp_path):
         yield opened
 
 
-@pytest.fixture(params=["ledger", "store", "sqlite", "files", pytest.param("redis", marks=pytest.mark.valkey)])
+@pytest.fixture(
+    params=[
+        "ledger", "store", "sqlite", "files", pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("redis", marks=pytest.mark.valkey),
+    ]
+)  # fmt: skip
 def registry(request, ledger, tmp_path):
     if request.param == "ledger":
         yield ExecutionHistoryRegistry(ledger)
     elif request.param == "store":
         yield ExecutionHistoryRegistry(MemoryStore())
     else:
+        servers = {"postgres": "empty_postgres_url", "redis": "empty_valkey_url"}
         url = {"sqlite": f"sqlite:///{tmp_path / 'x.db'}", "files": f"files:///{tmp_path / 'files'}"}.get(request.param)
-        with Ledger.open(url or request.getfixturevalue("empty_valkey_url"), home=tmp_path / "home") as opened:
+        with Ledger.open(url or request.getfixturevalue(servers[request.param]), home=tmp_path / "home") as opened:
             yield ExecutionHistoryRegistry(opened)
 
 

@@ -28,10 +28,10 @@ FETCH = {
 }
 
 
-@pytest.fixture
-def app(tmp_path):
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
+def app(request, tmp_path, new_store_url):
     gate.clear()
-    with Ledger.open("memory://", home=tmp_path) as ledger, SchedulerServingApp(ledger) as opened:
+    with Ledger.open(new_store_url(request.param), home=tmp_path) as ledger, SchedulerServingApp(ledger) as opened:
         yield opened
         gate.set()
 

@@ -28,16 +28,19 @@ def home(tmp_path):
     return tmp_path / "home"
 
 
-@pytest.fixture
-def app(home):
-    with Ledger.open(home=home, drains_home=True) as ledger, SchedulerServingApp(ledger) as opened:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def app(request, home, new_store_url):
+    with (
+        Ledger.open(new_store_url(request.param), home=home, drains_home=True) as ledger,
+        SchedulerServingApp(ledger) as opened,
+    ):
         yield opened
 
 
 @contextmanager
-def schedulers(home, count, lease=1.0, poll=0.1):
-    """So many scheduler processes on one home, each alive until it is killed or the test ends."""
-    started = [start(home, lease, poll) for _ in range(count)]
+def schedulers(app, count, lease=1.0, poll=0.1):
+    """So many scheduler processes on the app's home and store, each alive until it is killed or the test ends."""
+    started = [start(app.ledger.settings, lease, poll) for _ in range(count)]
     try:
         for process in started:
             assert process.stdout.readline() == b"ready\n"
@@ -49,10 +52,17 @@ def schedulers(home, count, lease=1.0, poll=0.1):
             process.stdout.close()
 
 
-def start(home, lease, poll):
+def start(settings, lease, poll):
     path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, str(TESTS / "scheduler_process.py"), str(home), str(lease), str(poll)],
+        [
+            sys.executable,
+            str(TESTS / "scheduler_process.py"),
+            str(settings.home),
+            str(lease),
+            str(poll),
+            settings.store,
+        ],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": path},
     )
@@ -75,7 +85,7 @@ def marks(path):
     return path.read_text().split() if path.exists() else []
 
 
-def test_three_schedulers_with_kills_run_each_instant_exactly_once(app, home, tmp_path):
+def test_three_schedulers_with_kills_run_each_instant_exactly_once(app, tmp_path):
     path = tmp_path / "marks"
     jobs = 6
     for number in range(jobs):
@@ -88,7 +98,7 @@ def test_three_schedulers_with_kills_run_each_instant_exactly_once(app, home, tm
             overlap="allow",
         )
         app.desk.create(job)
-    with schedulers(home, 3) as running:
+    with schedulers(app, 3) as running:
         for process in running[:2]:
             before = len(marks(path))
             wait_for(lambda before=before: len(marks(path)) > before + 40, 30)
@@ -114,11 +124,11 @@ def test_three_schedulers_with_kills_run_each_instant_exactly_once(app, home, tm
             assert counted[execution.id] == 1 or execution.status is Status.CRASHED
 
 
-def test_what_a_killed_scheduler_ran_is_crashed_and_retried_elsewhere_within_seconds(app, home, tmp_path):
+def test_what_a_killed_scheduler_ran_is_crashed_and_retried_elsewhere_within_seconds(app, tmp_path):
     path = tmp_path / "marks"
     run = Call("chores:mark_and_wait", {"path": str(path)})
     app.desk.create(Job(id="j", name="J", run=run, retries=Retries(1, backoff=0.1)))
-    with schedulers(home, 2, lease=60.0) as running:  # the death is seen long before the lease ends
+    with schedulers(app, 2, lease=60.0) as running:  # the death is seen long before the lease ends
         first = app.desk.run("j", RunRequest()).execution_id
         wait_for(lambda: marks(path), 20)
         pid = int(marks(path)[0].partition(":")[2])
@@ -134,10 +144,10 @@ def test_what_a_killed_scheduler_ran_is_crashed_and_retried_elsewhere_within_sec
         assert (retry.retry_of, retry.root_id, retry.actor) == (first, first, "retry")
 
 
-def test_a_cancellation_reaches_the_process_that_runs_it(app, home, tmp_path):
+def test_a_cancellation_reaches_the_process_that_runs_it(app, tmp_path):
     pid = tmp_path / "pid"
     app.desk.create(Job(id="j", name="J", run=Command(f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 60")))
-    with schedulers(home, 1):
+    with schedulers(app, 1):
         execution_id = app.desk.run("j", RunRequest()).execution_id
         wait_for(pid.exists, 20)
         app.desk.cancel("j")
@@ -146,10 +156,10 @@ def test_a_cancellation_reaches_the_process_that_runs_it(app, home, tmp_path):
         assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
-def test_a_scheduler_ends_within_three_seconds_and_leaves_no_claim(app, home, tmp_path):
+def test_a_scheduler_ends_within_three_seconds_and_leaves_no_claim(app, tmp_path):
     path = tmp_path / "marks"
     app.desk.create(Job(id="j", name="J", run=Call("chores:mark_and_wait", {"path": str(path)})))
-    with schedulers(home, 1) as running:
+    with schedulers(app, 1) as running:
         app.desk.run("j", RunRequest())
         wait_for(lambda: marks(path), 20)
         began = time.monotonic()

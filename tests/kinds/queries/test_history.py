@@ -8,9 +8,9 @@ from execlog.core.filter import Filter
 from execlog.kinds.queries import ExecutionTracker
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store_url(request, tmp_path):
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/spine.db"
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request, new_store_url):
+    return new_store_url(request.param)
 
 
 DAY = 86_400_000_000

@@ -20,9 +20,9 @@ from execlog.kinds.queries import ExecutionTracker
 from execlog.ledger import Ledger
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store_url(request, tmp_path):
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/spine.db"
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request, new_store_url):
+    return new_store_url(request.param)
 
 
 def read(ledger, execution_id):

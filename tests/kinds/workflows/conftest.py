@@ -35,14 +35,13 @@ def service(ledger) -> ExecutionHistoryService:
     return ExecutionHistoryService(ledger)
 
 
-@pytest.fixture(params=["memory://", "sqlite", "store"])
-def any_service(request, tmp_path) -> Iterator[ExecutionHistoryService]:
-    """The service over a ledger in memory, over one in a file, and over a bare store."""
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres), "store"])
+def any_service(request, tmp_path, new_store_url) -> Iterator[ExecutionHistoryService]:
+    """The service over a ledger in memory, over one in a file, over a server, and over a bare store."""
     if request.param == "store":
         yield ExecutionHistoryService(MemoryStore())
         return
-    url = request.param if request.param == "memory://" else f"sqlite:///{tmp_path / 'history.db'}"
-    with Ledger.open(url, home=tmp_path) as opened:
+    with Ledger.open(new_store_url(request.param), home=tmp_path) as opened:
         yield ExecutionHistoryService(opened)
 
 

@@ -20,9 +20,9 @@ from execlog.web.server import Server
 BASE = "/api/projects/proj-123/executions"
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open(f"sqlite:///{tmp_path / 'history.db'}", home=tmp_path) as opened:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def ledger(request, tmp_path, new_store_url):
+    with Ledger.open(new_store_url(request.param), home=tmp_path) as opened:
         yield opened
 
 

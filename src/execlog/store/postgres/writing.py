@@ -17,11 +17,11 @@ from execlog.core.fold import begin, fold
 from execlog.core.model import TERMINAL, Event, Execution, Item
 from execlog.store.base import Applied
 from execlog.store.matching import fold_case, searchable
+from execlog.store.pairs import SPEAKING
 from execlog.store.postgres import buckets
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.partitions import Months
 from execlog.store.postgres.reading import WHOLE_HEAD, heads_of, item_of
-from execlog.store.pairs import SPEAKING
 from execlog.store.preparing import FAILURES
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import take as take_pairs
