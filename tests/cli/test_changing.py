@@ -6,6 +6,7 @@ import json
 import sys
 
 import known
+from execlog.store.sql import migrations
 
 
 def ids(execlog, home, *filters: str) -> list[str]:
@@ -36,6 +37,19 @@ def test_rm_asks_on_a_terminal(execlog, on_terminal, home):
             terminal.type(f"{answer}\n")
             assert terminal.wait() == code
         assert len(ids(execlog, home)) == left
+
+
+def test_migrate_says_the_versions_before_and_after(execlog, home, tmp_path):
+    new = f"sqlite:///{tmp_path / 'new.db'}"
+    latest = len(migrations("sqlite"))
+    seen = execlog(home, "--store", new, "migrate", "--check", code=1).stdout
+    assert seen == f"{new}: schema 0, to become {latest}\n"
+    done = json.loads(execlog(home, "--store", new, "migrate", "--json").stdout)
+    assert done == {"url": new, "before": 0, "after": latest, "changed": True}
+    assert execlog(home, "--store", new, "migrate", "--check").stdout == f"{new}: schema {latest}, nothing to do\n"
+    assert execlog(home, "--store", "memory://", "migrate").stdout == "memory://: has no schema\n"
+    (tmp_path / "text.db").write_bytes(b"no database" * 100)
+    execlog(home, "--store", f"sqlite:///{tmp_path / 'text.db'}", "migrate", code=4)
 
 
 def test_prune_keeps_what_is_young_or_open(execlog, home):

@@ -1,17 +1,27 @@
-"""`migrate`: from nothing, from every earlier version, and again."""
+"""`migrate`: from nothing, from every earlier version, again, and for servers that may make no tables."""
 
 from __future__ import annotations
 
+import time
+import uuid
 from contextlib import closing
 
 import apsw
+import psycopg
 import pytest
 
 from execlog.core.errors import StoreError
-from execlog.store.migrating import migrate
+from execlog.core.filter import Filter
+from execlog.core.model import Event, Item, Status
+from execlog.core.settings import Settings
+from execlog.store.jobs import Entry, Firing
+from execlog.store.migrating import foresee, migrate
+from execlog.store.opening import open_store
 from execlog.store.sql import migrations
 
 LATEST = len(migrations("sqlite"))
+POSTGRES = len(migrations("postgres"))
+DAY = 86_400_000_000
 
 
 def test_a_new_database_gets_the_whole_schema(tmp_path):
@@ -54,3 +64,92 @@ def test_what_is_no_database_is_refused(tmp_path):
     (tmp_path / "db").write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError):
         migrate(f"sqlite:///{tmp_path / 'db'}")
+
+
+def test_looking_changes_nothing(tmp_path):
+    url = f"sqlite:///{tmp_path / 'db'}"
+    seen = foresee(url)
+    assert (seen.before, seen.after, seen.changed) == (0, LATEST, True)
+    assert not (tmp_path / "db").exists()
+    migrate(url)
+    assert not foresee(url).changed
+    assert foresee("memory://").before is None
+
+
+def test_a_store_that_may_not_be_changed_is_opened_only_when_it_is_up_to_date(tmp_path):
+    url, settings = f"sqlite:///{tmp_path / 'db'}", Settings(migrate=False)
+    with pytest.raises(StoreError, match="run `execlog migrate`") as refused:
+        open_store(url, settings)
+    assert not refused.value.retry
+    assert not (tmp_path / "db").exists()
+    assert migrate(url, settings).after == LATEST
+    open_store(url, settings).close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("version", range(POSTGRES))
+def test_every_earlier_version_is_brought_up_on_postgres(empty_postgres_url, version):
+    if version:
+        with psycopg.connect(empty_postgres_url) as connection:
+            connection.execute("create table execlog_schema (version integer primary key, applied_at timestamptz)")
+            for number, sql in migrations("postgres")[:version]:
+                connection.execute(sql)
+                connection.execute("insert into execlog_schema (version) values (%s)", (number,))
+    seen, done, again = foresee(empty_postgres_url), migrate(empty_postgres_url), migrate(empty_postgres_url)
+    assert (seen.before, seen.after) == (done.before, done.after) == (version, POSTGRES)
+    assert (again.before, again.changed) == (POSTGRES, False)
+    assert seen.url == done.url
+    with psycopg.connect(empty_postgres_url) as connection:
+        assert connection.execute("select count(*) from query_executions").fetchone() == (0,)
+
+
+@pytest.fixture
+def server_url(postgres, empty_postgres_url):
+    """The URL of the same database for a user who may read and write, but make nothing."""
+    user = f"server_{uuid.uuid4().hex}"
+    postgres.execute(f"create role {user} login")
+    with psycopg.connect(empty_postgres_url) as owner:
+        owner.execute(f"grant usage on schema public to {user}")
+        owner.execute(
+            f"alter default privileges in schema public grant select, insert, update, delete on tables to {user}"
+        )
+    yield empty_postgres_url.replace("postgres@", f"{user}@")
+    with psycopg.connect(empty_postgres_url) as owner:
+        owner.execute(f"drop owned by {user}")
+        owner.execute(f"drop role {user}")
+
+
+@pytest.mark.postgres
+def test_a_server_that_may_make_no_tables_works_on_what_migrate_made(empty_postgres_url, server_url):
+    with pytest.raises(StoreError, match="run `execlog migrate`"):
+        open_store(server_url, Settings(migrate=False))
+    with pytest.raises(StoreError, match="permission denied"):
+        open_store(server_url)
+    migrate(empty_postgres_url)
+    now = time.time_ns() // 1_000
+    long_ago = now - 200 * DAY
+    with closing(open_store(server_url, Settings(migrate=False))) as store:
+        items = (Item(key="AAPL/1d", at=now, status=Status.SUCCEEDED, ended_at=now, rows=5),)
+        said = {"status": Status.SUCCEEDED, "subject": "s"}
+        store.apply(
+            [
+                Event(id="new", kind="pipeline", at=now, started_at=now, ended_at=now, items=items, **said),
+                Event(id="old", kind="job", at=long_ago, started_at=long_ago, ended_at=long_ago, **said),
+            ]
+        )
+        assert store.pairs.summary(now).total == 1
+        jobs = store.open_jobs()
+        jobs.put(Entry(id="j", definition={}), expected=None)
+        jobs.enqueue(Firing(job_id="j", instant=1, execution_id="x", due_at=1))
+        assert len(jobs.begin(jobs.claim("h", now=2, lease_until=3, limit=1))) == 1
+        assert tables_of(empty_postgres_url) == {"new": False, "old": True}
+        migrate(empty_postgres_url)
+        assert tables_of(empty_postgres_url) == {"new": False, "old": False}
+        assert [found.id for found in store.find(Filter()).entries] == ["new", "old"]
+        assert store.delete(Filter(until=long_ago + DAY), keep_marks=False) == 1
+
+
+def tables_of(url):
+    """Whether an execution, by its id, has no month of its own."""
+    with psycopg.connect(url) as connection:
+        return dict(connection.execute("select id, tableoid = 'executions_other'::regclass from executions"))

@@ -37,6 +37,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("import", "take over the history of another program"),
         Entry("rm", "remove executions"),
         Entry("prune", "remove what is older than a given age"),
+        Entry("migrate", "bring the store's schema up to this version"),
         Entry("doctor", "check this installation, its home and its store"),
         Entry("completion", "print the completion script of a shell"),
     ),

@@ -22,6 +22,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     home                    folder of journals, the embedded store and the configuration file `execlog.toml`
     store                   URL of the store; empty: `sqlite:///{home}/execlog.db`
+    migrate                 opening a store brings its schema up to date; false: only `execlog migrate` does, and an
+                            older schema is refused
     journal_segment         size of one journal segment
     journal_cap             most a process's journal may grow to while the store is down; then it sheds and counts
     journal_min_free        free disk space below which the journal sheds as if the cap were reached
@@ -50,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     home: Path = field(default_factory=lambda: default_home())  # noqa: PLW0108 - it is defined below
     store: str = ""
+    migrate: bool = True
     journal_segment: int = 16 * 2**20
     journal_cap: int = 2**30
     journal_min_free: int = 256 * 2**20

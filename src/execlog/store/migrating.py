@@ -1,20 +1,19 @@
 """Bringing a store to the schema of this version, as a step of its own: what `execlog migrate` does.
 
-Opening a store does the same; a step of its own is for those who grant that right to nobody else.
+Opening a store does the same; a step of its own is for those who grant that right to nobody else (setting `migrate`).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Protocol, runtime_checkable
 
-import apsw
 from msgspec import Struct
+from msgspec.structs import replace
 
-from execlog.core.errors import StoreError
 from execlog.core.settings import Settings
 from execlog.store.opening import open_store
+from execlog.store.postgres.connection import without_secrets
+from execlog.store.schemas import schema_of
 
 
 class Migrated(Struct, frozen=True):
@@ -30,34 +29,34 @@ class Migrated(Struct, frozen=True):
         return self.before != self.after
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """A store that makes tables as time goes on."""
+
+    def make_ahead(self) -> None:
+        """Make the tables of the time to come, for processes that may make none."""
+        ...
+
+
 def migrate(url: str, settings: Settings | None = None) -> Migrated:
     """What became of the store at this URL, which now has this version's schema. Several processes may do it at once.
 
     It is one transaction: all of it, or nothing. Raises StoreError (also for a store of a newer execlog),
     UnsupportedError, MissingExtraError.
     """
-    before = _version(url)
-    store = open_store(url, settings)
+    before = schema_of(url)
+    store = open_store(url, replace(settings or Settings(), migrate=True))
     try:
-        version = store.check().get("schema")
-        return Migrated(store.url, before, int(version) if version and version.isdigit() else None)
+        if isinstance(store, Growing):
+            store.make_ahead()
+        after = store.check().get("schema")
+        return Migrated(store.url, before and before.version, int(after) if after and after.isdigit() else None)
     finally:
         store.close()
 
 
-def _version(url: str) -> int | None:
-    """The schema version before; what has no version is left to the store itself."""
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite":
-        return None
-    path = Path(unquote(url.removeprefix("sqlite://").removeprefix("/")))
-    if not path.is_file():
-        return 0
-    try:
-        connection: Any = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            return int(str(connection.execute("pragma user_version").get))
-        finally:
-            connection.close()
-    except apsw.Error as error:
-        raise StoreError(f"{path}: {error}", retry=False) from error
+def foresee(url: str) -> Migrated:
+    """What `migrate` would do at this URL; nothing is changed. Raises StoreError, MissingExtraError."""
+    schema = schema_of(url)
+    shown = url if url.startswith("sqlite:") else without_secrets(url)
+    return Migrated(shown, None, None) if schema is None else Migrated(shown, schema.version, schema.known)

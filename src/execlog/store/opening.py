@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from execlog.core.errors import SettingsError, UnsupportedError
 from execlog.core.settings import Settings
 from execlog.store.base import Store
+from execlog.store.schemas import require_current
 
 Opener = Callable[[str, Settings], Store]
 
@@ -24,7 +25,10 @@ def open_store(url: str, settings: Settings | None = None) -> Store:
     if opener is None:
         known = ", ".join(f"{name}://" for name in OPENERS)
         raise UnsupportedError(f"no store answers to {scheme or url[:40]!r}; known are {known}", capability="store")
-    return opener(url, settings or Settings())
+    settings = settings or Settings()
+    if not settings.migrate:
+        require_current(url)
+    return opener(url, settings)
 
 
 def _memory(url: str, settings: Settings) -> Store:
@@ -37,8 +41,7 @@ def _memory(url: str, settings: Settings) -> Store:
 def _postgres(url: str, settings: Settings) -> Store:
     from execlog.store.postgres.store import PostgresStore
 
-    del settings
-    return PostgresStore(url)
+    return PostgresStore(url, makes_tables=settings.migrate)
 
 
 def _redis(url: str, settings: Settings) -> Store:

@@ -19,9 +19,13 @@ _DAY = 86_400_000_000
 
 
 class Months:
-    """The partitions that are known to exist, so that a batch need not ask."""
+    """The partitions that are known to exist, so that a batch need not ask.
 
-    def __init__(self) -> None:
+    Where `makes` is false none are made: what has no month of its own goes to `executions_other`.
+    """
+
+    def __init__(self, *, makes: bool = True) -> None:
+        self.makes = makes
         self._known: set[str] = set()
 
     def make(self, session: Session, created: Iterable[int], *, now: int) -> frozenset[str]:
@@ -35,7 +39,7 @@ class Months:
             if at <= now + _AHEAD and (bounds := month_of(at)):
                 wanted[name_of(bounds[0])] = bounds
         missing = wanted.keys() - self._known
-        if not missing:
+        if not missing or not self.makes:
             return frozenset(wanted)
         there = {row[0] for row in session.rows(_SQL["partitions"])}
         for name in sorted(missing - there):
@@ -52,6 +56,11 @@ class Months:
     def forget(self) -> None:
         """Look again: some may be gone."""
         self._known.clear()
+
+
+def ahead(now: int) -> list[int]:
+    """A time (UTC µs) in each of the months that may be made in advance, this one first."""
+    return [now + days * _DAY for days in (0, 31, 62)]
 
 
 def drop_empty(session: Session, *, before: int) -> int:

@@ -21,7 +21,7 @@ from execlog.store.postgres.connection import Connections, Session
 from execlog.store.postgres.jobs import PostgresJobStore
 from execlog.store.postgres.listening import Listener
 from execlog.store.postgres.migrating import has_trigrams, migrate
-from execlog.store.postgres.partitions import Months, drop_empty
+from execlog.store.postgres.partitions import Months, ahead, drop_empty
 from execlog.store.postgres.query import ask
 from execlog.store.postgres.writing import columns, note, take
 from execlog.store.preparing import prepare
@@ -48,6 +48,7 @@ class PostgresStore:
         searched: Mapping[str, tuple[str, ...]] = SEARCHED,
         write_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        makes_tables: bool = True,
     ) -> None:
         self.mended: Counter[str] = Counter()
         self._clock = clock
@@ -55,7 +56,7 @@ class PostgresStore:
         self._connections = Connections(url, write_timeout=write_timeout, read_timeout=read_timeout)
         self._poison = (*self._connections.poison, ValueError, TypeError, OverflowError, RecursionError)
         self._version = migrate(self._connections)
-        self._months = Months()
+        self._months = Months(makes=makes_tables)
         self.pairs = SqlPairs(
             queries("postgres", "pairs"), read=self._connections.read, write=self._write_alone, now=self._now
         )
@@ -136,7 +137,7 @@ class PostgresStore:
             with self._connections.write() as session:
                 some = self._remove_some(session, filter, highest, keep_marks=keep_marks)
             removed += some
-        if removed and not keep_marks and filter.until is not None:
+        if removed and not keep_marks and filter.until is not None and self._months.makes:
             with self._connections.write() as session:
                 session.run(_WRITE["lock"])
                 drop_empty(session, before=filter.until)
@@ -149,6 +150,14 @@ class PostgresStore:
             if after < 0:
                 return _spread(session.rows(_READ["last_changes"]), after)[-1:]
             return _spread(session.rows(_READ["changes"], {"after": after, "limit": limit}), after)[:limit]
+
+    def make_ahead(self) -> None:
+        """Make the months to come, and those of executions that arrived when there was no table for theirs."""
+        with self._write_alone() as session:
+            now = self._now(session)
+            others = [row[0] for row in session.rows(_WRITE["days_of_others"])]
+            names = self._months.make(session, [*others, *ahead(now)], now=now)
+        self._months.know(names)
 
     def listen(self, tell: Callable[[int], None]) -> Callable[[], None]:
         """A function that ends the listening; until then `tell` is given the change numbers all processes announce."""

@@ -141,6 +141,9 @@ select inhrelid::regclass::text
 from pg_inherits
 where inhparent = 'executions'::regclass;
 
+-- name: days_of_others
+select distinct created_at / 86400000000 * 86400000000 from executions_other where created_at > 0;
+
 -- name: make_partition
 create table {name} (like executions including all);
 
