@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import hypothesis
+import psycopg
 import pytest
 
 import servers
 import skips
 import snippets
+from execlog.store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,13 +87,46 @@ def empty_postgres_url(postgres: servers.Postgres) -> Iterator[str]:
     postgres.execute(f"drop database {name} with (force)")
 
 
+_EMPTY = """
+do $$
+declare kept regclass;
+begin
+    for kept in
+        select oid from pg_class
+        where relkind in ('r', 'p') and not relispartition and relnamespace = 'public'::regnamespace
+            and relname <> 'execlog_schema'
+    loop
+        execute 'delete from ' || kept;
+    end loop;
+    insert into state default values;
+end $$
+"""
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres_url(postgres: servers.Postgres) -> str:
+    """The URL of a database that has execlog's tables."""
+    postgres.execute("create database migrated")
+    url = postgres.database_url("migrated")
+    PostgresStore(url).close()
+    return url
+
+
+@pytest.fixture
+def kept_postgres_url(migrated_postgres_url: str) -> str:
+    """The URL of a database whose tables are there, and empty: making them takes longer than most tests do."""
+    with psycopg.connect(migrated_postgres_url) as connection:
+        connection.execute(_EMPTY)
+    return migrated_postgres_url
+
+
 @pytest.fixture
 def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
     """A function that gives the URL of an empty store of this name: memory, sqlite or postgres."""
 
     def name_url(name: str) -> str:
         if name == "postgres":
-            return request.getfixturevalue("empty_postgres_url")
+            return request.getfixturevalue("kept_postgres_url")
         return "memory://" if name == "memory" else f"sqlite:///{tmp_path / 'history.db'}"
 
     return name_url

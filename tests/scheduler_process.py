@@ -1,4 +1,4 @@
-"""A scheduler in a process of its own, for tests that kill it: `python scheduler_process.py HOME LEASE POLL [STORE]`."""
+"""A scheduler in a process of its own, for tests that kill it: `scheduler_process.py HOME LEASE POLL STORE`."""
 
 import signal
 import sys
@@ -12,10 +12,9 @@ from execlog.ledger import Ledger
 def main() -> None:
     """Run until SIGTERM; a line on stdout says that it runs."""
     home, lease, poll = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-    store = sys.argv[4] if len(sys.argv) > 4 else None
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    with Ledger.open(store, home=home) as ledger, SchedulerServingApp(ledger) as app:
+    with Ledger.open(sys.argv[4], home=home) as ledger, SchedulerServingApp(ledger) as app:
         app.start_scheduler(lease=lease, poll=poll)
         sys.stdout.write("ready\n")
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from tempfile import TemporaryDirectory
 
@@ -16,12 +17,12 @@ from execlog.store.jobs import MAX_WAITING, Advance, Entry, Firing
 from execlog.store.memory_jobs import MemoryJobStore
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.sql import queries
-from execlog.store.sqlite_jobs import SqliteJobStore
+from execlog.store.sqlite.jobs import SqliteJobStore
 
 
 @pytest.fixture
-def postgres_store(empty_postgres_url):
-    with closing(PostgresStore(empty_postgres_url)) as store:
+def postgres_store(kept_postgres_url):
+    with closing(PostgresStore(kept_postgres_url)) as store:
         yield store
 
 
@@ -387,43 +388,33 @@ def test_postgres_agrees_with_memory(postgres_store, history):
 
 @pytest.mark.postgres
 def test_schedulers_of_many_threads_leave_no_instant_out_and_make_none_twice(postgres_store):
-    """Each thread is a scheduler of its own: it advances, claims, begins and settles the jobs that all of them share."""
+    """Each thread is a scheduler of its own: all of them advance, claim, begin and settle the same jobs."""
     instants, ids = 40, [f"j{number}" for number in range(5)]
     for job_id in ids:
         postgres_store.open_jobs().put(entry(job_id, next_at=0, due_at=0), expected=None)
-    begun, errors, lock = [], [], threading.Lock()
+    begun, lock = [], threading.Lock()
 
     def work(name):
-        jobs = postgres_store.open_jobs()
-        while True:
+        jobs, going = postgres_store.open_jobs(), True
+        while going:
             due = jobs.due(instants - 1, limit=3).entries
-            jobs.advance(
-                [
-                    step(it.id, it.next_at, it.next_at + 1, firings=(firing(it.id, it.next_at, overlap="queue"),))
-                    for it in due
-                ]
-            )
+            jobs.advance([onward(it) for it in due])
             mine = jobs.begin(jobs.claim(name, now=instants, lease_until=10**6, limit=3))
             with lock:
                 begun.extend(mine)
             jobs.settle(mine)
-            if not due and not mine and not jobs.firings():
-                return
+            going = due or mine or jobs.firings()
 
-    def guarded(name):
-        try:
-            work(name)
-        except Exception as error:  # noqa: BLE001 - told below: a thread's own would be lost
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(f"t{number}",)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert errors == []
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(work, [f"t{number}" for number in range(6)]))
     for job_id in ids:
         assert [it.instant for it in begun if it.job_id == job_id] == list(range(instants))
+
+
+def onward(kept):
+    """The step of a job to its next instant."""
+    fired = firing(kept.id, kept.next_at, overlap="queue")
+    return step(kept.id, kept.next_at, kept.next_at + 1, firings=(fired,))
 
 
 @pytest.mark.postgres

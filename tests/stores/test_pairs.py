@@ -43,7 +43,7 @@ def make(name, request, tmp_path):
         "redis": lambda: RedisStore(
             request.getfixturevalue("empty_valkey_url"), Settings(redis_history_limit=10_000), clock=StandingClock()
         ),
-        "postgres": lambda: PostgresStore(request.getfixturevalue("empty_postgres_url"), clock=StandingClock()),
+        "postgres": lambda: PostgresStore(request.getfixturevalue("kept_postgres_url"), clock=StandingClock()),
     }
     return makers[name]()
 
@@ -174,8 +174,8 @@ def test_redis_agrees_with_memory_in_any_order(valkey, valkey_url, said, watched
 @pytest.mark.postgres
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches, pairs, pairs, st.randoms(use_true_random=False))
-def test_postgres_agrees_with_memory_in_any_order(empty_postgres_url, said, watched, released, shuffler):
-    with closing(PostgresStore(empty_postgres_url, clock=StandingClock())) as store:
+def test_postgres_agrees_with_memory_in_any_order(kept_postgres_url, said, watched, released, shuffler):
+    with closing(PostgresStore(kept_postgres_url, clock=StandingClock())) as store:
         empty(store)
         compare(store, said, watched, released, shuffler)
 

@@ -26,7 +26,7 @@ def open_jobs(store: Store, home: Path) -> JobStore:
             return _in_memory.setdefault(store, MemoryJobStore())
     if isinstance(store, KeepsJobs):
         return store.open_jobs()
-    from execlog.store.sqlite_jobs import SqliteJobStore
+    from execlog.store.sqlite.jobs import SqliteJobStore
 
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     return SqliteJobStore(home / "jobs.db")

@@ -50,16 +50,13 @@ class SqlJobStore(ABC):
     def close(self) -> None:
         """Release connections. Closing twice is fine."""
 
+    @abstractmethod
     def hold(self, run: Run, ids: Iterable[str]) -> None:
-        """Nothing; until the transaction ends nobody else changes these jobs or gives them firings.
+        """Nothing; until the transaction ends nobody else changes these jobs or gives them firings."""
 
-        Where only one transaction writes at a time, there is nothing to do.
-        """
-
+    @abstractmethod
     def claimable(self, run: Run, now: int, limit: int) -> dict[str, Any]:
-        """What else `claim_firings` is bound to: the jobs that are held for it, where several write at once."""
-        del run, now, limit
-        return {}
+        """What `claim_firings` is bound to beside the claim itself."""
 
     def put(self, entry: Entry, *, expected: int | None) -> Entry:
         """The entry as kept; see `JobStore`."""

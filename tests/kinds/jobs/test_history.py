@@ -61,7 +61,7 @@ def registry(request, ledger, tmp_path):
     elif request.param == "store":
         yield ExecutionHistoryRegistry(MemoryStore())
     else:
-        servers = {"postgres": "empty_postgres_url", "redis": "empty_valkey_url"}
+        servers = {"postgres": "kept_postgres_url", "redis": "empty_valkey_url"}
         url = {"sqlite": f"sqlite:///{tmp_path / 'x.db'}", "files": f"files:///{tmp_path / 'files'}"}.get(request.param)
         with Ledger.open(url or request.getfixturevalue(servers[request.param]), home=tmp_path / "home") as opened:
             yield ExecutionHistoryRegistry(opened)

@@ -30,10 +30,8 @@ def home(tmp_path):
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def app(request, home, new_store_url):
-    with (
-        Ledger.open(new_store_url(request.param), home=home, drains_home=True) as ledger,
-        SchedulerServingApp(ledger) as opened,
-    ):
+    url = new_store_url(request.param)
+    with Ledger.open(url, home=home, drains_home=True) as ledger, SchedulerServingApp(ledger) as opened:
         yield opened
 
 
@@ -55,14 +53,7 @@ def schedulers(app, count, lease=1.0, poll=0.1):
 def start(settings, lease, poll):
     path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [
-            sys.executable,
-            str(TESTS / "scheduler_process.py"),
-            str(settings.home),
-            str(lease),
-            str(poll),
-            settings.store,
-        ],
+        [sys.executable, str(TESTS / "scheduler_process.py"), settings.home, str(lease), str(poll), settings.store],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": path},
     )

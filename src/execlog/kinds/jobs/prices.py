@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from execlog.core.errors import StoreError
 from execlog.store.sqlite.connection import translated
-from execlog.store.sqlite_jobs import open_file
+from execlog.store.sqlite.jobs import open_file
 
 _SCHEMA = """
 create table if not exists prices (

@@ -12,7 +12,7 @@ from execlog.core.errors import StoreError
 from execlog.kinds.pipelines.bars import Bar
 from execlog.store.pairs import Pair
 from execlog.store.sqlite.connection import translated
-from execlog.store.sqlite_jobs import open_file
+from execlog.store.sqlite.jobs import open_file
 
 Values = Mapping[str, Sequence[tuple[int, float]]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol, cast
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Meta, Struct
@@ -118,6 +118,7 @@ class UserDatabaseStats(Struct, frozen=True):
     database_stats: tuple[DatabaseFigures, ...]
 
 
+@runtime_checkable
 class Numbering(Protocol):
     """A store whose rows have numbers of their own."""
 
@@ -162,8 +163,8 @@ def numbers_of(store: Store, executions: Sequence[Execution]) -> list[int]:
     digest of its identity, which any JSON reader holds exactly.
     """
     keys = [execution.key for execution in executions]
-    if hasattr(store, "numbers"):
-        return cast("Numbering", store).numbers(keys)
+    if isinstance(store, Numbering):
+        return store.numbers(keys)
     return [_digest(key) for key in keys]
 
 

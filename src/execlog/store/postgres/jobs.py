@@ -23,7 +23,11 @@ class PostgresJobStore(SqlJobStore):
     def transaction(self) -> Generator[Run]:
         """A function that runs a named statement inside one write transaction."""
         with self._connections.translated(), self._connections.write() as session:
-            yield lambda query, **values: session.rows(_SQL[query], values)
+
+            def run(query: str, **values: Any) -> Rows:
+                return session.rows(_SQL[query], values)
+
+            yield run
 
     def read(self, query: str, **values: Any) -> Rows:
         """The rows of a named statement that only reads."""
@@ -37,7 +41,7 @@ class PostgresJobStore(SqlJobStore):
             run("hold_jobs", ids=wanted)
 
     def claimable(self, run: Run, now: int, limit: int) -> dict[str, Any]:
-        """The jobs whose waiting firings may be claimed, locked; those that another scheduler holds are its to claim."""
+        """The jobs whose waiting firings may be claimed, locked; what another scheduler holds is its to claim."""
         return {"held": [row[0] for row in run("hold_claimable", now=now, limit=limit)]}
 
     def close(self) -> None:

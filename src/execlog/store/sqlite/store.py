@@ -25,10 +25,10 @@ from execlog.store.sql_pairs import SqlPairs
 from execlog.store.sqlite import reading, statistics
 from execlog.store.sqlite.connection import POISON, Connections, Session, translated
 from execlog.store.sqlite.deleting import CHUNK, remove_some
+from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.migrating import migrate
 from execlog.store.sqlite.rows import text_search
 from execlog.store.sqlite.writing import take
-from execlog.store.sqlite_jobs import SqliteJobStore
 
 _WRITE, _READ = queries("sqlite", "write"), queries("sqlite", "read")
 _POISON = (*POISON, ValueError, TypeError, OverflowError, RecursionError)

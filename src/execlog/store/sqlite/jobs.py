@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,24 @@ class SqliteJobStore(SqlJobStore):
     def transaction(self) -> Generator[Run]:
         """A function that runs a named statement inside one write transaction."""
         with translated(self._connections.path), self._connections.write() as session:
-            yield lambda query, **values: session.rows(_SQL[query], values)
+
+            def run(query: str, **values: Any) -> Rows:
+                return session.rows(_SQL[query], values)
+
+            yield run
 
     def read(self, query: str, **values: Any) -> Rows:
         """The rows of a named statement that only reads."""
         with self._connections.read() as session:
             return session.rows(_SQL[query], values)
+
+    def hold(self, run: Run, ids: Iterable[str]) -> None:
+        """Nothing to do: only one transaction writes at a time."""
+
+    def claimable(self, run: Run, now: int, limit: int) -> dict[str, Any]:
+        """Nothing: what a transaction sees is as it is."""
+        del run, now, limit
+        return {}
 
     def close(self) -> None:
         """Close the connections, if they are its own."""
