@@ -109,9 +109,10 @@ class Redactor:
         return self._userinfo.sub(rf"\1{MASK}\2", text)
 
     def value(self, value: Any, depth: int = 0) -> Any:
-        """A copy of a nested plain value without secrets; the value itself where there are none."""
-        if isinstance(value, str):
-            return value if type(value) is not str else self.text(value)
+        """A nested plain value without secrets; the value itself, or the parts of it, where there are none."""
+        kind: object = type(cast("object", value))
+        if kind in _PLAIN or isinstance(value, str):
+            return value if kind is not str or value in self._clean else self.text(cast("str", value))
         if depth > _DEEPEST:
             return "[nested too deeply]"
         if isinstance(value, dict):
@@ -120,8 +121,7 @@ class Redactor:
             entries = [self.value(entry, depth + 1) for entry in cast("list[Any]", value)]
             return entries if isinstance(value, list) else tuple(entries)
         if isinstance(value, Struct):
-            fields = {name: self.value(getattr(value, name), depth + 1) for name in value.__struct_fields__}
-            return structs.replace(value, **fields)
+            return self._struct(value, depth)
         return value
 
     def is_secret(self, name: str) -> bool:
@@ -131,6 +131,18 @@ class Redactor:
             return False
         squeezed = low.replace("_", "").replace("-", "")
         return any(word in squeezed for word in self._squeezed) and not squeezed.endswith("tokens")
+
+    def _struct(self, value: Struct, depth: int) -> Struct:
+        """The Struct with the fields replaced that are not what they were; most are numbers, or clean."""
+        changed: dict[str, Any] = {}
+        for name in value.__struct_fields__:
+            old = getattr(value, name)
+            if type(old) in _PLAIN or old == ():
+                continue
+            new = self.value(old, depth + 1)
+            if new is not old:
+                changed[name] = new
+        return structs.replace(value, **changed) if changed else value
 
     def _entry(self, key: Any, entry: Any, depth: int) -> Any:
         if isinstance(key, str) and entry is not None and not isinstance(entry, bool) and self.is_secret(key):

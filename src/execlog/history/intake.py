@@ -169,11 +169,8 @@ def event_of(said: ExecutionInput, *, id_: str, at: int) -> Event:
 
     Raises InvalidError, naming the field, for ids that may not enter and times that are none.
     """
-    for name in ("id", "kind", "namespace", "parent_id", "root_id", "retry_of"):
-        if text := getattr(said, name):
-            check_id(text, field=name)
+    _check_ids(said)
     at = _micros(said.at, "at") or at
-    items = tuple(_item(item, position, at) for position, item in enumerate(said.items))
     event = Event(
         id=said.id or id_,
         kind=said.kind,
@@ -191,14 +188,14 @@ def event_of(said: ExecutionInput, *, id_: str, at: int) -> Event:
         rows=said.rows,
         error=_error(said.error),
         total=said.total,
-        items=items,
+        items=tuple([_item(item, position, at) for position, item in enumerate(said.items)]) if said.items else (),
         usage=_usage(said),
         input=said.input,
         output=said.output,
         params=said.params,
         metadata=said.metadata,
         tags=said.tags,
-        logs=tuple(_log(line, number, at) for number, line in enumerate(said.logs)),
+        logs=tuple([_log(line, number, at) for number, line in enumerate(said.logs)]) if said.logs else (),
         parent_id=said.parent_id,
         root_id=said.root_id,
         retry_of=said.retry_of,
@@ -206,6 +203,18 @@ def event_of(said: ExecutionInput, *, id_: str, at: int) -> Event:
         context=said.context,
     )
     return _with_outcome(event, fresh=said.id is None)
+
+
+def _check_ids(said: ExecutionInput) -> None:
+    if said.id is not None:
+        check_id(said.id)
+    check_id(said.kind, field="kind")
+    if said.namespace:
+        check_id(said.namespace, field="namespace")
+    if said.parent_id or said.root_id or said.retry_of:
+        for name in ("parent_id", "root_id", "retry_of"):
+            if text := getattr(said, name):
+                check_id(text, field=name)
 
 
 def _with_outcome(event: Event, *, fresh: bool) -> Event:
@@ -254,7 +263,9 @@ def _usage(said: ExecutionInput) -> dict[str, Usage] | None:
             )
             for model, usage in said.usage.items()
         }
-    tokens = said.tokens or TokensInput()
+    tokens = said.tokens
+    if tokens is None:
+        return None if said.cost is None else {"": Usage(0, 0, cost_nano=_cost(said.cost))}
     if said.cost is None and not (tokens.input or tokens.output):
         return None
     return {"": Usage(tokens.input, tokens.output, cost_nano=_cost(said.cost))}
