@@ -25,6 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from report import Report
+
 QUERIES = {
     "report": "select a.symbol, b.symbol as other, count(*) as months, avg(a.price / b.price) as ratio "
     "from prices a join prices b on a.date = b.date and a.symbol < b.symbol "
@@ -115,23 +117,22 @@ def main() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    failed = False
+    report = Report("bench_gateway")
     with tempfile.TemporaryDirectory(prefix="execlog-bench-") as home:
         server = subprocess.Popen([sys.executable, __file__, "--serve", home, str(port)])
         try:
             line = connect(port, server)
             gc.disable()
-            print(f"{'query':8} {'without':>10} {'with':>10} {'ratio':>8} {'limit':>6}")
             for name, query in QUERIES.items():
                 without, with_it, ratio = measure(line, query, options.rounds)
                 limit = LIMITS[name]
-                failed |= limit is not None and ratio > limit
-                shown = f"{limit:.2f}" if limit else "-"
-                print(f"{name:8} {without * 1e3:7.3f} ms {with_it * 1e3:7.3f} ms {ratio:8.4f} {shown:>6}")
+                report.add(f"{name}, without recording", without * 1e3, "ms")
+                report.add(f"{name}, with", with_it * 1e3, "ms")
+                report.add(f"{name}, with over without", ratio, "times", **({"at_most": limit} if limit else {}))
         finally:
             server.kill()
             server.wait()
-    return 1 if failed else 0
+    return report.close()
 
 
 if __name__ == "__main__":

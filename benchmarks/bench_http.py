@@ -3,7 +3,9 @@
 Both are served by uvicorn with uvloop and httptools in a process of their own, over the same SQLite file; the same
 client asks both over keep-alive connections in turns, and medians are compared. "Bare" is a plain function behind a
 Starlette route that reads its parameters by hand, makes the same call, encodes it with msgspec and returns a Response:
-no validation, no authorisation, no limits, no security headers. Exits with 1 when a ratio is below its target.
+no validation, no authorisation, no limits, no security headers. Starlette runs it in a pool of 40 threads that compete
+for the interpreter; "inline" is the same on the event loop, where nothing does, and is printed beside it. Exits with 1
+when a ratio to "bare" is below its target.
 
     history   GET /scheduler/jobs/{job_id}/history?limit=50
     page      GET /api/executions?kind=job&subject=…&limit=50
@@ -14,15 +16,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from report import Report
+from serving import Client, Served
 
 TARGET = 0.8
 EXECUTIONS = 20_000
@@ -67,7 +72,12 @@ def fill(url: str) -> None:
     store.close()
 
 
-def serve_bare(url: str, home: str) -> None:
+def serve_inline(url: str, home: str) -> None:
+    """As bare, but on the event loop itself: no thread is changed, and one slow question holds up all others."""
+    serve_bare(url, home, inline=True)
+
+
+def serve_bare(url: str, home: str, *, inline: bool = False) -> None:
     """Serve the three routes barely, until killed."""
     import uvicorn
     from starlette.applications import Starlette
@@ -105,11 +115,17 @@ def serve_bare(url: str, home: str) -> None:
         answer = dossier(ledger.store, get(ledger.store, request.path_params["id"]))
         return Response(to_json(answer), media_type="application/json")
 
+    def placed(handler: Callable[[Request], Response]) -> Callable[[Request], Any]:
+        async def on_loop(request: Request) -> Response:
+            return handler(request)
+
+        return on_loop if inline else handler
+
     app = Starlette(
         routes=[
-            Route("/scheduler/jobs/{job_id}/history", history),
-            Route("/api/executions", page),
-            Route("/api/executions/{id}", one),
+            Route("/scheduler/jobs/{job_id}/history", placed(history)),
+            Route("/api/executions", placed(page)),
+            Route("/api/executions/{id}", placed(one)),
         ]
     )
     taken = socket.socket()
@@ -131,50 +147,12 @@ def serve_ours(url: str, home: str) -> None:
     server.run(announce=lambda _: print(server.port, flush=True))
 
 
-class Served:
-    """A server process; counts its own CPU seconds."""
-
-    def __init__(self, which: str, url: str, home: str) -> None:
-        command = [sys.executable, __file__, "--serve", which, url, home]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
-
-    def cpu(self) -> float:
-        """User and system seconds so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.communicate()
+SERVERS = {"bare": serve_bare, "inline": serve_inline, "execlog": serve_ours}
 
 
-class Client:
-    """Asks one path over one keep-alive connection, again and again."""
-
-    def __init__(self, port: int, path: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: application/json\r\n\r\n".encode()
-
-    def ask(self) -> bytes:
-        """The body of one answer."""
-        self._socket.sendall(self._request)
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += self._socket.recv(65_536)
-        head, _, body = data.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        while len(body) < length:
-            body += self._socket.recv(262_144)
-        return body
-
-    def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
+def started(label: str, url: str, folder: str) -> Served:
+    """One of the servers, in a process of its own."""
+    return Served([sys.executable, __file__, "--serve", label, url, f"{folder}/{label}"])
 
 
 def measure(served: Served, path: str, seconds: float) -> tuple[float, float, float]:
@@ -183,10 +161,10 @@ def measure(served: Served, path: str, seconds: float) -> tuple[float, float, fl
     until = time.monotonic() + seconds
 
     def work() -> None:
-        client = Client(served.port, path)
+        client = Client(served.port)
         mine: list[float] = []
         while (begun := time.monotonic()) < until:
-            client.ask()
+            client.get(path)
             mine.append(time.monotonic() - begun)
         times.extend(mine)
         client.close()
@@ -202,21 +180,23 @@ def measure(served: Served, path: str, seconds: float) -> tuple[float, float, fl
     return len(times) / elapsed, (served.cpu() - cpu) / len(times) * 1e6, p99
 
 
-def compare(name: str, bare: Served, ours: Served, *, rounds: int, seconds: float) -> float:
-    """Our throughput as a share of the bare one's: the median of pairs of runs that take turns; prints both."""
+def compare(report: Report, name: str, servers: dict[str, Served], *, rounds: int, seconds: float) -> None:
+    """Report each server's throughput, and ours as a share of the bare ones': medians over rounds that take turns."""
     path = PATHS[name]
-    same = json.loads(Client(bare.port, path).ask()) == json.loads(Client(ours.port, path).ask())
-    assert same, f"{name}: the two do not answer the same"
-    for served in (bare, ours):
+    answers = [json.loads(Client(served.port).get(path)) for served in servers.values()]
+    assert all(answer == answers[0] for answer in answers), f"{name}: they do not answer the same"
+    for served in servers.values():
         measure(served, path, 0.3)
-    pairs = [(measure(bare, path, seconds), measure(ours, path, seconds)) for _ in range(rounds)]
-    shares = [ours_[0] / bare_[0] for bare_, ours_ in pairs]
-    for label, place in (("bare", 0), ("execlog", 1)):
-        rate, cpu, p99 = (statistics.median(values) for values in zip(*(pair[place] for pair in pairs), strict=True))
-        print(f"{name:8} {label:8} {rate:7.0f} requests/s  {cpu:6.0f} µs CPU a request  p99 {p99:5.1f} ms")
-    share = statistics.median(shares)
-    print(f"{name:8} ratio    {share:7.2f}  (pairs {min(shares):.2f} to {max(shares):.2f}; target {TARGET})\n")
-    return share
+    runs = [{label: measure(served, path, seconds) for label, served in servers.items()} for _ in range(rounds)]
+    for label in servers:
+        rate, cpu, p99 = (statistics.median(values) for values in zip(*(run[label] for run in runs), strict=True))
+        report.add(f"{name}, {label}", rate, "requests/s")
+        report.add(f"{name}, {label}, server CPU", cpu, "µs/request")
+        report.add(f"{name}, {label}, p99", p99, "ms")
+    for label in ("bare", "inline"):
+        share = statistics.median(run["execlog"][0] / run[label][0] for run in runs)
+        target = {"at_least": TARGET} if label == "bare" else {}
+        report.add(f"{name}, execlog over {label}", share, "times", **target)
 
 
 def main() -> int:
@@ -228,21 +208,20 @@ def main() -> int:
     options = parser.parse_args()
     if options.serve:
         which, url, home = options.serve
-        {"bare": serve_bare, "ours": serve_ours}[which](url, home)
+        SERVERS[which](url, home)
         return 0
+    report = Report("bench_http")
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/bench.db"
         fill(url)
         print(
             f"{EXECUTIONS:,} executions of {JOBS} jobs; {CONNECTIONS} connections; median of {options.rounds} pairs\n"
         )
-        bare, ours = Served("bare", url, f"{folder}/bare"), Served("ours", url, f"{folder}/ours")
-        try:
-            shares = [compare(name, bare, ours, rounds=options.rounds, seconds=options.seconds) for name in PATHS]
-        finally:
-            bare.stop()
-            ours.stop()
-    return int(min(shares) < TARGET)
+        with ExitStack() as stack:
+            servers = {label: stack.enter_context(started(label, url, folder)) for label in SERVERS}
+            for name in PATHS:
+                compare(report, name, servers, rounds=options.rounds, seconds=options.seconds)
+    return report.close()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 
 import apsw
 from generator import batches
+from report import Report
 
 from execlog.core.model import Event
 from execlog.store.sqlite import SQLiteStore
@@ -78,8 +79,8 @@ def ready(events: list[Event], number: int) -> list[tuple[Any, ...]]:
     return [tuple(value.value if hasattr(value, "value") else value for value in row) for row in rows]
 
 
-def side_by_side(rows: int) -> int:
-    """The exit code: 0 where the store reaches its share of the raw speed."""
+def side_by_side(report: Report, rows: int) -> None:
+    """Report the store beside raw inserts."""
     with tempfile.TemporaryDirectory(prefix="execlog-bench-") as folder:
         path = Path(folder)
         store = SQLiteStore(path / "store.db")
@@ -108,15 +109,16 @@ def side_by_side(rows: int) -> int:
             ("plain", "executemany, WAL and FULL only"),
         ):
             median, mean, busy = figures[name]
-            print(f"{text:34s} {median:10,.0f} rows/s median, {mean:10,.0f} mean, {busy:6.1f} us CPU a row")
-        (median, mean, _), raw_figures, plain_figures = figures.values()
-        # Of means: every second batch of the store counts the one before it into the statistics too.
-        ratio = mean / raw_figures[1]
-        print(f"ratio to raw {median / raw_figures[0]:.2f} of medians, {ratio:.2f} of means; target {TARGET} of means")
-        print(f"without the pragmas {median / plain_figures[0]:.2f}, {mean / plain_figures[1]:.2f}")
+            report.add(f"{text}, median", median, "rows/s")
+            report.add(f"{text}, mean", mean, "rows/s")
+            report.add(f"{text}, CPU", busy, "µs/row")
+        for name, text in (("raw", "raw"), ("plain", "raw without the pragmas")):
+            target = {"at_least": TARGET} if name == "raw" else {}
+            # Judged by the means: every second batch of the store counts the one before it into the statistics too.
+            report.add(f"store over {text}, medians", figures["store"][0] / figures[name][0], "times")
+            report.add(f"store over {text}, means", figures["store"][1] / figures[name][1], "times", **target)
         for each in (store, raw, plain):
             each.close()
-    return int(ratio < TARGET)
 
 
 def compute(until: float) -> int:
@@ -129,8 +131,8 @@ def compute(until: float) -> int:
     return rounds
 
 
-def contended(seconds: float) -> int:
-    """The exit code. Applies batches in a thread while this one computes without a pause."""
+def contended(report: Report, seconds: float) -> None:
+    """Report what becomes of both: applies batches in a thread while this one computes without a pause."""
     alone = compute(time.perf_counter() + 2) / 2
     with tempfile.TemporaryDirectory(prefix="execlog-bench-") as folder:
         store = SQLiteStore(Path(folder) / "store.db")
@@ -154,10 +156,8 @@ def contended(seconds: float) -> int:
         stop.set()
         thread.join()
         store.close()
-    print(
-        f"in a thread: {rows / took:,.0f} rows/s, main thread at {100 * beside / alone:.0f} %; target 15,000 and 75 %"
-    )
-    return int(rows / took < 15_000 or beside / alone < 0.75)
+    report.add("in a thread", rows / took, "rows/s", at_least=15_000)
+    report.add("in a thread, main thread", 100 * beside / alone, "% of its speed", at_least=75)
 
 
 def _drain(path: str, count: int, ready_: Any, go: Any, result: Any) -> None:
@@ -171,8 +171,8 @@ def _drain(path: str, count: int, ready_: Any, go: Any, result: Any) -> None:
     result.put(time.perf_counter() - began)
 
 
-def beside(count: int) -> int:
-    """The exit code. Applies batches in another process while this one computes without a pause."""
+def beside(report: Report, count: int) -> None:
+    """Report what becomes of both: applies batches in another process while this one computes without a pause."""
     spawn = multiprocessing.get_context("spawn")
     alone = compute(time.perf_counter() + 2) / 2
     with tempfile.TemporaryDirectory(prefix="execlog-bench-") as folder:
@@ -184,10 +184,8 @@ def beside(count: int) -> int:
         rate = compute(time.perf_counter() + 3) / 3
         took = result.get()
         child.join()
-    print(
-        f"in a process: {count / took:,.0f} rows/s, main thread at {100 * rate / alone:.0f} %; target 20,000 and 95 %"
-    )
-    return int(count / took < 20_000 or rate / alone < 0.95)
+    report.add("in a process", count / took, "rows/s", at_least=20_000)
+    report.add("in a process, main thread", 100 * rate / alone, "% of its speed", at_least=95)
 
 
 def main() -> int:
@@ -196,12 +194,14 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--only", choices=("side", "thread", "process"))
     options = parser.parse_args()
-    codes = [
-        side_by_side(options.rows) if options.only in {None, "side"} else 0,
-        contended(4.0) if options.only in {None, "thread"} else 0,
-        beside(100_000) if options.only in {None, "process"} else 0,
-    ]
-    return max(codes)
+    report = Report("bench_ingest")
+    if options.only in {None, "side"}:
+        side_by_side(report, options.rows)
+    if options.only in {None, "thread"}:
+        contended(report, 4.0)
+    if options.only in {None, "process"}:
+        beside(report, 100_000)
+    return report.close()
 
 
 if __name__ == "__main__":

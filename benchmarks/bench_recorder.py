@@ -3,7 +3,7 @@
     bench_recorder.py [NAME …]     names: cost, peers, latency, burst, contended; all without a name
 
 cost       record() beside building the same Struct, encoding it, a CRC and a store into a mapped file: target <= 2 x
-peers      an OpenTelemetry span under a BatchSpanProcessor (>= 20 x), stdlib QueueHandler, one asyncio task a record
+peers      stdlib QueueHandler, one asyncio task a record (peers_recorder has those that are installed for it)
 latency    p99 of record() while two other threads compute, with the store up and down: target <= 20 µs
 burst      200,000 records (30 MB) in one second from four threads: nothing dropped, p99 <= 50 µs, readable in 10 s
 contended  the drain while the main thread computes: >= 15,000 rows/s at >= 75 % with the thread, 20,000 at 95 % without
@@ -30,6 +30,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zlib import crc32
+
+from report import Report, percentile, take_turns
 
 from execlog.core import codec
 from execlog.core.filter import Filter
@@ -63,15 +65,6 @@ def cpu_of(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return (time.process_time() - start) / NUMBER * 1e6
-
-
-def take_turns(candidates: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
-    """The median of each candidate's figures."""
-    found: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, measure in candidates.items():
-            found[name].append(measure())
-    return {name: statistics.median(figures) for name, figures in found.items()}
 
 
 def plain_event(number: int, _: dict[str, Any]) -> Event:
@@ -154,7 +147,7 @@ def recorded(folder: Path, free: list[dict[str, Any]]) -> float:
     return cost
 
 
-def cost(folder: Path) -> None:
+def cost(report: Report, folder: Path) -> None:
     """Print what record() costs beside its limit."""
     plain: list[dict[str, Any]] = [{}] * NUMBER
     free = texts(NUMBER)
@@ -163,37 +156,11 @@ def cost(folder: Path) -> None:
         "record": lambda: recorded(folder, plain),
         "limit, free text": lambda: limit(folder, free),
         "record, free text": lambda: recorded(folder, free),
-    })  # fmt: skip
-    show(found, "µs of CPU a record")
-    print(f"  record / limit: {found['record'] / found['limit']:.2f} (target <= 2)")
-    print(f"  with free text, each looked through for secrets: "
-          f"{found['record, free text'] / found['limit, free text']:.2f}")  # fmt: skip
-
-
-def span_cost() -> float:
-    """An OpenTelemetry span with the same attributes, under a BatchSpanProcessor whose exporter does nothing."""
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-
-    class Nowhere(SpanExporter):
-        def export(self, spans: Any) -> SpanExportResult:
-            del spans
-            return SpanExportResult.SUCCESS
-
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(Nowhere(), max_queue_size=NUMBER * 2))
-    tracer = provider.get_tracer("bench")
-    attributes = {name: value for name, value in PLAIN.items() if value is not None}
-
-    def work() -> ReadableSpan | None:
-        for _ in range(NUMBER):
-            with tracer.start_as_current_span("load", attributes=attributes):
-                pass
-        return None
-
-    cost = cpu_of(work)
-    provider.shutdown()
-    return cost
+    }, ROUNDS)  # fmt: skip
+    show(report, found)
+    report.add("record over limit", found["record"] / found["limit"], "times", at_most=2.0)
+    # Each of these is looked through for secrets.
+    report.add("record over limit, free text", found["record, free text"] / found["limit, free text"], "times")
 
 
 def queue_cost() -> float:
@@ -226,19 +193,17 @@ def task_cost() -> float:
     return cpu_of(lambda: asyncio.run(main()))
 
 
-def peers(folder: Path) -> None:
+def peers(report: Report, folder: Path) -> None:
     """Print what others take."""
     plain: list[dict[str, Any]] = [{}] * NUMBER
     found = take_turns({
         "record": lambda: recorded(folder, plain),
-        "OpenTelemetry span": span_cost,
         "QueueHandler": queue_cost,
         "asyncio task": task_cost,
-    }, rounds=5)  # fmt: skip
-    show(found, "µs of CPU a record")
-    for name in ("OpenTelemetry span", "QueueHandler", "asyncio task"):
-        goal = " (target >= 20)" if "span" in name else ""
-        print(f"  {name} / record: {found[name] / found['record']:.1f}{goal}")
+    }, 5)  # fmt: skip
+    show(report, found)
+    for name in ("QueueHandler", "asyncio task"):
+        report.add(f"{name} over record", found[name] / found["record"], "times")
 
 
 def compute(stop: threading.Event) -> int:
@@ -272,7 +237,7 @@ def latencies(folder: Path, store: str) -> list[float]:
     return took
 
 
-def latency(folder: Path) -> None:
+def latency(report: Report, folder: Path) -> None:
     """Print how long a caller waits."""
     (folder / "blocked").touch()
     for name, store in {
@@ -286,12 +251,12 @@ def latency(folder: Path) -> None:
             p99.append(took[len(took) * 99 // 100])
             most.append(took[-1])
         figures = [statistics.median(each) * 1e6 for each in (p50, p99, most)]
-        print(
-            f"  {name}: p50 {figures[0]:.1f} µs, p99 {figures[1]:.1f} µs, most {figures[2]:.0f} µs (target: p99 <= 20)"
-        )
+        report.add(f"{name}, p50 of a call", figures[0], "µs")
+        report.add(f"{name}, p99 of a call", figures[1], "µs", at_most=20)
+        report.add(f"{name}, most", figures[2], "µs")
 
 
-def burst(folder: Path) -> None:
+def burst(report: Report, folder: Path) -> None:
     """Print what becomes of 200,000 records of 150 bytes in one second."""
     each, threads = 50_000, 4
     took: list[list[float]] = [[] for _ in range(threads)]
@@ -321,15 +286,14 @@ def burst(folder: Path) -> None:
         stats = ledger.stats()
         assert stats.accepted == each * threads + 2
         assert ledger.store.count(Filter(kind="query")) == each * threads + 2
-        print(
-            f"  said in {said:.2f} s, readable after {readable:.1f} s (target <= 10), "
-            f"dropped {sum(stats.dropped.values())}"
-        )
-        print(f"  p50 {all_of_them[len(all_of_them) // 2] * 1e6:.1f} µs, "
-              f"p99 {all_of_them[len(all_of_them) * 99 // 100] * 1e6:.1f} µs (target <= 50)")  # fmt: skip
+        report.add("burst, said in", said, "s")
+        report.add("burst, readable after", readable, "s", at_most=10)
+        report.add("burst, dropped", sum(stats.dropped.values()), "records", at_most=0)
+        report.add("burst, p50 of a call", percentile(all_of_them, 0.5) * 1e6, "µs")
+        report.add("burst, p99 of a call", percentile(all_of_them, 0.99) * 1e6, "µs", at_most=50)
 
 
-def contended(folder: Path) -> None:
+def contended(report: Report, folder: Path) -> None:
     """Print how the drain and the application's main thread share the machine."""
     alone = speed(2.0)
     for name in ("thread", "server"):
@@ -348,8 +312,9 @@ def contended(folder: Path) -> None:
                 if server is not None:
                     server.terminate()
                     server.wait()
-        goal = "15,000 at 75 %" if name == "thread" else "20,000 at 95 %"
-        print(f"  {name}: {rate:,.0f} rows/s, main thread at {busy / alone:.0%} of its speed (target {goal})")
+        rows, share = (15_000, 75) if name == "thread" else (20_000, 95)
+        report.add(f"drained by a {name}", rate, "rows/s", at_least=rows)
+        report.add(f"drained by a {name}, main thread", 100 * busy / alone, "% of its speed", at_least=share)
 
 
 def serve(home: Path, store: str) -> subprocess.Popen[bytes]:
@@ -383,27 +348,30 @@ def speed_until(done: Callable[[], bool]) -> float:
             ask = time.perf_counter() + 0.02
 
 
-def show(found: dict[str, float], unit: str) -> None:
-    """Print medians."""
+def show(report: Report, found: dict[str, float]) -> None:
+    """Report medians of CPU."""
     for name, figure in found.items():
-        print(f"  {name:<22}{figure:8.2f} {unit}")
+        if all(name != known.name for known in report.figures):
+            report.add(name, figure, "µs CPU")
 
 
-PARTS: dict[str, Callable[[Path], None]] = {
+PARTS: dict[str, Callable[[Report, Path], None]] = {
     "cost": cost, "peers": peers, "latency": latency, "burst": burst, "contended": contended,
 }  # fmt: skip
 
 
-def main(names: list[str]) -> None:
-    """Run the parts named, or all."""
+def main(names: list[str]) -> int:
+    """The exit code: 0 where every target of the parts named, or of all, is met."""
+    report = Report("bench_recorder")
     for name in names or PARTS:
         print(name)
         folder = Path(tempfile.mkdtemp(prefix="bench-recorder-", dir=os.environ.get("BENCH_FOLDER")))
         try:
-            PARTS[name](folder)
+            PARTS[name](report, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+    return report.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

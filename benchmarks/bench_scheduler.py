@@ -9,7 +9,6 @@ Everything is real: SQLite in a folder of its own, the journal, the drain in thi
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -17,7 +16,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from history import relax
 from msgspec.structs import replace
+from report import Report
 
 from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL
@@ -42,12 +43,6 @@ def fill(app: SchedulerServingApp, jobs: int, first: int, spacing: float) -> Non
         app.jobs.put(entry, expected=None)
 
 
-def relax(ledger: Ledger, synchronous: str) -> None:
-    """Let the store's writer wait for the disk, or not."""
-    with ledger.store.connections._write_lock:  # noqa: SLF001
-        ledger.store.connections._writer.execute(f"pragma synchronous = {synchronous}")  # noqa: SLF001
-
-
 def measure(shape: str, jobs: int, seconds: float, room: int) -> dict[str, float | str]:
     """One run of a shape: figures by name."""
     with (
@@ -58,9 +53,9 @@ def measure(shape: str, jobs: int, seconds: float, room: int) -> dict[str, float
         prepared = time.monotonic()
         first = ledger.clock.now() + 2 * SECOND + jobs * 500
         # Only making the jobs goes without waiting for the disk, so that they are all there in time.
-        relax(ledger, "off")
+        relax(ledger.store, "off")
         fill(app, jobs, first, 0 if shape == "burst" else PERIOD * SECOND / jobs)
-        relax(ledger, "full")
+        relax(ledger.store, "full")
         assert ledger.clock.now() < first, "the machine is too busy to make the jobs in time"
         prepared = time.monotonic() - prepared
         time.sleep(max((first - ledger.clock.now()) / SECOND - 0.5, 0))
@@ -108,18 +103,27 @@ def percentile(values: list[float], share: int) -> float:
     return statistics.quantiles(values, n=100)[share - 1]
 
 
-def main() -> None:
-    """Print a line of JSON a shape."""
+def main() -> int:
+    """The exit code: 0 where every due job was run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the spread shape is watched")
     parser.add_argument("--room", type=int, default=200, help="most executions in flight")
     parser.add_argument("--shape", choices=["burst", "spread"], action="append")
     options = parser.parse_args()
+    report = Report("bench_scheduler")
     for shape in options.shape or ["burst", "spread"]:
-        print(json.dumps(measure(shape, options.jobs, options.seconds, options.room)))
-        sys.stdout.flush()
+        found = measure(shape, options.jobs, options.seconds, options.room)
+        report.add(f"{shape}, run", float(found["run_per_s"]), "jobs/s", size=options.jobs)
+        report.add(f"{shape}, recorded", float(found["recorded_per_s"]), "jobs/s", size=options.jobs)
+        report.add(f"{shape}, start delay p50", float(found["start_delay_p50_ms"]), "ms", size=options.jobs)
+        report.add(f"{shape}, start delay p99", float(found["start_delay_p99_ms"]), "ms", size=options.jobs)
+        report.add(f"{shape}, CPU", float(found["cpu_ms_per_execution"]), "ms/job", size=options.jobs)
+        share = float(found["executions"]) / float(found["wanted"])
+        # The spread's last second may hold a job more or less.
+        report.add(f"{shape}, of the due ones were run", share, "times", size=options.jobs, at_least=0.99)
+    return report.close()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from report import Report
+
 from execlog.cli.catalogue import ENTRIES
 
 ROUNDS = 11
@@ -40,13 +42,10 @@ def main() -> int:
             for name, arguments in cases.items():
                 figures[name].append(cpu_ms(*arguments))
     medians = {name: statistics.median(times) for name, times in figures.items()}
-    bare = medians["python -c pass"]
-    print(f"{'':<28}{'ms CPU':>8}{'over bare':>11}   median of {ROUNDS}")
+    report = Report("cli_start")
     for name, median in medians.items():
-        print(f"{name:<28}{median:>8.1f}{median - bare:>11.1f}")
-    slowest = max(median for name, median in medians.items() if name.endswith("--help"))
-    print(f"the slowest help costs {slowest:.1f} ms, at most {LIMIT_MS:g}")
-    return int(slowest > LIMIT_MS)
+        report.add(name, median, "ms CPU", **({"at_most": LIMIT_MS} if name.endswith("--help") else {}))
+    return report.close()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """A realistic history of any length, the same every time.
 
 Four kinds, 1,000 subjects of which a few run most, 200 users, failures that come in bursts, items for some.
-`batches(n)` yields whole executions, each said by one event, in the order of time, ending at `END`.
+`batches(n)` yields whole executions, each said by one event, in the order of time, ending at `END`;
+`pair_batches(n, now)` the pipelines that computed so many pairs (symbol, timeframe) over the two days before `now`.
 """
 
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 
 from execlog.core.model import Error, Event, Item, Status, Usage
@@ -20,6 +20,7 @@ SUBJECTS, USERS, PROJECTS = 1_000, 200, 50
 _DAY = 86_400_000_000
 _BURST = 900_000_000
 _POOL = 4_096
+_TIMEFRAMES = ("1m", "1h", "1d", "1w")
 _STOCKS = ("AAPL", "AMZN", "GOOG", "IBM", "MSFT")
 _QUERIES = tuple(
     f"select sym, last price from trade where date within ({day}; .z.d), sym in `{stock} by time.minute"
@@ -162,24 +163,30 @@ def _items(at: int, end: int, error: Error | None) -> tuple[Item, ...]:
     )
 
 
-def main() -> int:
-    """The exit code. Builds a store of `count` executions at a URL: generator.py sqlite:///history.db 1000000."""
-    import time
-
-    from execlog.store.opening import open_store
-
-    url, count = sys.argv[1], int(sys.argv[2])
-    store = open_store(url)
-    started = time.perf_counter()
-    done = 0
-    for batch in batches(count, size=10_000):
-        store.apply(batch)
-        done += len(batch)
-        if done % 100_000 == 0:
-            print(f"{done:>12,} in {time.perf_counter() - started:8.1f} s", flush=True)
-    store.close()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def pair_batches(count: int, *, now: int, size: int = 1_000) -> Iterator[list[Event]]:
+    """Pipelines of `size` pairs each, together `count`; saying them again with a later `now` (UTC µs) updates them."""
+    spacing = 2 * _DAY // max(count, 1)
+    for first in range(0, count, size):
+        pairs = range(first, min(first + size, count))
+        start, end = now - 2 * _DAY + first * spacing, now - 2 * _DAY + (pairs[-1] + 1) * spacing
+        items = tuple(
+            Item(
+                key=f"S{pair // 4:05d}/{_TIMEFRAMES[pair % 4]}",
+                at=start + (pair - first + 1) * spacing,
+                status=Status.SUCCEEDED if pair % 50 else Status.FAILED,
+                position=pair - first,
+                started_at=start + (pair - first) * spacing,
+                ended_at=start + (pair - first + 1) * spacing,
+                duration=spacing / 1e6,
+                rows=0 if pair % 100 == 1 else 250,
+                error=None if pair % 50 else Error("FeedError", f"no bars for S{pair // 4:05d}"),
+            )
+            for pair in pairs
+        )
+        yield [
+            Event(
+                id=f"pairs-{first:07d}", kind="pipeline", at=end, status=Status.PARTIAL, subject="features",
+                actor="schedule", started_at=start, ended_at=end, duration=(end - start) / 1e6, rows=250 * len(pairs),
+                total=len(pairs), items=items, origin=_ORIGINS[0],
+            )
+        ]  # fmt: skip

@@ -6,6 +6,8 @@ import os
 import statistics
 import sys
 
+from report import Report
+
 ROUNDS = 25
 LIMIT_MS = 30.0
 EVERYTHING = "import execlog\nfor name in getattr(execlog, '__all__', ()): getattr(execlog, name)"
@@ -27,10 +29,11 @@ def main() -> int:
     rounds = [(cpu_ms("pass"), cpu_ms("import execlog"), cpu_ms(EVERYTHING)) for _ in range(ROUNDS)]
     bare, module, everything = map(statistics.median, zip(*rounds, strict=True))
     cost = module - bare
-    print(f"python -c pass         {bare:6.1f} ms CPU, median of {ROUNDS}")
-    print(f"import execlog         {cost:6.1f} ms CPU more, at most {LIMIT_MS:g}")
-    print(f"every name of its API  {everything - bare:6.1f} ms CPU more")
-    return int(cost > LIMIT_MS)
+    report = Report("import_time")
+    report.add("python -c pass", bare, "ms CPU")
+    report.add("import execlog, over that", cost, "ms CPU", at_most=LIMIT_MS)
+    report.add("every name of its API, over that", everything - bare, "ms CPU")
+    return report.close()
 
 
 if __name__ == "__main__":
