@@ -39,7 +39,6 @@ STORES = {
     "postgres": "{postgres}",
 }
 """Every store the contract is walked on, by its URL: a further one is one line."""
-ABOUT_PAIRS = ("/api/v1/admin/scheduler-health", "/api/v1/admin/features/staleness")
 """What a store that cannot watch over pairs answers with 501 (docs/reference/stores.md)."""
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
 CONNECTION = '[connections.prices]\ntype = "sqlite"\npath = "{path}"\n'
@@ -96,25 +95,12 @@ def lived(ledger) -> Ledger:
     pipelines.log_feature_computation_failure("GOOG", "1d", "no rows", backfill)
     pipelines.log_symbol_computation_status(backfill, "AAPL", "stock", "1d", "completed", 10, 10, 5, now, now, 0.5)
     pipelines.update_feature_freshness("AAPL", "1d", now, 10)
-    if watches_pairs(ledger):
-        pipelines.monitor([("MSFT", "1d")])
+    pipelines.monitor([("MSFT", "1d")])
     assert pipelines.update_scheduler_execution_log(backfill, now, 1, 1, 10, "completed")
     columns = {"query": "select 1", "database_type": "kdb", "user_id": "ann", "execution_time": 0.5, "total_rows": 1}
     asyncio.run(ExecutionTracker(ledger).log_execution(execution_id="query-real", status="success", **columns))
     assert ledger.flush()
     return ledger
-
-
-def watches_pairs(ledger: Ledger) -> bool:
-    """Whether the ledger's store does: all but these must."""
-    watches = hasattr(ledger.store, "pairs")
-    assert watches or ledger.store.url.startswith("postgres")
-    return watches
-
-
-def calls_of(ledger: Ledger) -> list[dict[str, Any]]:
-    """The calls that the ledger's store can answer."""
-    return [call for call in CALLS if watches_pairs(ledger) or call["at"] not in ABOUT_PAIRS]
 
 
 def check(answer: Any, record: str, where: str) -> None:
@@ -140,7 +126,7 @@ def within(answer: Any, path: str) -> list[Any]:
 
 
 def test_every_call_answers_with_every_field(lived, client):
-    for call in calls_of(lived):
+    for call in CALLS:
         method = call["ask"].split()[0]
         answer = client.request(method, call["at"], json=call.get("body"))
         assert answer.status_code == 200, (call["ask"], answer.text)
@@ -157,11 +143,6 @@ def test_what_is_not_there_is_404(lived, client):
     for call in CALLS:
         if "unknown" in call:
             assert client.get(call["unknown"]).status_code == 404, call["ask"]
-
-
-def test_a_store_without_pairs_says_so(lived, client):
-    wanted = 200 if watches_pairs(lived) else 501
-    assert [client.get(path).status_code for path in ABOUT_PAIRS] == [wanted] * 2
 
 
 def test_records_are_written_as_clients_expect(lived, client):
@@ -185,7 +166,7 @@ def test_what_is_deleted_is_gone(lived, client):
 
 def test_limits_and_defaults_are_the_contracts(lived, client):
     document = client.get("/openapi.json").json()["paths"]
-    for call in calls_of(lived):
+    for call in CALLS:
         method, path = call["ask"].split()
         operation = document[path][method.lower()]
         known = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
