@@ -15,7 +15,7 @@ RECORD = {
     "execution_id": "run-1", "job_id": "daily", "job_name": "Daily prices", "start_time": "2026-01-02T03:00:00",
     "end_time": "2026-01-02T03:00:09", "status": "partial_success", "fetched_stocks": ["AAPL"],
     "failed_stocks": ["GOOGL"], "errors": ["Failed to fetch GOOGL: Connection timeout after 30s"], "total_stocks": 2,
-    "duration_seconds": 9.0, "triggered_by": "schedule", "metadata": {"region": "eu"},
+    "duration_seconds": 9.0, "triggered_by": "schedule", "metadata": {"region": "eu", "api_key": "sk-1"},
 }  # fmt: skip
 WORKFLOW = {
     "id": "w-1", "projectId": "shop", "status": "completed", "startedAt": "2026-01-02T03:00:00Z",
@@ -28,12 +28,14 @@ create table scheduler_execution_log (execution_id text, started_at timestamptz,
     duration_seconds double precision, status text, error_message text);
 insert into scheduler_execution_log values
     ('b-1', '2026-01-02T03:00Z', '2026-01-02T03:01Z', 2, 1, 1, 500, 60, 'completed', null),
-    ('b-2', '2026-01-03T03:00Z', null, 2, null, null, null, null, 'exploded', null);
+    ('b-2', '2026-01-03T03:00Z', null, 2, null, null, null, null, 'exploded', null),
+    ('b-3', 'infinity', null, 2, null, null, null, null, 'running', null);
 create table symbol_computation_status (execution_id text, symbol text, asset_class text, timeframe text, status text,
     records_processed int, records_inserted int, features_computed int, started_at timestamptz,
     completed_at timestamptz, duration_seconds double precision, error_message text);
 insert into symbol_computation_status values
     ('b-1', 'AAPL', 'stock', '1d', 'completed', 500, 500, 6, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 60, null),
+    ('none', 'AAPL', 'stock', '1d', 'completed', 500, 500, 6, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 60, null),
     ('b-1', 'GOOG', 'stock', '1d', 'failed', 0, 0, 0, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 1, 'no rows');
 create table feature_computation_failures (symbol text, timeframe text, error_message text, execution_id text,
     retry_count int, resolved boolean, failed_at timestamptz);
@@ -45,7 +47,7 @@ create table query_executions (id bigint, execution_id text, user_id text, query
     execution_time double precision, total_rows bigint, started_at timestamp, completed_at timestamp, error_type text,
     error_message text);
 insert into query_executions values
-    (1, 'q-1', 'ann', 'select 1', 'kdb', 'success', 0.5, 3000000000, '2026-01-02 03:00',
+    (1, 'q-1', 'ann', 'select 1 -- password=hunter2', 'kdb', 'success', 0.5, 3000000000, '2026-01-02 03:00',
         '2026-01-02 03:00:01', null, null),
     (2, 'q-2', 'ann', 'select 2', 'kdb', 'timeout', 30, 0, '2026-01-02 04:00',
         '2026-01-02 04:00:30', 'TimeoutError', 'slow');
@@ -62,6 +64,7 @@ def test_a_schedulers_redis(execlog, valkey, empty_valkey_url, tmp_path):
     assert "left scheduler:execution_history:run-2: " in done.stdout
     shown = json.loads(execlog(home, "show", "run-1", "--json").stdout)
     assert (shown["status"], shown["subject"], shown["actor"]) == ("partial", "daily", "schedule")
+    assert shown["metadata"] == {"region": "eu", "api_key": "[redacted]"}
     assert [(item["key"], item["status"]) for item in shown["items"]] == [("AAPL", "succeeded"), ("GOOGL", "failed")]
     again = json.loads(execlog(home, "import", "redis", empty_valkey_url, "--json", code=6).stdout)
     assert (again["read"], again["written"], again["refused"]) == (2, 0, 1)
@@ -86,15 +89,19 @@ def test_tables_of_pipelines_and_queries(execlog, postgres, empty_postgres_url, 
     assert "none of the tables" in execlog(home, "import", "postgres", empty_postgres_url, code=2).stderr
     postgres.execute(TABLES, empty_postgres_url.rpartition("/")[2])
     done = execlog(home, "import", "postgres", empty_postgres_url, code=6)
-    assert "8 records read" in done.stdout
+    assert "10 records read" in done.stdout
     assert "left scheduler_execution_log row 2: 'exploded' is no status" in done.stdout
+    assert "left scheduler_execution_log row 3: started_at: not a time" in done.stdout
+    assert "left symbol_computation_status row 2: scheduler_execution_log has no execution 'none'" in done.stdout
+    execlog(home, "show", "none", code=3)
     run = json.loads(execlog(home, "show", "b-1", "--json").stdout)
     assert (run["status"], run["rows"], len(run["items"])) == ("partial", 500, 2)
     query = json.loads(execlog(home, "show", "q-2", "--json").stdout)
     assert (query["status"], query["engine"], query["actor"]) == ("timed_out", "kdb", "ann")
-    assert json.loads(execlog(home, "show", "q-1", "--json").stdout)["rows"] == 3_000_000_000
+    large = json.loads(execlog(home, "show", "q-1", "--json").stdout)
+    assert (large["rows"], large["input"]) == (3_000_000_000, "select 1 -- password=[redacted]")
     again = json.loads(execlog(home, "import", "postgres", empty_postgres_url, "--json", code=6).stdout)
-    assert (again["written"], again["refused"]) == (0, 1)
+    assert (again["written"], again["refused"]) == (0, 3)
     with Ledger.open(home=home) as ledger:
         state = ledger.store.pairs.states([APPLE])[APPLE]
     assert state.data_point_count == 500

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from execlog.core.errors import InvalidError, MissingExtraError, StoreError
+from execlog.core.model import Event
 from execlog.history.adoption import Found, reading
 from execlog.kinds.pipelines.adoption import TABLES
 from execlog.kinds.queries.adoption import TABLE, query_event
 
 _ALL = {**TABLES, TABLE: query_event}
+LOG, ITEMS = "scheduler_execution_log", "symbol_computation_status"
 _PAGE = 1_000
 _FOUND = "select tablename from pg_tables where schemaname = any(current_schemas(false)) and tablename = any(%s)"
 
@@ -18,13 +20,15 @@ _FOUND = "select tablename from pg_tables where schemaname = any(current_schemas
 def rows_in_postgres(url: str) -> Iterator[Found]:
     """Every row of those tables that are there, table by table, in one snapshot; nothing is written.
 
+    Rows are read as JSON, so that a time Python has no value for (infinity) costs its row and not the import.
+
     Raises InvalidError where none is there or the database is execlog's own, StoreError, MissingExtraError.
     """
     try:
         import psycopg
-        from psycopg.rows import dict_row
     except ImportError as error:
         raise MissingExtraError("postgres", needed_for="reading a PostgreSQL") from error
+    known: set[str] = set()
     try:
         with psycopg.connect(url, options="-c default_transaction_isolation=repeatable\\ read") as connection:
             names = {row[0] for row in connection.execute(_FOUND, ([*_ALL, "execlog_schema"],))}
@@ -32,12 +36,23 @@ def rows_in_postgres(url: str) -> Iterator[Found]:
                 raise InvalidError("this database is execlog's own: use execlog copy", field="source")
             if not names:
                 raise InvalidError(f"none of the tables {', '.join(_ALL)} is there", field="source")
+            connection.execute("set local timezone to 'UTC'")
             for name in (name for name in _ALL if name in names):
-                with connection.cursor(name=f"execlog_{name}", row_factory=dict_row) as cursor:
+                with connection.cursor(name=f"execlog_{name}") as cursor:
                     cursor.itersize = _PAGE
-                    cursor.execute(f"select * from {name}")  # pyright: ignore[reportArgumentType, reportCallIssue] - one of five names  # noqa: S608
-                    for number, row in enumerate(cursor, 1):
-                        said: dict[str, Any] = dict(row)
-                        yield reading(f"{name} row {number}", lambda name=name, said=said: _ALL[name](said))
+                    cursor.execute(f"select to_jsonb(t) from {name} t")  # pyright: ignore[reportArgumentType, reportCallIssue] - one of five names  # noqa: S608
+                    rows: Iterator[tuple[dict[str, Any]]] = iter(cursor)
+                    yield from _read(name, (row[0] for row in rows), known)
     except psycopg.Error as error:
         raise StoreError(f"{url.rpartition('@')[2]}: {str(error).strip()}", retry=False) from error
+
+
+def _read(name: str, rows: Iterator[dict[str, Any]], known: set[str]) -> Iterator[Found]:
+    """The rows of a table; `known` are the executions there are, for items of none would make one of nothing."""
+    for number, row in enumerate(rows, 1):
+        found = reading(f"{name} row {number}", lambda row=row: _ALL[name](row))
+        if isinstance(found.event, Event) and name == LOG:
+            known.add(found.event.id)
+        if isinstance(found.event, Event) and name == ITEMS and found.event.id not in known:
+            found = found._replace(event=InvalidError(f"{LOG} has no execution {found.event.id!r} that can be read"))
+        yield found

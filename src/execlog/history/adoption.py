@@ -42,15 +42,24 @@ class Adopted(Struct, frozen=True, kw_only=True):
     reasons: tuple[Refused, ...]
 
 
-def adopt(target: Store, found: Iterable[Found], *, progress: Callable[[int], None] = lambda _: None) -> Adopted:
-    """What became of the records, taken over in batches; `progress` hears how many so far. Raises StoreError."""
+def adopt(
+    target: Store,
+    found: Iterable[Found],
+    *,
+    clean: Callable[[Event], Event],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Adopted:
+    """What became of the records, taken over in batches; `progress` hears how many so far. Raises StoreError.
+
+    `clean` takes secrets out of an event: the other program's records never went through a recorder.
+    """
     reasons: list[Refused] = []
     read = written = refused = 0
     for batch in _batches(iter(found)):
         events: list[Event] = []
         for where, event in batch:
             if isinstance(event, Event):
-                events.append(event)
+                events.append(clean(event))
                 continue
             refused += 1
             if len(reasons) < MOST_REASONS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,8 +12,12 @@ from execlog.cli import exits, units
 from execlog.cli.parser import Options
 from execlog.cli.place import open_store, settings_of
 from execlog.cli.terminal import Terminal
+from execlog.core.model import Event
+from execlog.core.redact import Redactor
 from execlog.core.settings import Settings
 from execlog.history.adoption import Adopted, Found, adopt
+from execlog.kinds.queries.record import KIND as QUERY
+from execlog.kinds.queries.sealing import sealer_of
 
 
 def execute(options: Options, terminal: Terminal) -> int:
@@ -24,9 +28,10 @@ def execute(options: Options, terminal: Terminal) -> int:
         if shown:
             print(f"\r{units.count(done)} records", end="", file=sys.stderr, flush=True)
 
-    found = _found(options.layout, options.source, settings_of(options))
+    settings = settings_of(options)
+    found = _found(options.layout, options.source, settings)
     with open_store(options) as store:
-        adopted = adopt(store, found, progress=progress)
+        adopted = adopt(store, found, clean=_cleaning(settings), progress=progress)
     if shown and adopted.read:
         print(file=sys.stderr)
     if options.json:
@@ -48,6 +53,17 @@ def _found(layout: str, source: str, settings: Settings) -> Iterator[Found]:
     from execlog.cli.tables import rows_in_postgres
 
     return rows_in_postgres(source)
+
+
+def _cleaning(settings: Settings) -> Callable[[Event], Event]:
+    """What takes secrets out of an event, and seals a query where that is asked for."""
+    redactor, sealer = Redactor(settings.redact), sealer_of(settings.home)
+
+    def clean(event: Event) -> Event:
+        event = redactor.value(event)
+        return event if sealer is None or event.kind != QUERY else sealer.sealed(event)
+
+    return clean
 
 
 def _write(terminal: Terminal, adopted: Adopted) -> None:

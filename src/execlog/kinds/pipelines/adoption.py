@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
-from execlog.core.clock import micros
+from execlog.core.clock import parse_when
 from execlog.core.errors import InvalidError
 from execlog.core.ids import check_id
 from execlog.core.model import OPEN, Error, Event, Item, Status
@@ -18,6 +17,7 @@ from execlog.kinds.pipelines.words import FEATURE, PIPELINE, status_of
 from execlog.store.pairs import Pair
 
 Row = Mapping[str, Any]
+"""Columns, their values as JSON has them."""
 
 
 def execution_event(row: Row) -> Event:
@@ -133,6 +133,7 @@ def _pair(row: Row) -> Pair:
 
 def _at(row: Row, name: str) -> int | None:
     value = row.get(name)
-    if value is None or isinstance(value, datetime):
-        return None if value is None else micros(value)
-    raise InvalidError(f"{value!r:.60} is no time", field=name)
+    try:
+        return None if value is None else parse_when(str(value), now=None)
+    except InvalidError as error:
+        raise InvalidError(f"{name}: {error}", field=name) from error

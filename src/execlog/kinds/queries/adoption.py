@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from execlog.core.clock import micros
 from execlog.core.errors import InvalidError
 from execlog.core.model import Event
-from execlog.kinds.queries.record import event_of
+from execlog.kinds.queries.record import at_of, event_of
 
 TABLE = "query_executions"
 
@@ -19,4 +18,4 @@ def query_event(row: Mapping[str, Any]) -> Event:
     if not id_:
         raise InvalidError("a row without its execution_id", field="execution_id")
     columns = {name: value for name, value in row.items() if value is not None}
-    return event_of(columns, id=str(id_), at=micros(last) if last is not None else 1)
+    return event_of(columns, id=str(id_), at=at_of(last, "started_at") if last else 1)
