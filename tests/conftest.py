@@ -121,13 +121,19 @@ def kept_postgres_url(migrated_postgres_url: str) -> str:
 
 
 @pytest.fixture
-def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
-    """A function that gives the URL of an empty store of this name: memory, sqlite or postgres."""
+def new_store_url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], str]:
+    """A function that gives the URL of an empty store of this name: memory, sqlite, files, redis or postgres."""
 
     def name_url(name: str) -> str:
         if name == "postgres":
             return request.getfixturevalue("kept_postgres_url")
-        return "memory://" if name == "memory" else f"sqlite:///{tmp_path / 'history.db'}"
+        if name == "redis":
+            monkeypatch.setenv("EXECLOG_REDIS_HISTORY_LIMIT", "10000")  # as the others, which keep everything
+            return request.getfixturevalue("empty_valkey_url")
+        urls = {"memory": "memory://", "files": f"files:///{tmp_path / 'history'}"}
+        return urls.get(name, f"sqlite:///{tmp_path / 'history.db'}")
 
     return name_url
 

@@ -4,7 +4,7 @@ import os
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -13,9 +13,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError, StoreError
+from execlog.store.job_opening import open_jobs
 from execlog.store.jobs import MAX_WAITING, Advance, Entry, Firing
 from execlog.store.memory_jobs import MemoryJobStore
+from execlog.store.opening import open_store
 from execlog.store.postgres.store import PostgresStore
+from execlog.store.redis.connecting import Connection
+from execlog.store.redis.jobs import RedisJobStore
+from execlog.store.redis.keys import Keys
 from execlog.store.sql import queries
 from execlog.store.sqlite.jobs import SqliteJobStore
 
@@ -26,8 +31,19 @@ def postgres_store(kept_postgres_url):
         yield store
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
 def jobs(request, tmp_path):
+    if request.param == "redis":
+        with redis_jobs(request.getfixturevalue("empty_valkey_url")) as store:
+            yield store
+        return
     if request.param == "memory":
         store = MemoryJobStore()
     elif request.param == "sqlite":
@@ -36,6 +52,13 @@ def jobs(request, tmp_path):
         store = request.getfixturevalue("postgres_store").open_jobs()
     yield store
     store.close()
+
+
+@contextmanager
+def redis_jobs(url):
+    connection = Connection(url)
+    yield RedisJobStore(connection, Keys())
+    connection.close()
 
 
 def entry(job_id="a", **fields):
@@ -445,6 +468,57 @@ def test_postgres_reads_no_whole_table(postgres_store):
                 bound["ids"] = "[]"
             plan = [row[0] for row in session.rows(f"explain {sql}", bound)]
             assert not [line for line in plan if re.search(r"Seq Scan on (firings|jobs)", line)], (name, plan)
+
+
+@pytest.mark.valkey
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(operations, max_size=25))
+def test_redis_agrees_with_memory(valkey, history):
+    valkey.ask("FLUSHALL")
+    with redis_jobs(valkey.url) as store:
+        _compare(MemoryJobStore(), store, history)
+
+
+@pytest.mark.valkey
+def test_schedulers_on_several_connections_fire_each_instant_once(empty_valkey_url):
+    """Each of them reads the same due jobs and tries to move every one on."""
+    with redis_jobs(empty_valkey_url) as one:
+        for number in range(40):
+            one.put(entry(f"j{number}", next_at=10, due_at=10), expected=None)
+    made, lock = [], threading.Lock()
+
+    def schedule(name):
+        with redis_jobs(empty_valkey_url) as mine:
+            due = mine.due(10, limit=100).entries
+            fired = mine.advance([step(found.id) for found in due])
+            begun = mine.begin(mine.claim(name, now=10, lease_until=20, limit=100))
+        with lock:
+            made.append((len(fired), [it.key for it in begun]))
+
+    threads = [threading.Thread(target=schedule, args=(f"host{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with redis_jobs(empty_valkey_url) as one:
+        rest = one.begin(one.claim("last", now=10, lease_until=20, limit=100))
+    begun = [key for _, keys in made for key in keys] + [it.key for it in rest]
+    assert sum(number for number, _ in made) == 40
+    assert len(begun) == len(set(begun)) == 40
+
+
+@pytest.mark.valkey
+def test_a_store_s_jobs_are_where_its_executions_are(empty_valkey_url, tmp_path):
+    for url in (empty_valkey_url, f"files:///{tmp_path / 'files'}"):
+        for home in ("one", "two"):  # as two hosts have
+            store = open_store(url)
+            jobs = open_jobs(store, tmp_path / home)
+            if home == "one":
+                jobs.put(entry(), expected=None)
+            assert [found.id for found in jobs.list().entries] == ["a"]
+            jobs.close()
+            store.close()
+    assert not (tmp_path / "one").exists()
 
 
 def _compare(model, real, history):

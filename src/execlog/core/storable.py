@@ -9,6 +9,7 @@ Each kind of mending is counted, so that the caller can be told.
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -81,6 +82,8 @@ def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
     numbers = _numbers_of(cast("type[Struct]", type(struct)))
     for name in struct.__struct_fields__:
         old = getattr(struct, name)
+        if old is None or old == ():
+            continue  # most fields of most events: nothing was said
         measure = numbers.get(name)
         new = _mend_field(old, mended, depth + 1) if measure is None else _within(old, measure, mended)
         if new is not old:
@@ -90,7 +93,10 @@ def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
 
 def _mend_field(value: Any, mended: Counter[str], depth: int) -> Any:
     if isinstance(value, tuple):
-        return tuple(_mend_field(entry, mended, depth) for entry in _cut(cast("tuple[Any, ...]", value), mended))
+        entries = cast("tuple[Any, ...]", value)
+        new = tuple(_mend_field(entry, mended, depth) for entry in _cut(entries, mended))
+        same = len(new) == len(entries) and all(map(operator.is_, new, entries))
+        return entries if same else new
     if isinstance(value, str) and type(value) is not str:  # an enumeration stays what it is
         return value
     return mend(value, mended, depth)

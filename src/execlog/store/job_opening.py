@@ -18,8 +18,8 @@ _lock = Lock()
 def open_jobs(store: Store, home: Path) -> JobStore:
     """The jobs of an open store; to be closed by the caller, before the store is.
 
-    A store in memory has the same jobs each time, SQLite and PostgreSQL keep them beside the executions. One that keeps
-    no jobs leaves them to `{home}/jobs.db`, which the schedulers of one host share. Raises StoreError.
+    A store in memory has the same jobs each time, the others keep them beside the executions. One that keeps no jobs
+    leaves them to `{home}/jobs.db`, which the schedulers of one host share. Raises StoreError.
     """
     if isinstance(store, MemoryStore):
         with _lock:

@@ -24,12 +24,12 @@ from execlog.store.jobs import (
 
 
 class MemoryJobStore:
-    """A `JobStore` that lasts as long as its process."""
+    """A `JobStore` that lasts as long as its process; it may begin with the contents of another."""
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), firings: Iterable[Firing] = ()) -> None:
         self._lock = threading.Lock()
-        self._entries: dict[str, Entry] = {}
-        self._firings: dict[FiringKey, Firing] = {}
+        self._entries = {entry.id: entry for entry in entries}
+        self._firings: dict[FiringKey, Firing] = {firing.key: firing for firing in firings}
 
     def put(self, entry: Entry, *, expected: int | None) -> Entry:
         """The entry as kept; see `JobStore`."""

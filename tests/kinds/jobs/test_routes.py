@@ -28,7 +28,14 @@ FETCH = {
 }
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "files",
+        pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
 def app(request, tmp_path, new_store_url):
     gate.clear()
     with Ledger.open(new_store_url(request.param), home=tmp_path) as ledger, SchedulerServingApp(ledger) as opened:

@@ -28,7 +28,13 @@ def home(tmp_path):
     return tmp_path / "home"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
 def app(request, home, new_store_url):
     url = new_store_url(request.param)
     with Ledger.open(url, home=home, drains_home=True) as ledger, SchedulerServingApp(ledger) as opened:

@@ -32,7 +32,15 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        "files",
+        pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
 def ledger(request, tmp_path, clock, new_store_url) -> Iterator[Ledger]:
     with Ledger.open(new_store_url(request.param), home=tmp_path / "home", clock=clock) as opened:
         yield opened

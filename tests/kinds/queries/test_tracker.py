@@ -20,7 +20,15 @@ from execlog.kinds.queries import ExecutionTracker
 from execlog.ledger import Ledger
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        "files",
+        pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
 def store_url(request, new_store_url):
     return new_store_url(request.param)
 

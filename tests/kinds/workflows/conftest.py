@@ -35,7 +35,16 @@ def service(ledger) -> ExecutionHistoryService:
     return ExecutionHistoryService(ledger)
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres), "store"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        "files",
+        pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        "store",
+    ]
+)
 def any_service(request, tmp_path, new_store_url) -> Iterator[ExecutionHistoryService]:
     """The service over a ledger in memory, over one in a file, over a server, and over a bare store."""
     if request.param == "store":

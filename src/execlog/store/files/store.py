@@ -26,9 +26,11 @@ from execlog.core.filter import Filter, Page
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.files.paths import SUFFIX, folders, path_of, write_all
+from execlog.store.jobs import JobStore
 from execlog.store.layout import event_of_record, to_record
 from execlog.store.matching import SEARCHED
 from execlog.store.pairs import Pairs
+from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.store import SQLiteStore
 
 LOOK_EVERY = 1.0
@@ -71,6 +73,10 @@ class FilesStore:
     def mended(self) -> Any:
         """How often what could not be stored as it was has been mended, by reason."""
         return self._index.mended
+
+    def open_jobs(self) -> JobStore:
+        """The jobs, beside the index rather than in it: they cannot be made anew from the files."""
+        return SqliteJobStore(self._own / "jobs.db")
 
     def apply(self, events: Sequence[Event]) -> Applied:
         """What became of the batch, once its files are durable."""

@@ -45,7 +45,7 @@ class RedisPairs:
     def __init__(
         self,
         client: Any,
-        script: str,
+        script: Any,
         prefix: str,
         *,
         answers: Callable[[], AbstractContextManager[None]],
@@ -53,7 +53,7 @@ class RedisPairs:
         executions: Callable[[int], Iterable[Execution]],
     ) -> None:
         self._client, self._answers, self._now, self._executions = client, answers, now, executions
-        self._put = client.register_script(script)
+        self._put = script
         self._states, self._age, self._missing, self._symbols = (
             prefix + name for name in ("pairs", "pairs:age", "pairs:missing", "pairs:symbols")
         )

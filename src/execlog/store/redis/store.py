@@ -7,12 +7,9 @@ by the time to live and the length of an index, so these answers are, too.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from importlib.resources import files
 from itertools import islice
 from typing import Any, cast
 
@@ -20,16 +17,19 @@ import msgspec
 
 from execlog.core.clock import Clock
 from execlog.core.codec import to_json
-from execlog.core.errors import ExeclogError, InvalidError, MissingExtraError, StoreError
+from execlog.core.errors import InvalidError, StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.fold import fold
 from execlog.core.model import OPEN, Event, Execution, Key
 from execlog.core.settings import Settings
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
+from execlog.store.jobs import JobStore
 from execlog.store.layout import to_execution, to_record
 from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
 from execlog.store.pairs import FAILED, FEATURE, LONGEST, PIPELINE, SPEAKING
 from execlog.store.preparing import prepare
+from execlog.store.redis.connecting import Connection, digest
+from execlog.store.redis.jobs import RedisJobStore
 from execlog.store.redis.keys import JOB, SEPARATOR, Keys, key_of, member
 from execlog.store.redis.pairs import RedisPairs
 from execlog.store.scanning import failures_of, latest_of, stats_of
@@ -46,7 +46,7 @@ class RedisStore:
     `searched` are, by kind, the fields whose text is searched besides the error's.
     """
 
-    capabilities = Capabilities(statistics=False, exact_total=False, jobs=False, sorts=("newest", "oldest"))
+    capabilities = Capabilities(statistics=False, exact_total=False, sorts=("newest", "oldest"))
 
     def __init__(
         self,
@@ -57,30 +57,27 @@ class RedisStore:
         searched: Mapping[str, tuple[str, ...]] = SEARCHED,
         timeout: float = 5.0,
     ) -> None:
-        redis = _driver()
-        self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
-        self._lost: type[Exception] = redis.ConnectionError
-        self._client: Any = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=30
-        )
-        self.url = _without_secrets(url)
+        self.connection = Connection(url, timeout=timeout)
+        self._client, self._answers = self.connection.client, self.connection.answers
+        self.url = self.connection.url
         self.mended: Counter[str] = Counter()
-        self._keys = Keys(settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
+        self.keys = Keys(settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
         self._ttl_ms = round(settings.redis_ttl * 1000)
         self._limit = settings.redis_history_limit
         self._clock, self._searched = clock, searched
-        self._save, self._remove = (self._client.register_script(_script(name)) for name in ("save", "remove"))
-        self._closed = False
+        self._save, self._remove = (self.connection.script(name) for name in ("save", "remove"))
         self.pairs = RedisPairs(
             self._client,
-            _script("pairs"),
+            self.connection.script("pairs"),
             settings.redis_prefix,
             answers=self._answers,
             now=self._now,
             executions=self._computations,
         )
-        with self._answers():
-            self._client.ping()
+
+    def open_jobs(self) -> JobStore:
+        """The jobs, over this store's connection."""
+        return RedisJobStore(self.connection, self.keys)
 
     def apply(self, events: Sequence[Event]) -> Applied:
         """What became of the batch; on a conflict with another writer, its executions are folded again."""
@@ -92,8 +89,8 @@ class RedisStore:
             if not pending:
                 return Applied(inserted, updated, ignored, last_change=self._last_change())
             with self._answers():
-                read = self._read(list(pending))
-                ignored += self._drop_deleted(pending)
+                read, marks = self._read_to_write(list(pending))
+                ignored += _drop_deleted(pending, marks)
             # Before the executions: should this process die in between, the batch comes again, and says it again.
             self.pairs.take(event for key, said in pending.items() if key.kind in SPEAKING for event in said)
             with self._answers():
@@ -147,7 +144,7 @@ class RedisStore:
             with self._answers(), self._client.pipeline(transaction=False) as pipeline:
                 for execution in some:
                     mark = to_json((at, execution.status in OPEN)).decode() if keep_marks else ""
-                    keys = [*self._keys_of(execution), self._keys.deleted(execution.key)]
+                    keys = [*self._keys_of(execution), self.keys.deleted(execution.key)]
                     argv = [execution.id, member(execution.key), mark, self._ttl_ms, CHANGES_KEPT]
                     self._remove(keys=keys, args=argv, client=pipeline)
                 removed += sum(pipeline.execute())
@@ -155,7 +152,7 @@ class RedisStore:
 
     def changes(self, after: int, *, limit: int = 1000) -> list[Change]:
         """What changed after change number `after`; -1 asks for the newest alone."""
-        stream = self._keys.own("changes")
+        stream = self.keys.own("changes")
         with self._answers():
             if after < 0:
                 found = self._client.xrevrange(stream, count=1)
@@ -165,7 +162,7 @@ class RedisStore:
 
     def attend(self, origin: str, *, seconds: float) -> None:
         """Note that the process `origin` is alive for this long; 0 signs it off."""
-        key = self._keys.own("process", origin)
+        key = self.keys.own("process", origin)
         with self._answers():
             if seconds > 0:
                 self._client.set(key, self._now() + round(seconds * 1e6))
@@ -176,10 +173,10 @@ class RedisStore:
     def absent(self) -> list[str]:
         """The origins that have open executions but are not noted alive."""
         with self._answers():
-            origins = sorted(set(self._client.hvals(self._keys.own("open"))))
+            origins = sorted(set(self._client.hvals(self.keys.own("open"))))
             if not origins:
                 return []
-            alive = self._client.mget([self._keys.own("process", origin) for origin in origins])
+            alive = self._client.mget([self.keys.own("process", origin) for origin in origins])
             now = self._now()
         return [origin for origin, until in zip(origins, alive, strict=True) if until is None or int(until) <= now]
 
@@ -187,7 +184,7 @@ class RedisStore:
         """Facts about the server, with a warning where it may evict what it holds."""
         with self._answers():
             info: dict[str, Any] = self._client.info()
-            kept = self._client.zcard(self._keys.own("order"))
+            kept = self._client.zcard(self.keys.own("order"))
         policy = str(info.get("maxmemory_policy", "unknown"))
         facts = {
             "store": "redis",
@@ -205,8 +202,7 @@ class RedisStore:
 
     def close(self) -> None:
         """Release the connections."""
-        self._closed = True
-        self._client.close()
+        self.connection.close()
 
     def _save_all(
         self, pending: dict[Key, list[Event]], read: dict[Key, tuple[str, Execution | None]]
@@ -227,25 +223,34 @@ class RedisStore:
     def _save_one(self, pipeline: Any, raw: str, old: Execution, execution: Execution) -> None:
         key = execution.key
         record = to_json(to_record(execution)).decode()
-        before = hashlib.sha1(raw.encode(), usedforsecurity=False).hexdigest() if raw else ""
         origin = (execution.origin or "") if execution.status in OPEN else ""
         argv = [
-            before, record, self._ttl_ms, key.id, execution.created_at, self._limit, member(key), origin,
-            self._keys.record(key).removesuffix(key.id), SEPARATOR + key.kind + SEPARATOR + key.namespace, CHANGES_KEPT,
+            digest(raw), record, self._ttl_ms, key.id, execution.created_at, self._limit, member(key), origin,
+            self.keys.record(key).removesuffix(key.id), SEPARATOR + key.kind + SEPARATOR + key.namespace, CHANGES_KEPT,
         ]  # fmt: skip
-        self._save(keys=[*self._keys_of(execution), self._keys.index_of(old)], args=argv, client=pipeline)
+        self._save(keys=[*self._keys_of(execution), self.keys.index_of(old)], args=argv, client=pipeline)
 
     def _keys_of(self, execution: Execution) -> list[str]:
-        own, key = self._keys.own, execution.key
+        own, key = self.keys.own, execution.key
         return [
-            self._keys.record(key), self._keys.index_of(execution), own("order"), own("open"), own("places", key.id),
+            self.keys.record(key), self.keys.index_of(execution), own("order"), own("open"), own("places", key.id),
             own("changes"), own("change"),
         ]  # fmt: skip
 
     def _read(self, keys: Sequence[Key]) -> dict[Key, tuple[str, Execution | None]]:
         """The records of executions, as they are kept and as they are meant."""
-        found: list[str | None] = self._client.mget([self._keys.record(key) for key in keys]) if keys else []
+        found: list[str | None] = self._client.mget([self.keys.record(key) for key in keys]) if keys else []
         return {key: (raw or "", self._execution(raw, key)) for key, raw in zip(keys, found, strict=True)}
+
+    def _read_to_write(
+        self, keys: Sequence[Key]
+    ) -> tuple[dict[Key, tuple[str, Execution | None]], dict[Key, str | None]]:
+        """The records of executions and the marks of deleted ones, in one round trip."""
+        names = [self.keys.record(key) for key in keys] + [self.keys.deleted(key) for key in keys]
+        found: list[str | None] = self._client.mget(names)
+        records, marks = found[: len(keys)], found[len(keys) :]
+        read = {key: (raw or "", self._execution(raw, key)) for key, raw in zip(keys, records, strict=True)}
+        return read, dict(zip(keys, marks, strict=True))
 
     def _execution(self, raw: str | None, key: Key) -> Execution | None:
         if not raw:
@@ -253,30 +258,7 @@ class RedisStore:
         try:
             return to_execution(_decode(raw), key.kind, at=1)
         except (msgspec.MsgspecError, InvalidError) as error:
-            raise StoreError(f"the record {self._keys.record(key)} cannot be read: {error}", retry=False) from error
-
-    def _drop_deleted(self, pending: dict[Key, list[Event]]) -> int:
-        """How many events were about deleted executions; they are taken out."""
-        keys = list(pending)
-        ignored = 0
-        for key, mark in zip(keys, self._client.mget([self._keys.deleted(key) for key in keys]), strict=True):
-            if mark is None:
-                continue
-            at, was_open = msgspec.json.decode(mark, type=tuple[int, bool])
-            events = pending.pop(key)
-            newer = [] if was_open else [event for event in events if event.at > at]
-            ignored += len(events) - len(newer)
-            if newer:
-                pending[key] = newer
-        return ignored
-
-    def _computations(self, since: int) -> Iterator[Execution]:
-        """The pipelines, and failed computations of features, that failures since a time may be in.
-
-        A failed computation may be older: that it was told of takes its pipeline's item out of the answer.
-        """
-        yield from self._matching(Filter(kind=PIPELINE, since=since - LONGEST))
-        yield from self._matching(Filter(kind=FEATURE, statuses=FAILED))
+            raise StoreError(f"the record {self.keys.record(key)} cannot be read: {error}", retry=False) from error
 
     def _matching(self, filter: Filter, after: Any = None) -> Iterator[Execution]:
         """The executions the filter asks for, in its order, those after a position."""
@@ -302,22 +284,30 @@ class RedisStore:
                 read = self._read([key_of(text) for text in members])
                 gone = [member(key) for key, (raw, _) in read.items() if not raw]
                 if gone:  # they outlived their records' time to live
-                    self._client.zrem(self._keys.own("order"), *gone)
-                    self._client.hdel(self._keys.own("open"), *gone)
+                    self._client.zrem(self.keys.own("order"), *gone)
+                    self._client.hdel(self.keys.own("open"), *gone)
             yield from (entry for _, entry in read.values() if entry is not None)
+
+    def _computations(self, since: int) -> Iterator[Execution]:
+        """The pipelines, and failed computations of features, that failures since a time may be in.
+
+        A failed computation may be older: that it was told of takes its pipeline's item out of the answer.
+        """
+        yield from self._matching(Filter(kind=PIPELINE, since=since - LONGEST))
+        yield from self._matching(Filter(kind=FEATURE, statuses=FAILED))
 
     def _few(self, filter: Filter) -> list[Key]:
         """The executions of some ids, or of one subject."""
         if filter.ids:
             with self._client.pipeline(transaction=False) as pipeline:
                 for id_ in filter.ids:
-                    pipeline.smembers(self._keys.own("places", id_))
+                    pipeline.smembers(self.keys.own("places", id_))
                 found: Iterable[Iterable[str]] = pipeline.execute()
             known = [key_of(text) for members in found for text in members]
             # What another program wrote into a job's keys is in no place of ours.
             return list(dict.fromkeys([*known, *(Key(JOB, "", id_) for id_ in filter.ids)]))
         kind, namespace, subject = filter.kind or "", filter.namespace or "", filter.subject or ""
-        ids = self._client.lrange(self._keys.index(kind, namespace, subject), 0, -1)
+        ids = self._client.lrange(self.keys.index(kind, namespace, subject), 0, -1)
         return [Key(kind, namespace, id_) for id_ in dict.fromkeys(ids)]
 
     def _walk(self, filter: Filter, after: Any) -> Iterator[list[str]]:
@@ -332,7 +322,7 @@ class RedisStore:
         while start == 0 or len(found) == CHUNK:
             with self._answers():
                 bounds = (low, high) if upwards else (high, low)
-                found = walk(self._keys.own("order"), *bounds, start=start, num=CHUNK, withscores=True)
+                found = walk(self.keys.own("order"), *bounds, start=start, num=CHUNK, withscores=True)
             if not found:
                 return
             yield [text for text, _ in found]
@@ -351,36 +341,23 @@ class RedisStore:
 
     def _last_change(self) -> int:
         with self._answers():
-            return int(self._client.get(self._keys.own("change")) or 0)
+            return int(self._client.get(self.keys.own("change")) or 0)
 
-    @contextmanager
-    def _answers(self) -> Generator[None]:
-        if self._closed:
-            raise StoreError("the store is closed", retry=False)
-        try:
-            yield
-        except ExeclogError:
-            raise
-        except self._errors as error:
-            raise StoreError(f"{self.url}: {type(error).__name__}: {error}", retry=True) from error
+
+def _drop_deleted(pending: dict[Key, list[Event]], marks: Mapping[Key, str | None]) -> int:
+    """How many events were about deleted executions; they are taken out."""
+    ignored = 0
+    for key, mark in marks.items():
+        if mark is None:
+            continue
+        at, was_open = msgspec.json.decode(mark, type=tuple[int, bool])
+        events = pending.pop(key)
+        newer = [] if was_open else [event for event in events if event.at > at]
+        ignored += len(events) - len(newer)
+        if newer:
+            pending[key] = newer
+    return ignored
 
 
 def _by_time(filter: Filter) -> Filter:
     return filter if filter.sort == "newest" else msgspec.structs.replace(filter, sort="newest")
-
-
-def _driver() -> Any:
-    try:
-        import redis
-    except ImportError as error:
-        raise MissingExtraError("redis", needed_for="the Redis store") from error
-    return redis
-
-
-def _script(name: str) -> str:
-    return files("execlog.store.redis").joinpath(f"{name}.lua").read_text("utf-8")
-
-
-def _without_secrets(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
