@@ -335,8 +335,11 @@ def test_the_serving_class_answers_in_plain_dicts(ledger):
         assert app.get_job_execution_history(made.id) == []
 
 
-def test_jobs_live_with_their_store_or_beside_one_that_keeps_none(tmp_path):
-    places = {f"sqlite:///{tmp_path / 'a %23 b?.db'}": "a # b?.db", f"files:///{tmp_path / 'files'}": "home/jobs.db"}
+def test_jobs_live_with_their_store(tmp_path):
+    places = {
+        f"sqlite:///{tmp_path / 'a %23 b?.db'}": "a # b?.db",
+        f"files:///{tmp_path / 'files'}": "files/.execlog/jobs.db",
+    }
     for url, file in places.items():
         with Ledger.open(url, home=tmp_path / "home") as ledger:
             with SchedulerServingApp(ledger) as app:
