@@ -186,7 +186,7 @@ def stages_of(given: list[bytes], folder: Path) -> dict[str, float]:
 
     patches = {
         (writing, "_tell"): "fold", (writing, "group"): "fold", (writing, "merge"): "fold",
-        (contents, "gather"): "statistics", (contents.buckets, "add"): "statistics",
+        (writing, "sum_tail"): "statistics", (contents.buckets, "add"): "statistics",
     }  # fmt: skip
     with contextlib.ExitStack() as stack:
         for (module, name), stage in patches.items():
