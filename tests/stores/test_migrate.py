@@ -22,6 +22,7 @@ from execlog.store.sql import migrations
 LATEST = len(migrations("sqlite"))
 POSTGRES = len(migrations("postgres"))
 DAY = 86_400_000_000
+PER_DAY = 300
 
 
 def test_a_new_database_gets_the_whole_schema(tmp_path):
@@ -101,6 +102,56 @@ def test_every_earlier_version_is_brought_up_on_postgres(empty_postgres_url, ver
     assert seen.url == done.url
     with psycopg.connect(empty_postgres_url) as connection:
         assert connection.execute("select count(*) from query_executions").fetchone() == (0,)
+
+
+NO_DAYS = "delete from buckets where resolution = 86400 and series <> 'all' and series not like 'kind%'"
+
+
+def three_days(store):
+    """Executions of two subjects and three users over three days, enough to be counted into the cells at once."""
+    store.apply(
+        [
+            Event(
+                id=f"{number}", kind="query", at=at, started_at=at, ended_at=at + number * 977, namespace="north",
+                status=Status.SUCCEEDED, subject=f"s{number % 2}", actor=f"a{number % 3}", engine="duckdb", rows=number,
+            )
+            for number in range(3 * PER_DAY)
+            for at in [number * DAY // PER_DAY]
+        ]
+    )  # fmt: skip
+
+
+def told_of_days(store):
+    """The statistics that are made of days."""
+    narrow = [{"subject": "s1", "namespace": "north"}, {"actor": "a2"}, {"engine": "duckdb"}, {"namespace": "north"}]
+    told = [store.stats(Filter(kind="query", since=7, until=3 * DAY - 7, **fields)) for fields in narrow]
+    assert all(groups[0].bucket.total >= PER_DAY - 1 for groups in told)
+    return told
+
+
+def test_days_are_added_up_from_the_hours_there_are(tmp_path):
+    with closing(open_store(f"sqlite:///{tmp_path / 'db'}")) as store:
+        three_days(store)
+        told = told_of_days(store)
+    with closing(apsw.Connection(str(tmp_path / "db"))) as connection:
+        assert connection.execute(f"{NO_DAYS} returning series").fetchall()
+        connection.pragma("user_version", 4)
+    with closing(open_store(f"sqlite:///{tmp_path / 'db'}")) as store:
+        assert told_of_days(store) == told
+        store.apply([Event(id="more", kind="query", at=DAY + 5, status=Status.SUCCEEDED, actor="a2", duration=3.0)])
+        assert store.stats(Filter(actor="a2"))[0].bucket.total == PER_DAY + 1
+
+
+@pytest.mark.postgres
+def test_days_are_added_up_from_the_hours_there_are_on_postgres(empty_postgres_url):
+    with closing(open_store(empty_postgres_url)) as store:
+        three_days(store)
+        told = told_of_days(store)
+    with psycopg.connect(empty_postgres_url) as connection:
+        assert connection.execute(f"{NO_DAYS} returning series").fetchall()
+        connection.execute("delete from execlog_schema where version = 5")
+    with closing(open_store(empty_postgres_url)) as store:
+        assert told_of_days(store) == told
 
 
 @pytest.fixture

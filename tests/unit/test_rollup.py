@@ -15,6 +15,7 @@ from execlog.core.rollup import ALPHA, Bucket, Sketch, bin_of, merge, quantiles,
 from execlog.testing.making import events
 
 executions = events().map(begin)
+FINER = {rollup.DAY: rollup.HOUR, rollup.HOUR: rollup.MINUTE}
 
 
 @settings(max_examples=50, deadline=None)
@@ -36,16 +37,16 @@ def test_buckets_are_the_same_in_any_order(told, dice):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(executions, max_size=20))
-def test_minutes_add_up_to_hours_and_days(told):
+def test_minutes_add_up_to_hours_and_hours_to_days(told):
     cells = rollup.gather(told)
     for cell, bucket in cells.items():
-        if cell.resolution == rollup.DAY:
+        step = FINER.get(cell.resolution)
+        if step in {finer.resolution for finer in cells if finer.series == cell.series}:
+            end = cell.start + cell.resolution * 1_000_000
             inside = [
                 other
                 for finer, other in cells.items()
-                if finer.series == cell.series
-                and finer.resolution == rollup.MINUTE
-                and cell.start <= finer.start < cell.start + rollup.DAY * 1_000_000
+                if finer.series == cell.series and finer.resolution == step and cell.start <= finer.start < end
             ]
             assert merge(inside) == bucket
 

@@ -28,12 +28,15 @@ _GAMMA = (1 + ALPHA) / (1 - ALPHA)
 LOG_GAMMA = math.log(_GAMMA)
 _SPARSE, _DENSE = b"\0", b"\1"
 _DENSE_BELOW, _SETTLE_AFTER = 2**20, 2**12 - 1
+_LONGER = 2
+"""How much longer than the sparse form the dense one may be, which is merged ten times as fast."""
+
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 SEPARATOR = "\x1f"
 LONGEST_MICROS = 10**15
 """No duration counts for more than 31 years, so that thousands of any add up within 64 bits."""
 
-COARSE, FINE = (HOUR,), (MINUTE, HOUR, DAY)
+COARSE, FINE = (HOUR, DAY), (MINUTE, HOUR, DAY)
 
 
 def bin_of(seconds: float) -> int:
@@ -88,7 +91,7 @@ class Sketch:
             return b""
         low, high = min(self.bins), max(self.bins)
         sparse = _SPARSE + msgspec.msgpack.encode(dict(sorted(self.bins.items())))
-        if 4 * (high - low + 1) + 3 > len(sparse) or max(self.bins.values()) >= _DENSE_BELOW:
+        if 4 * (high - low + 1) + 3 > _LONGER * len(sparse) or max(self.bins.values()) >= _DENSE_BELOW:
             return sparse
         lanes = array("I", bytes(4 * (high - low + 1)))
         for number, times in self.bins.items():

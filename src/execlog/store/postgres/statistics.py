@@ -91,8 +91,7 @@ def _sum_cells(
             continue
         bucket, sketch = tallies.of(group)
         add_sums(bucket, sums)
-        for text in texts.split():
-            take_in(sketch, text)
+        take_in(sketch, texts)
 
 
 def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies) -> None:

@@ -95,7 +95,7 @@ def _find_maximum(session: Session, cell: Cell, sample: Row) -> None:
     """Look a cell's maximum up: in the finer cells it is made of, else in its executions. Finer ones come first."""
     window = {"since": cell.start, "until": cell.start + cell.resolution * SECOND}
     dimension = cell.series.partition(SEPARATOR)[0]
-    if dimension in {"all", "kind"} and cell.resolution in _FINER:
+    if cell.resolution == DAY or (dimension in {"all", "kind"} and cell.resolution == HOUR):
         bindings = {**window, "resolution": _FINER[cell.resolution], "series": cell.series}
         greatest = session.value(_SQL["greatest_of_finer"], bindings)
     else:

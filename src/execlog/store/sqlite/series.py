@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from execlog.core.filter import Filter
-from execlog.core.rollup import DAY, HOUR, MINUTE, SEPARATOR, series_name
+from execlog.core.rollup import COARSE, DAY, FINE, HOUR, MINUTE, SEPARATOR, series_name
 from execlog.store.base import GroupBy
 from execlog.store.sqlite.query import Places, only
 from execlog.store.sqlite.tallying import SECOND
@@ -21,7 +21,7 @@ Window = tuple[int | None, int | None]
 class Series(Struct, frozen=True):
     """Cells that serve a question: those of one series, or of all series whose names begin so.
 
-    fine    whether there are cells of minutes and days too
+    fine    whether there are cells of minutes too
     part    which part of a series' name is the group; None where series are not what the question is grouped by
     wanted  what that name must have in a part, where it is more than its beginning
     """
@@ -84,9 +84,9 @@ def cut(window: Window, resolutions: Sequence[int]) -> tuple[list[tuple[int, Win
 
 def resolutions(series: Iterable[Series], group_by: GroupBy | None) -> list[int]:
     """The resolutions to cut a window into, coarsest first."""
-    kept = (DAY, HOUR, MINUTE) if all(entry.fine for entry in series) else (HOUR,)
+    kept = FINE if all(entry.fine for entry in series) else COARSE
     longest = SPANS.get(group_by or "", DAY)
-    return [resolution for resolution in kept if resolution <= longest]
+    return sorted((resolution for resolution in kept if resolution <= longest), reverse=True)
 
 
 def _of_subjects(filter: Filter, group_by: GroupBy | None, places: Places) -> list[Series]:

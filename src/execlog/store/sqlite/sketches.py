@@ -30,17 +30,19 @@ def compact(sketch: Sketch) -> str:
     return urlsafe_b64encode(sketch.encode()).decode() + "+"
 
 
-def take_in(sketch: Sketch, text: str) -> None:
-    """Merge a sketch at rest into another. Raises CodecError for text that is none."""
-    encoded, mark, pairs = text.partition("+")
-    if not mark:
-        raise CodecError(f"not a sketch: {text[:40]!r}")
-    if encoded:
-        sketch.merge(urlsafe_b64decode(encoded))
-    if not pairs:
-        return
+def take_in(sketch: Sketch, texts: str) -> None:
+    """Merge sketches at rest, with spaces between them, into another. Raises CodecError for text that is none."""
+    counted: list[str] = []
+    for text in texts.split():
+        encoded, mark, pairs = text.partition("+")
+        if not mark:
+            raise CodecError(f"not a sketch: {text[:40]!r}")
+        if encoded:
+            sketch.merge(urlsafe_b64decode(encoded))
+        counted.append(pairs)
+    together = "".join(counted)
     try:
-        for pair, times in Counter(array("H", pairs.encode())).items():
+        for pair, times in Counter(array("H", together.encode())).items():
             sketch.add(_BINS[pair], times)
     except (KeyError, ValueError) as error:
-        raise CodecError(f"not a sketch: {text[:40]!r}") from error
+        raise CodecError(f"not a sketch: {together[:40]!r}") from error

@@ -73,9 +73,8 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
         _scan(session, narrowed, places, group_by, tallies)
         return tallies.groups(group_by)
     cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))
-    for entry in series:
-        for resolution, window in cells:
-            _sum_cells(session, entry, resolution, window, group_by, tallies, sketches=sketches)
+    for resolution, window in cells:
+        _sum_cells(session, series, resolution, window, group_by, tallies, sketches=sketches)
     for since, until in edges:
         _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies, part="summed")
     _scan(session, narrowed, places, group_by, tallies, part="tail")
@@ -104,7 +103,7 @@ def _count(session: Session, filter: Filter) -> int:
 
 def _sum_cells(
     session: Session,
-    series: Series,
+    series: Sequence[Series],
     resolution: int,
     window: Window,
     group_by: GroupBy | None,
@@ -112,31 +111,28 @@ def _sum_cells(
     *,
     sketches: bool,
 ) -> None:
-    low, high = series.bounds
     since, until = window
     bindings: Bindings = {
         "resolution": resolution,
         "since": _FIRST if since is None else since,
         "until": _LAST if until is None else until,
-        "low": low,
-        "high": high,
+        "series": [entry.bounds for entry in series],
         "sketches": sketches,
     }
     sql = _SQL["cells_by_series"]
     if group_by in SPANS:
         sql, bindings["span"] = _SQL["cells_by_start"], SPANS[group_by] * SECOND
     for key, sums, texts in _decode_cells(session.value(sql, bindings)):
-        group = key if isinstance(key, int) else group_of(series, key)
+        group = key if isinstance(key, int) else group_of(series[0], key)
         if group == "":
             continue
         bucket, sketch = tallies.of(group)
         add_sums(bucket, sums)
-        for text in texts.split():
-            take_in(sketch, text)
+        take_in(sketch, texts)
 
 
 def group_of(series: Series, name: str) -> str | None:
-    """The group a series belongs to: None for the one over everything, "" for none."""
+    """The group that cells of this name belong to: None for the one over everything, "" for none."""
     parts = name.split(SEPARATOR)
     if series.wanted is not None and parts[series.wanted[0]] != series.wanted[1]:
         return ""

@@ -1,4 +1,4 @@
-"""Adding executions up: the store counts them in its cells a few thousand at a time, and until then they are the tail.
+"""Adding executions up: the store counts them in its cells some hundreds at a time, and until then they are the tail.
 
 `apply` only writes rows. The `summed` row says up to which number the cells go; whoever asks adds up what is beyond it
 from the executions, in the same snapshot. The `apply` that makes the tail long enough counts it into the cells, in its
@@ -13,7 +13,7 @@ from execlog.store.sqlite.buckets import shorten
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.sketches import DIGITS
 
-TAIL = 2_000
+TAIL = 500
 """How long the tail may get: adding it up is what a question about statistics costs besides its cells."""
 
 _MOST = 8_192

@@ -20,7 +20,7 @@ STATUSES = (Status.SUCCEEDED, Status.PARTIAL, Status.FAILED, Status.TIMED_OUT, S
 TIMED, DURATION, MAX = 6, 7, 8
 WIDTH = 13
 _PLACES: dict[str, int] = {status: place for place, status in enumerate(STATUSES)}
-_MINUTE, _HOUR = MINUTE * SECOND, HOUR * SECOND
+_MINUTE, _HOUR, _DAY = MINUTE * SECOND, HOUR * SECOND, DAY * SECOND
 _FEW = 12
 Measured = tuple[int, int, int, int, int, int, int, Row]
 """Of an execution: place of its status, µs, the bin of that (-1: unknown), rows, tokens in and out, cost; its row."""
@@ -61,13 +61,21 @@ def gather(rows: Iterable[Row]) -> dict[Cell, Delta]:
         place = _PLACES.get(row[4])
         if place is not None:
             _sort_in(row, _measure(row, place), minutes, hours)
-    deltas = {(HOUR, hour, series): _sum(group) for hour, groups in hours.items() for series, group in groups.items()}
+    deltas: dict[tuple[int, int, str], Delta] = {}
+    for hour, groups in hours.items():
+        for series, group in groups.items():
+            deltas[HOUR, hour, series] = delta = _sum(group)
+            _put(deltas, (DAY, hour - hour % _DAY, series), delta)
     for (kind, start), group in minutes.items():
         delta = _sum(group)
         for cell in _fine(kind, start):
-            there = deltas.get(cell)
-            deltas[cell] = delta if there is None else there.plus(delta)
+            _put(deltas, cell, delta)
     return deltas  # pyright: ignore[reportReturnType] - a plain tuple is equal to its Cell, and quicker made
+
+
+def _put(deltas: dict[tuple[int, int, str], Delta], cell: tuple[int, int, str], delta: Delta) -> None:
+    there = deltas.get(cell)
+    deltas[cell] = delta if there is None else there.plus(delta)
 
 
 def _sort_in(
@@ -147,7 +155,7 @@ def _measure(row: Row, place: int) -> Measured:
 
 @lru_cache(maxsize=65_536)
 def _coarse(kind: str, namespace: str, subject: str | None, actor: str | None, engine: str | None) -> tuple[str, ...]:
-    """The series kept by the hour alone, as `rollup.series_of` names them."""
+    """The series kept by the hour and the day, as `rollup.series_of` names them."""
     series: list[str] = []
     if subject:
         series.append(series_name("subject", kind, namespace, subject))

@@ -1,7 +1,7 @@
 """Taking in a batch of events: one transaction, few statements, and Python where the meaning is (`core.fold`).
 
 An execution that is new is inserted as its events tell it. Only for one that is there already is the row read, folded
-and written again (`merging`). The statistics are added up a few thousand executions at a time (`summing`).
+and written again (`merging`). The statistics are added up some hundreds of executions at a time (`summing`).
 """
 
 from __future__ import annotations

@@ -141,6 +141,34 @@ from (
     from actors
     where engine <> ''
     group by 2, kind, engine
+    union all
+    select 86400, subjects.start - (subjects.start % 86400000000 + 86400000000) % 86400000000 as start, 'subject' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(namespace, char(31), ' ') || char(31) || replace(subject, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
+        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
+        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+    from subjects
+    where subject <> ''
+    group by 2, kind, namespace, subject
+    union all
+    select 86400, subjects.start - (subjects.start % 86400000000 + 86400000000) % 86400000000 as start, 'namespace' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(namespace, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
+        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
+        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+    from subjects
+    where namespace <> ''
+    group by 2, kind, namespace
+    union all
+    select 86400, actors.start - (actors.start % 86400000000 + 86400000000) % 86400000000 as start, 'actor' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(actor, char(31), ' ') || char(31) || replace(engine, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
+        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
+        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+    from actors
+    where actor <> ''
+    group by 2, kind, actor, engine
+    union all
+    select 86400, actors.start - (actors.start % 86400000000 + 86400000000) % 86400000000 as start, 'engine' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(engine, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
+        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
+        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+    from actors
+    where engine <> ''
+    group by 2, kind, engine
 );
 
 -- name: set_summed

@@ -120,7 +120,7 @@ create table buckets (
 ) strict, without rowid;
 
 -- How far the cells go: executions numbered up to `summed` are counted in them, those above are the tail, which questions
--- add up themselves and `store/sqlite/summing.py` counts in a few thousand at a time. One row, made by the migration.
+-- add up themselves and `store/sqlite/summing.py` counts in some hundreds at a time. One row, made by the migration.
 create table summed (
     number integer not null
 ) strict;

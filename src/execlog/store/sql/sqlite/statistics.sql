@@ -31,8 +31,10 @@ from (
         sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
         group_concat(iif(:sketches, sketch, ''), ' ') as sketches
     from starts
+    cross join json_each(:series) as wanted
     cross join buckets
-        on resolution = :resolution and buckets.start = starts.start and series >= :low and series < :high
+        on resolution = :resolution and buckets.start = starts.start
+            and series >= wanted.value ->> 0 and series < wanted.value ->> 1
     group by series
 );
 
@@ -66,8 +68,10 @@ from (
         sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
         group_concat(iif(:sketches, sketch, ''), ' ') as sketches
     from starts
+    cross join json_each(:series) as wanted
     cross join buckets
-        on resolution = :resolution and buckets.start = starts.start and series >= :low and series < :high
+        on resolution = :resolution and buckets.start = starts.start
+            and series >= wanted.value ->> 0 and series < wanted.value ->> 1
     group by cell
 );
 
