@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from execlog.core.rollup import DAY, HOUR, LONGEST_MICROS, MINUTE, SEPARATOR, Sketch
@@ -11,16 +11,15 @@ from execlog.store.sql import queries
 from execlog.store.sqlite.buckets import corrected, corrected_sketch
 from execlog.store.sqlite.rows import Row
 from execlog.store.sqlite.sketches import appended, compact, take_in
-from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, gather
+from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, Delta, gather
 
 _LONG_TAIL = 2_000
 _FINER = {HOUR: MINUTE, DAY: HOUR}
 _SQL = queries("postgres", "buckets")
 
 
-def add(session: Session, rows: Sequence[Row]) -> None:
-    """Count the executions of these rows, those of them that have ended."""
-    deltas = gather(rows)
+def add(session: Session, deltas: Mapping[Cell, Delta]) -> None:
+    """Add to the cells what `tallying.gather` found."""
     if not deltas:
         return
     cells = [(*cell, *deltas[cell].sums, appended(deltas[cell].bins)) for cell in sorted(deltas)]

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -47,12 +47,14 @@ class Session:
         """How many rows a statement changed."""
         return self._connection.execute(cast("Any", sql), bindings or {}).rowcount
 
-    def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Write rows by a `copy … from stdin`."""
+    def copy(self, sql: str, rows: Iterable[Sequence[Any]], *, meanwhile: Callable[[], object] | None = None) -> None:
+        """Write rows by a `copy … from stdin`, and do something `meanwhile`: the server is busy with them a while."""
         with self._connection.cursor() as cursor, cursor.copy(cast("Any", sql)) as copy:
             write = copy.write_row
             for row in rows:
                 write(row)
+            if meanwhile is not None:
+                meanwhile()
 
     @contextmanager
     def savepoint(self) -> Generator[None]:

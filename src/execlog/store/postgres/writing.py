@@ -38,6 +38,7 @@ from execlog.store.sqlite.rows import (
     item_row,
     to_execution,
 )
+from execlog.store.sqlite.tallying import Cell, Delta, gather
 from execlog.store.sqlite.writing import group, is_whole
 
 CHANGES_KEPT = 100_000
@@ -66,17 +67,20 @@ class Batch:
         self.lost: list[Row] = []
         self.corrected: list[Row] = []
 
-    def tell(self, number: int, said: Said) -> None:
-        """Take in a new execution."""
+    def tell(self, number: int, said: Said) -> tuple[Row, Event | Execution]:
+        """The row of an execution as the events tell it, were it new, and what it was made of."""
         told = said if isinstance(said, Event) and is_whole(said) else _fold(said)
         if isinstance(told, Event):
             row = event_row(number, told, has_text=False)
         else:
             row = execution_row(number, told, None, failure_fingerprint(told.status, told.error, told.items))
-        row = self._with_text(row, told)
+        return self._with_text(row, told), told
+
+    def add(self, row: Row, told: Event | Execution) -> None:
+        """Take in a new execution."""
         self.new.append(row)
-        self.items += [item_row(number, row[CREATED_AT], item) for item in told.items]
-        self.logs += log_rows(number, set(told.logs))
+        self.items += [item_row(row[0], row[CREATED_AT], item) for item in told.items]
+        self.logs += log_rows(row[0], set(told.logs))
         self.gained.append(row)
 
     def change(self, head: Head, execution: Execution, failed: Iterable[Item]) -> bool:
@@ -99,9 +103,8 @@ class Batch:
         rows = [*self.new, *self.executions]
         for row in rows:
             _check_json(row[-4:])
-        session.copy(_SQL["copy_executions"], (_plain(row) for row in rows))
-        if self.new:
-            session.copy(_SQL["copy_execution_keys"], ((*row[:4], row[CREATED_AT]) for row in self.new))
+        deltas: dict[Cell, Delta] = {}
+        session.copy(_SQL["copy_executions"], map(_plain, rows), meanwhile=lambda: deltas.update(gather(self.gained)))
         subjects = sorted({(row[2], row[_SUBJECT], row[3]) for row in rows if row[_SUBJECT]})
         if subjects:
             kinds, names, namespaces = map(list, zip(*subjects, strict=True))
@@ -109,7 +112,7 @@ class Batch:
         copy_items(session, self.items)
         if self.logs:
             session.copy(_SQL["copy_logs"], self.logs)
-        buckets.add(session, self.gained)
+        buckets.add(session, deltas)
         if self.lost:
             buckets.correct(session, self.lost, self.corrected)
 
@@ -126,11 +129,13 @@ def take(
     last_number, last_change, marked = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else list(events)
     groups = group(kept)
-    known = _known(session, groups)
     batch = Batch(searched)
-    new = [place for place in groups if place not in known]
-    for number, place in enumerate(new, last_number + 1):
-        batch.tell(number, groups[place])
+    told = [batch.tell(number, said) for number, said in enumerate(groups.values(), last_number + 1)]
+    new = _named(session, [row for row, _ in told])
+    for row, of in told:
+        if row[0] in new:
+            batch.add(row, of)
+    known = {place for number, place in enumerate(groups, last_number + 1) if number not in new}
     updated = _merge(session, {place: groups[place] for place in groups if place in known}, batch)
     partitions = months.make(session, [row[CREATED_AT] for row in (*batch.new, *batch.executions)], now=now)
     batch.write(session)
@@ -138,7 +143,7 @@ def take(
     if speaking:
         take_pairs(session, _PAIRS, speaking)
     changed = [place for place in groups if place in updated or place not in known]
-    last_change = note(session, changed, last_number + len(new), last_change, deleted=False)
+    last_change = note(session, changed, last_number + len(groups), last_change, deleted=False)
     applied = Applied(len(new), len(updated), len(events) - len(kept), last_change=last_change)
     return applied, partitions
 
@@ -188,8 +193,12 @@ def _undeleted(session: Session, events: Sequence[Event]) -> list[Event]:
     return kept
 
 
-def _known(session: Session, places: Iterable[Place]) -> set[Place]:
-    return {(kind, namespace, id_) for kind, namespace, id_ in session.rows(_SQL["known"], columns(places))}
+def _named(session: Session, rows: Sequence[Row]) -> set[int]:
+    """The numbers of those rows whose execution was not there; its key is now."""
+    names = ("numbers", "ids", "kinds", "namespaces")
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    columns["created"] = [row[CREATED_AT] for row in rows]
+    return {number for (number,) in session.rows(_SQL["name_executions"], columns)}
 
 
 def _merge(session: Session, groups: Mapping[Place, Said], batch: Batch) -> set[Place]:

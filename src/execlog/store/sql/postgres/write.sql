@@ -15,10 +15,14 @@ select t.kind, t.namespace, t.id, t.at, t.was_open
 from unnest(%(kinds)b::text [], %(namespaces)b::text [], %(ids)b::text []) as wanted (kind, namespace, id)
 inner join tombstones as t on t.id = wanted.id and t.kind = wanted.kind and t.namespace = wanted.namespace;
 
--- name: known
-select k.kind, k.namespace, k.id
-from unnest(%(kinds)b::text [], %(namespaces)b::text [], %(ids)b::text []) as wanted (kind, namespace, id)
-inner join execution_keys as k on k.id = wanted.id and k.kind = wanted.kind and k.namespace = wanted.namespace;
+-- name: name_executions
+insert into execution_keys (number, id, kind, namespace, created_at)
+select *
+from unnest(
+    %(numbers)b::bigint [], %(ids)b::text [], %(kinds)b::text [], %(namespaces)b::text [], %(created)b::bigint []
+)
+on conflict (id, kind, namespace) do nothing
+returning number;
 
 -- name: copy_executions
 copy executions (
@@ -27,9 +31,6 @@ copy executions (
     items_succeeded, items_failed, items_open, tokens_input, tokens_output, cost_nano, error_type, error_message,
     fingerprint, searched, tags, usage, detail, stamps
 ) from stdin;
-
--- name: copy_execution_keys
-copy execution_keys (number, id, kind, namespace, created_at) from stdin;
 
 -- name: copy_items
 copy items (
