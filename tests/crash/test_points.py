@@ -38,14 +38,13 @@ from execlog.core.filter import Filter
 from execlog.core.model import Status
 from execlog.store.base import WHOLE
 from execlog.store.opening import open_store
-from execlog.store.sql import migrations
 from execlog.store.sqlite import summing
+from older import LATEST, make_older
 
 pytestmark = pytest.mark.crash
 SAMPLE = 3
 KEPT, OLD, TARGET = 20, 40, "export.ndjson"
 BEFORE = DAY + OLD * DAY // 10
-LATEST = len(migrations("sqlite"))
 
 
 class Part(NamedTuple):
@@ -111,18 +110,13 @@ def judge_pruned(scene: Scene, tag: str, acks: Acks) -> None:
         assert store.check()["integrity"] == "ok"
 
 
-NO_DAYS = "delete from buckets where resolution = 86400 and series <> 'all' and series not glob 'kind*'"
-
-
 def fill_older(scene: Scene, tag: str) -> None:
     """A database of the schema version before this one, as that version left it: all executions in the cells."""
     path = Path(scene.store.removeprefix("sqlite:///"))
     with closing(open_store(scene.store)) as store, mock.patch.object(summing, "TAIL", 1):
         store.apply([old(tag, number) for number in range(KEPT)])
     with closing(apsw.Connection(str(path))) as connection:
-        assert LATEST == 5, "say here what the latest migration added"
-        connection.execute(NO_DAYS).fetchall()
-        connection.pragma("user_version", LATEST - 1)
+        make_older(connection)
 
 
 def judge_migrated(scene: Scene, tag: str, acks: Acks) -> None:

@@ -97,7 +97,8 @@ create table logs (
 create index logs_execution on logs (execution, at, number);
 
 -- Statistics, added up from executions that ended. Time comes first in the key, so that a batch's cells lie side by side.
--- `sketch` is text, so that a batch can append to it: store/sqlite/sketches.py.
+-- `sketch` is text, so that a batch can append to it: store/sqlite/sketches.py. It may be longer than a page holds, and a
+-- tree that has such rows as its keys reads them whole to find its way: hence a rowid and an index.
 create table buckets (
     resolution integer not null,
     start integer not null,
@@ -115,9 +116,10 @@ create table buckets (
     tokens_input integer not null default 0,
     tokens_output integer not null default 0,
     cost_nano integer not null default 0,
-    sketch text not null default '+',
-    primary key (resolution, start, series)
-) strict, without rowid;
+    sketch text not null default '+'
+) strict;
+
+create unique index buckets_cell on buckets (resolution, start, series);
 
 -- How far the cells go: executions numbered up to `summed` are counted in them, those above are the tail, which questions
 -- add up themselves and `store/sqlite/summing.py` counts in some hundreds at a time. One row, made by the migration.

@@ -1,3 +1,40 @@
+-- The cells in a table with a rowid: rows with long sketches were slow to find their way among.
+alter table buckets rename to cells_before;
+
+create table buckets (
+    resolution integer not null,
+    start integer not null,
+    series text not null,
+    succeeded integer not null default 0,
+    partial integer not null default 0,
+    failed integer not null default 0,
+    timed_out integer not null default 0,
+    cancelled integer not null default 0,
+    crashed integer not null default 0,
+    timed integer not null default 0,
+    duration_micros integer not null default 0,
+    max_micros integer not null default 0,
+    rows integer not null default 0,
+    tokens_input integer not null default 0,
+    tokens_output integer not null default 0,
+    cost_nano integer not null default 0,
+    sketch text not null default '+'
+) strict;
+
+insert into buckets (
+    resolution, start, series, succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros,
+    max_micros, rows, tokens_input, tokens_output, cost_nano, sketch
+)
+select
+    resolution, start, series, succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros,
+    max_micros, rows, tokens_input, tokens_output, cost_nano, sketch
+from cells_before
+order by resolution, start, series;
+
+drop table cells_before;
+
+create unique index buckets_cell on buckets (resolution, start, series);
+
 -- Days of subjects, namespaces, actors and engines, added up from their hours. The sketch of a day is those of its hours,
 -- with spaces between them, until it is made compact.
 insert into buckets (
