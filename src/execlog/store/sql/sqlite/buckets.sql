@@ -33,9 +33,10 @@ from jsonb_each(:rows);
 
 -- name: cells_of_tail
 -- Executions numbered (:after, :until] as cells: what `tallying.gather` says of their rows. At most 8,192 at a time, or
--- the sums could leave 64 bits. Counts of three statuses share an integer, 20 bits each: `some` has succeeded, partial and failed, `others` timed_out, cancelled and crashed.
--- What a kind did in a minute is added up first, and the coarser cells from that; so is a namespace from its subjects, and
--- an engine from its actors.
+-- the sums could leave 64 bits. Counts of three statuses share an integer, 20 bits each: `some` has succeeded, partial and
+-- failed, `others` timed_out, cancelled and crashed.
+-- What a kind did in a minute is added up first, and the coarser cells from that; so is a namespace from its subjects, an
+-- engine from its actors, and a day of any of them from its hours.
 select
     resolution, start, series, some & 1048575, some >> 20 & 1048575, some >> 40, others & 1048575, others >> 20 & 1048575,
     others >> 40, timed, micros, coalesce(most, 0), rows, tokens_input, tokens_output, cost_nano,
@@ -61,114 +62,97 @@ from (
                 and status in ('succeeded', 'partial', 'failed', 'timed_out', 'cancelled', 'crashed')
         )
     ),
-    minutes as materialized (
-        select created_at - (created_at % 60000000 + 60000000) % 60000000 as start, kind, sum(some) as some, sum(others) as others, count(micros) as timed,
-            coalesce(sum(micros), 0) as micros, max(micros) as most, sum(rows) as rows,
-            sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
-            group_concat(pair, '') as pairs
+    minutes_of_kinds as materialized (
+        select created_at - (created_at % 60000000 + 60000000) % 60000000 as start, kind,
+            sum(some) as some, sum(others) as others, count(micros) as timed, coalesce(sum(micros), 0) as micros,
+            max(micros) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pair, '') as pairs
         from tail
         group by start, kind
     ),
+    minutes as materialized (
+        select start, 'kind' || char(31) || replace(kind, char(31), ' ') as series,
+            some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
+        from minutes_of_kinds
+        union all
+        select start, 'all',
+            sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
+            max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+        from minutes_of_kinds
+        group by start
+    ),
     subjects as materialized (
-        select created_at - (created_at % 3600000000 + 3600000000) % 3600000000 as start, kind, namespace, coalesce(subject, '') as subject,
-            sum(some) as some, sum(others) as others, count(micros) as timed,
-            coalesce(sum(micros), 0) as micros, max(micros) as most, sum(rows) as rows,
-            sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
-            group_concat(pair, '') as pairs
+        select created_at - (created_at % 3600000000 + 3600000000) % 3600000000 as start, kind, namespace,
+            coalesce(subject, '') as subject,
+            sum(some) as some, sum(others) as others, count(micros) as timed, coalesce(sum(micros), 0) as micros,
+            max(micros) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pair, '') as pairs
         from tail
         group by start, kind, namespace, subject
     ),
     actors as materialized (
-        select created_at - (created_at % 3600000000 + 3600000000) % 3600000000 as start, kind, coalesce(actor, '') as actor, coalesce(engine, '') as engine,
-            sum(some) as some, sum(others) as others, count(micros) as timed,
-            coalesce(sum(micros), 0) as micros, max(micros) as most, sum(rows) as rows,
-            sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
-            group_concat(pair, '') as pairs
+        select created_at - (created_at % 3600000000 + 3600000000) % 3600000000 as start, kind,
+            coalesce(actor, '') as actor, coalesce(engine, '') as engine,
+            sum(some) as some, sum(others) as others, count(micros) as timed, coalesce(sum(micros), 0) as micros,
+            max(micros) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pair, '') as pairs
         from tail
         group by start, kind, actor, engine
+    ),
+    hours as materialized (
+        select minutes.start - (minutes.start % 3600000000 + 3600000000) % 3600000000 as start, series,
+            sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
+            max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+        from minutes
+        group by minutes.start - (minutes.start % 3600000000 + 3600000000) % 3600000000, series
+        union all
+        select start,
+            'subject' || char(31) || replace(kind, char(31), ' ')
+            || char(31) || replace(namespace, char(31), ' ') || char(31) || replace(subject, char(31), ' '),
+            some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
+        from subjects
+        where subject <> ''
+        union all
+        select start,
+            'namespace' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(namespace, char(31), ' '),
+            sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
+            max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+        from subjects
+        where namespace <> ''
+        group by start, kind, namespace
+        union all
+        select start,
+            'actor' || char(31) || replace(kind, char(31), ' ')
+            || char(31) || replace(actor, char(31), ' ') || char(31) || replace(engine, char(31), ' '),
+            some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
+        from actors
+        where actor <> ''
+        union all
+        select start, 'engine' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(engine, char(31), ' '),
+            sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
+            max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+        from actors
+        where engine <> ''
+        group by start, kind, engine
     )
-    select 60 as resolution, start, 'kind' || char(31) || replace(kind, char(31), ' ') as series, some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
+    select 60 as resolution, start, series,
+        some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
     from minutes
     union all
-    select 3600, minutes.start - (minutes.start % 3600000000 + 3600000000) % 3600000000 as start, 'kind' || char(31) || replace(kind, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from minutes
-    group by 2, kind
+    select 3600, start, series,
+        some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
+    from hours
     union all
-    select 86400, minutes.start - (minutes.start % 86400000000 + 86400000000) % 86400000000 as start, 'kind' || char(31) || replace(kind, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from minutes
-    group by 2, kind
-    union all
-    select 60, minutes.start as start, 'all' as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from minutes
-    group by 2
-    union all
-    select 3600, minutes.start - (minutes.start % 3600000000 + 3600000000) % 3600000000 as start, 'all' as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from minutes
-    group by 2
-    union all
-    select 86400, minutes.start - (minutes.start % 86400000000 + 86400000000) % 86400000000 as start, 'all' as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from minutes
-    group by 2
-    union all
-    select 3600 as resolution, start, 'subject' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(namespace, char(31), ' ') || char(31) || replace(subject, char(31), ' ') as series, some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
-    from subjects
-    where subject <> ''
-    union all
-    select 3600, subjects.start as start, 'namespace' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(namespace, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from subjects
-    where namespace <> ''
-    group by 2, kind, namespace
-    union all
-    select 3600 as resolution, start, 'actor' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(actor, char(31), ' ') || char(31) || replace(engine, char(31), ' ') as series, some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
-    from actors
-    where actor <> ''
-    union all
-    select 3600, actors.start as start, 'engine' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(engine, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from actors
-    where engine <> ''
-    group by 2, kind, engine
-    union all
-    select 86400, subjects.start - (subjects.start % 86400000000 + 86400000000) % 86400000000 as start, 'subject' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(namespace, char(31), ' ') || char(31) || replace(subject, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from subjects
-    where subject <> ''
-    group by 2, kind, namespace, subject
-    union all
-    select 86400, subjects.start - (subjects.start % 86400000000 + 86400000000) % 86400000000 as start, 'namespace' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(namespace, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from subjects
-    where namespace <> ''
-    group by 2, kind, namespace
-    union all
-    select 86400, actors.start - (actors.start % 86400000000 + 86400000000) % 86400000000 as start, 'actor' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(actor, char(31), ' ') || char(31) || replace(engine, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from actors
-    where actor <> ''
-    group by 2, kind, actor, engine
-    union all
-    select 86400, actors.start - (actors.start % 86400000000 + 86400000000) % 86400000000 as start, 'engine' || char(31) || replace(kind, char(31), ' ') || char(31) || replace(engine, char(31), ' ') as series, sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros, max(most) as most,
-        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
-        sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
-    from actors
-    where engine <> ''
-    group by 2, kind, engine
+    select 86400, hours.start - (hours.start % 86400000000 + 86400000000) % 86400000000, series,
+            sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
+            max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+    from hours
+    group by 2, series
 );
 
 -- name: set_summed
