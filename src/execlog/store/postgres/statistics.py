@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN, TERMINAL, Status
 from execlog.core.rollup import LOG_GAMMA
@@ -34,9 +36,8 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
         _scan(session, narrowed, places, group_by, tallies)
         return tallies.groups(group_by)
     cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))
-    for entry in series:
-        for resolution, window in cells:
-            _sum_cells(session, entry, resolution, window, group_by, tallies, sketches=sketches)
+    for resolution, window in cells:
+        _sum_cells(session, series, resolution, window, group_by, tallies, sketches=sketches)
     for since, until in edges:
         _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies)
     return tallies.groups(group_by)
@@ -64,7 +65,7 @@ def _count(session: Session, filter: Filter) -> int:
 
 def _sum_cells(
     session: Session,
-    series: Series,
+    series: Sequence[Series],
     resolution: int,
     window: Window,
     group_by: GroupBy | None,
@@ -72,21 +73,20 @@ def _sum_cells(
     *,
     sketches: bool,
 ) -> None:
-    low, high = series.bounds
     since, until = window
     bindings: Bindings = {
         "resolution": resolution,
         "since": _FIRST if since is None else since,
         "until": _LAST if until is None else until,
-        "low": low,
-        "high": high,
+        "lows": [entry.bounds[0] for entry in series],
+        "highs": [entry.bounds[1] for entry in series],
         "sketches": sketches,
     }
     key = "key_series"
     if group_by in SPANS:
         key, bindings["span"] = "key_start", SPANS[group_by] * SECOND
     for name, *sums, texts in session.rows(_SQL["cells"].format(key=_SQL[key]), bindings):
-        group = name if isinstance(name, int) else group_of(series, name)
+        group = name if isinstance(name, int) else group_of(series[0], name)
         if group == "":
             continue
         bucket, sketch = tallies.of(group)

@@ -16,8 +16,9 @@ from generate_series(
     ),
     %(resolution)s * 1000000::bigint
 ) as starts (start)
+cross join unnest(%(lows)b::text [], %(highs)b::text []) as wanted (low, high)
 inner join buckets on buckets.resolution = %(resolution)s and buckets.start = starts.start
-    and buckets.series >= %(low)s and buckets.series < %(high)s
+    and buckets.series >= wanted.low and buckets.series < wanted.high
 group by 1;
 
 -- name: key_series
