@@ -174,3 +174,13 @@ def test_every_dependency_has_its_reason_in_the_docs():
     extras = [entry for name, entries in project["optional-dependencies"].items() if name != "all" for entry in entries]
     names = [entry.partition(">=")[0].partition("[")[0] for entry in project["dependencies"] + extras + groups["dev"]]
     assert [name for name in names if f"`{name}`" not in described] == []
+
+
+def test_recording_without_asyncio_does_not_load_it(tmp_path):
+    recording = f"""
+import execlog
+with execlog.Ledger.open("sqlite:///{tmp_path}/db", home="{tmp_path}") as ledger:
+    with ledger.run("nightly") as run:
+        run.rows(1)
+"""
+    assert "asyncio" not in loaded_by(recording)
