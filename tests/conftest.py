@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-AnyServer = TypeVar("AnyServer", bound=servers.Server)
+AnyServer = TypeVar("AnyServer", bound="servers.Server | servers.ValkeyCluster")
 
 # Two busy cores make any deadline a lie; CI must say the same thing about the same commit every time.
 hypothesis.settings.register_profile("local", deadline=None)
@@ -155,6 +155,19 @@ def empty_valkey_url(valkey: servers.Valkey) -> str:
     """The URL of the shared Valkey's database 0, emptied for this test."""
     valkey.ask("FLUSHALL")
     return valkey.url
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster() -> Iterator[servers.ValkeyCluster]:
+    """The worker's cluster of Valkeys. A test that stops a node starts its own servers.ValkeyCluster()."""
+    yield from _serve(servers.ValkeyCluster)
+
+
+@pytest.fixture
+def empty_cluster_url(valkey_cluster: servers.ValkeyCluster) -> str:
+    """The URL of the shared cluster, emptied for this test."""
+    valkey_cluster.empty()
+    return valkey_cluster.url
 
 
 @pytest.fixture

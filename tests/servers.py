@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -252,11 +252,107 @@ class Valkey(Server):
 
     def ask(self, *words: str) -> str:
         """The first line of the server's raw answer to one command, as the protocol has it: "+OK", ":1", "$5" …"""
+        return self._answer(words)[0]
+
+    def text(self, *words: str) -> str:
+        """The server's answer to a command that it answers with a text."""
+        return self._answer(words)[1]
+
+    def _answer(self, words: Sequence[str]) -> tuple[str, str]:
         request = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(f"*{len(words)}\r\n{request}".encode())
-            with connection.makefile("r", encoding="utf-8") as answer:
-                return answer.readline().rstrip("\r\n")
+            with connection.makefile("rb") as answer:
+                first = answer.readline().decode().rstrip("\r\n")
+                return first, answer.read(int(first[1:])).decode() if first.startswith("$") else ""
+
+
+class ValkeyNode(Valkey):
+    """A node of a cluster."""
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are configuration directives."""
+        cluster = {
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": "1000",
+            "repl-diskless-sync-delay": "0",
+            "repl-timeout": "5",
+        }
+        super().__init__({**cluster, **(settings or {})})
+
+    def command(self) -> list[str]:
+        """The server, with a port for the other nodes; the usual one, 10,000 higher, may be none."""
+        if not (self.folder / "nodes.conf").exists():
+            self.bus_port = free_port()
+        return [*super().command(), "--cluster-port", str(self.bus_port)]
+
+    def says(self, *wanted: str) -> bool:
+        """Whether what it says about the cluster and its replicas has all these lines."""
+        lines = [*self.text("CLUSTER", "INFO").split("\r\n"), *self.text("INFO", "replication").split("\r\n")]
+        return set(wanted) <= set(lines)
+
+
+class ValkeyCluster:
+    """Six nodes of a cluster: three masters, each with a replica."""
+
+    SLOTS = ("0 5460", "5461 10922", "10923 16383")
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are directives of every node."""
+        self.nodes = [ValkeyNode(settings) for _ in range(6)]
+
+    @property
+    def masters(self) -> list[ValkeyNode]:
+        """The nodes that run and are masters."""
+        running = [node for node in self.nodes if node.process is not None and node.process.poll() is None]
+        return [node for node in running if node.says("role:master")]
+
+    @property
+    def url(self) -> str:
+        """The URL that names every node."""
+        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}"
+
+    def empty(self) -> None:
+        """Remove everything."""
+        for node in self.masters:
+            node.ask("FLUSHALL")
+
+    def start(self) -> Self:
+        """Start the nodes, join them, and return when all agree and every replica follows."""
+        for node in self.nodes:
+            node.start()
+        first, masters, replicas = self.nodes[0], self.nodes[:3], self.nodes[3:]
+        for number, (node, slots) in enumerate(zip(masters, self.SLOTS, strict=True), 1):
+            node.ask("CLUSTER", "ADDSLOTSRANGE", *slots.split())
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number))
+        for node in self.nodes[1:]:
+            node.ask("CLUSTER", "MEET", "127.0.0.1", str(first.port), str(first.bus_port))
+        self._wait(self.nodes, "cluster_known_nodes:6", "cluster_state:ok")
+        for master, replica in zip(masters, replicas, strict=True):
+            replica.ask("CLUSTER", "REPLICATE", master.text("CLUSTER", "MYID"))
+        self._wait(masters, "connected_slaves:1")
+        self._wait(replicas, "role:slave", "master_link_status:up")
+        return self
+
+    def remove(self) -> None:
+        """Stop the nodes and remove their folders."""
+        for node in self.nodes:
+            node.kill()
+            node.remove()
+
+    @staticmethod
+    def _wait(nodes: Sequence[ValkeyNode], *wanted: str) -> None:
+        wait_until(lambda: all(node.says(*wanted) for node in nodes), START_SECONDS, f"a cluster with {wanted}")
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
 
 def _as_user() -> list[str]:

@@ -264,6 +264,16 @@ def test_a_file_that_is_no_database(execlog, tmp_path):
     assert "execlog: " in execlog(tmp_path / "home", "--store", f"sqlite:///{other}", "list", code=4).stderr
 
 
+@pytest.mark.valkey
+def test_doctor_names_the_master_that_may_lose_what_it_holds(execlog, valkey_cluster, tmp_path):
+    report = json.loads(execlog(tmp_path, "--store", valkey_cluster.url, "doctor", "--json").stdout)
+    store = next(finding for finding in report["findings"] if finding["check"] == "store")
+    assert (report["ok"], store["state"]) == (True, "warning")
+    assert "3 masters, 3 replicas" in store["text"]
+    for master in valkey_cluster.masters:
+        assert f"127.0.0.1:{master.port} has no append-only file" in store["advice"]
+
+
 def test_doctor(execlog, on_terminal, known_home, tmp_path):
     report = json.loads(execlog(known_home, "doctor", "--json").stdout)
     assert report["ok"] is True

@@ -17,7 +17,6 @@ from typing import Any
 import apsw
 import msgspec
 import pytest
-import redis
 from starlette.testclient import TestClient
 
 from execlog.cli.families import open_families
@@ -27,6 +26,7 @@ from execlog.kinds.pipelines import PipelineHistory
 from execlog.kinds.queries import ExecutionTracker
 from execlog.kinds.workflows import ExecutionHistoryService
 from execlog.ledger import Ledger
+from execlog.store.redis.connecting import connect
 from execlog.web.app import create_app
 
 CONTRACT = tomllib.loads(Path(__file__).with_name("contract.toml").read_text(encoding="utf-8"))
@@ -36,6 +36,7 @@ STORES = {
     "sqlite": "sqlite:///{folder}/history.db",
     "files": "files:///{folder}/history",
     "redis": "{valkey}",
+    "cluster": "{cluster}",
     "postgres": "{postgres}",
 }
 """Every store the contract is walked on, by its URL: a further one is one line."""
@@ -44,14 +45,19 @@ TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool,
 CONNECTION = '[connections.prices]\ntype = "sqlite"\npath = "{path}"\n'
 
 
-SERVERS = {"redis": ("empty_valkey_url", pytest.mark.valkey), "postgres": ("empty_postgres_url", pytest.mark.postgres)}
+SERVERS = {
+    "redis": ("empty_valkey_url", pytest.mark.valkey),
+    "cluster": ("empty_cluster_url", pytest.mark.valkey),
+    "postgres": ("empty_postgres_url", pytest.mark.postgres),
+}
 """The stores behind a server: the fixture that has its URL, and the mark of its tests."""
 
 
 @pytest.fixture(params=[pytest.param(name, marks=SERVERS[name][1] if name in SERVERS else ()) for name in STORES])
 def ledger(request, tmp_path) -> Iterator[Ledger]:
     server = {request.param: request.getfixturevalue(SERVERS[request.param][0])} if request.param in SERVERS else {}
-    url = STORES[request.param].format(folder=tmp_path, valkey=server.get("redis"), postgres=server.get("postgres"))
+    urls = {"valkey": server.get("redis"), "cluster": server.get("cluster"), "postgres": server.get("postgres")}
+    url = STORES[request.param].format(folder=tmp_path, **urls)
     apsw.Connection(str(tmp_path / "prices.db")).close()
     (tmp_path / "execlog.toml").write_text(CONNECTION.format(path=tmp_path / "prices.db"))
     with Ledger.open(url, home=tmp_path) as opened:
@@ -245,11 +251,13 @@ def test_every_view_has_every_column(lived, tmp_path):
             assert rows, view
 
 
-@pytest.mark.valkey
-@pytest.mark.parametrize("ledger", ["redis"], indirect=True)
-def test_redis_has_the_schedulers_keys(lived, valkey_url):
+@pytest.mark.parametrize(
+    "ledger", [pytest.param(name, marks=pytest.mark.valkey) for name in ("redis", "cluster")], indirect=True
+)
+def test_redis_has_the_schedulers_keys(lived):
     names, days = CONTRACT["redis"], CONTRACT["redis"]["ttl_days"]
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as server:
+    with contextlib.closing(connect(lived.settings.store_url)) as connection:
+        server = connection.client
         assert list(json.loads(server.get(names["record"]))) == list(RECORDS["job"])
         assert server.type(names["index"]) == "list"
         assert set(server.lrange(names["index"], 0, -1)) == {"job-real", "job-second"}

@@ -71,6 +71,16 @@ def test_redis_agrees(valkey, valkey_url):
     run_state_machine_as_test(RedisAgreement, settings=SELDOM)
 
 
+@pytest.mark.valkey
+def test_a_redis_cluster_agrees(valkey_cluster):
+    class ClusterAgreement(Agreement):
+        def make_stores(self) -> list[Store]:
+            valkey_cluster.empty()
+            return [RedisStore(valkey_cluster.url, Settings(redis_history_limit=10_000), clock=self.clock)]
+
+    run_state_machine_as_test(ClusterAgreement, settings=SELDOM)
+
+
 @pytest.mark.postgres
 def test_postgres_agrees(empty_postgres_url):
     class PostgresAgreement(Agreement):

@@ -44,6 +44,16 @@ class TestRedisStore(StoreConformance):
         return RedisStore(self.url, Settings(redis_history_limit=10_000), clock=clock)
 
 
+@pytest.mark.valkey
+class TestRedisCluster(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _servers(self, empty_cluster_url):
+        self.url = empty_cluster_url
+
+    def make_store(self, clock):
+        return RedisStore(self.url, Settings(redis_history_limit=10_000), clock=clock)
+
+
 @pytest.mark.postgres
 class TestPostgresStore(StoreConformance):
     @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from execlog.store.jobs import MAX_WAITING, Advance, Entry, Firing
 from execlog.store.memory_jobs import MemoryJobStore
 from execlog.store.opening import open_store
 from execlog.store.postgres.store import PostgresStore
-from execlog.store.redis.connecting import Connection
+from execlog.store.redis.connecting import connect
 from execlog.store.redis.jobs import RedisJobStore
 from execlog.store.redis.keys import Keys
 from execlog.store.sql import queries
@@ -36,12 +36,14 @@ def postgres_store(kept_postgres_url):
         "memory",
         "sqlite",
         pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("cluster", marks=pytest.mark.valkey),
         pytest.param("postgres", marks=pytest.mark.postgres),
     ]
 )
 def jobs(request, tmp_path):
-    if request.param == "redis":
-        with redis_jobs(request.getfixturevalue("empty_valkey_url")) as store:
+    if request.param in {"redis", "cluster"}:
+        url = {"redis": "empty_valkey_url", "cluster": "empty_cluster_url"}[request.param]
+        with redis_jobs(request.getfixturevalue(url)) as store:
             yield store
         return
     if request.param == "memory":
@@ -56,7 +58,7 @@ def jobs(request, tmp_path):
 
 @contextmanager
 def redis_jobs(url):
-    connection = Connection(url)
+    connection = connect(url)
     yield RedisJobStore(connection, Keys())
     connection.close()
 
@@ -480,15 +482,26 @@ def test_redis_agrees_with_memory(valkey, history):
 
 
 @pytest.mark.valkey
-def test_schedulers_on_several_connections_fire_each_instant_once(empty_valkey_url):
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(operations, max_size=25))
+def test_a_redis_cluster_agrees_with_memory(valkey_cluster, history):
+    valkey_cluster.empty()
+    with redis_jobs(valkey_cluster.url) as store:
+        _compare(MemoryJobStore(), store, history)
+
+
+@pytest.mark.valkey
+@pytest.mark.parametrize("servers", ["empty_valkey_url", "empty_cluster_url"])
+def test_schedulers_on_several_connections_fire_each_instant_once(request, servers):
     """Each of them reads the same due jobs and tries to move every one on."""
-    with redis_jobs(empty_valkey_url) as one:
+    url = request.getfixturevalue(servers)
+    with redis_jobs(url) as one:
         for number in range(40):
             one.put(entry(f"j{number}", next_at=10, due_at=10), expected=None)
     made, lock = [], threading.Lock()
 
     def schedule(name):
-        with redis_jobs(empty_valkey_url) as mine:
+        with redis_jobs(url) as mine:
             due = mine.due(10, limit=100).entries
             fired = mine.advance([step(found.id) for found in due])
             begun = mine.begin(mine.claim(name, now=10, lease_until=20, limit=100))
@@ -500,7 +513,7 @@ def test_schedulers_on_several_connections_fire_each_instant_once(empty_valkey_u
         thread.start()
     for thread in threads:
         thread.join(30)
-    with redis_jobs(empty_valkey_url) as one:
+    with redis_jobs(url) as one:
         rest = one.begin(one.claim("last", now=10, lease_until=20, limit=100))
     begun = [key for _, keys in made for key in keys] + [it.key for it in rest]
     assert sum(number for number, _ in made) == 40

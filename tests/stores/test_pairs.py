@@ -43,6 +43,9 @@ def make(name, request, tmp_path):
         "redis": lambda: RedisStore(
             request.getfixturevalue("empty_valkey_url"), Settings(redis_history_limit=10_000), clock=StandingClock()
         ),
+        "cluster": lambda: RedisStore(
+            request.getfixturevalue("empty_cluster_url"), Settings(redis_history_limit=10_000), clock=StandingClock()
+        ),
         "postgres": lambda: PostgresStore(request.getfixturevalue("kept_postgres_url"), clock=StandingClock()),
     }
     return makers[name]()
@@ -50,9 +53,10 @@ def make(name, request, tmp_path):
 
 POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 VALKEY = pytest.param("redis", marks=pytest.mark.valkey)
+CLUSTER = pytest.param("cluster", marks=pytest.mark.valkey)
 
 
-@pytest.fixture(params=["memory", "sqlite", "files", VALKEY, POSTGRES])
+@pytest.fixture(params=["memory", "sqlite", "files", VALKEY, CLUSTER, POSTGRES])
 def store(request, tmp_path):
     with closing(make(request.param, request, tmp_path)) as made:
         yield made
@@ -168,6 +172,16 @@ def test_sqlite_agrees_with_memory_in_any_order(tmp_path_factory, said, watched,
 def test_redis_agrees_with_memory_in_any_order(valkey, valkey_url, said, watched, released, shuffler):
     valkey.ask("FLUSHALL")
     with closing(RedisStore(valkey_url, Settings(redis_history_limit=10_000), clock=StandingClock())) as store:
+        compare(store, said, watched, released, shuffler)
+
+
+@pytest.mark.valkey
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches, pairs, pairs, st.randoms(use_true_random=False))
+def test_a_redis_cluster_agrees_with_memory_in_any_order(valkey_cluster, said, watched, released, shuffler):
+    valkey_cluster.empty()
+    settings = Settings(redis_history_limit=10_000)
+    with closing(RedisStore(valkey_cluster.url, settings, clock=StandingClock())) as store:
         compare(store, said, watched, released, shuffler)
 
 

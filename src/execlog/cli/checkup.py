@@ -125,8 +125,10 @@ def _check_store(settings: Settings) -> Finding:
     try:
         store = open_store(settings.store_url, settings)
         try:
-            facts = ", ".join(f"{name} {value}" for name, value in store.check().items())
-            return Finding("store", "ok", f"{store.url}: {facts}")
+            facts = store.check()
+            warning = facts.pop("warning", "")
+            text = f"{store.url}: {', '.join(f'{name} {value}' for name, value in facts.items())}"
+            return Finding("store", "warning" if warning else "ok", text, warning)
         finally:
             store.close()
     except (ExeclogError, OSError) as error:

@@ -77,6 +77,8 @@ OPENERS: dict[str, Opener] = {
     "postgres": _postgres,
     "redis": _redis,
     "rediss": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
     "files": _files,
 }
 """Scheme → what opens it. A store brings its driver with it only when it is opened."""

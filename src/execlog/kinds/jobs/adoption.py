@@ -8,38 +8,35 @@ from typing import Any
 import msgspec
 
 from execlog.core.clock import micros
-from execlog.core.errors import InvalidError, MissingExtraError, StoreError
+from execlog.core.errors import InvalidError
 from execlog.core.settings import Settings
 from execlog.history.adoption import Found, reading
 from execlog.kinds.jobs.layout import LAYOUT
 from execlog.kinds.jobs.record import JobExecutionRecord
+from execlog.store.redis.connecting import connect
+from execlog.store.redis.connection import Connection
 
 _CHUNK = 500
 
 
 def jobs_in_redis(url: str, settings: Settings) -> Iterator[Found]:
     """Every job's execution in the Redis at this URL, in no order. Raises MissingExtraError, StoreError."""
+    connection = connect(url)
     try:
-        import redis
-    except ImportError as error:
-        raise MissingExtraError("redis", needed_for="reading a Redis") from error
-    client: Any = redis.Redis.from_url(url, decode_responses=True)  # pyright: ignore[reportUnknownMemberType] - its types are partial
-    try:
-        keys: list[str] = []
-        for key in client.scan_iter(match=f"{_literal(settings.redis_job_record)}*", count=_CHUNK):
-            keys.append(key)
-            if len(keys) == _CHUNK:
-                yield from _read(client, keys)
-                keys = []
-        yield from _read(client, keys)
-    except redis.RedisError as error:
-        raise StoreError(f"{url.rpartition('@')[2]}: {error}", retry=True) from error
+        with connection.answers():
+            keys: list[str] = []
+            for key in connection.client.scan_iter(match=f"{_literal(settings.redis_job_record)}*", count=_CHUNK):
+                keys.append(key)
+                if len(keys) == _CHUNK:
+                    yield from _read(connection, keys)
+                    keys = []
+            yield from _read(connection, keys)
     finally:
-        client.close()
+        connection.close()
 
 
-def _read(client: Any, keys: list[str]) -> Iterator[Found]:
-    for key, text in zip(keys, client.mget(keys) if keys else (), strict=True):
+def _read(connection: Connection, keys: list[str]) -> Iterator[Found]:
+    for key, text in zip(keys, connection.get_many(keys), strict=True):
         if text is not None:  # else it ran out of its time to live meanwhile
             yield reading(key, lambda text=text: _event(text))
 

@@ -1,94 +1,56 @@
-"""A connection to a server, and what all that is kept there is changed with."""
+"""Connecting to what a URL names: a server, or a cluster."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
-import msgspec
-
-from execlog.core.errors import ExeclogError, MissingExtraError, StoreError
-
-TIMEOUT = 5.0
-Command = Sequence[str]
-"""A command's name, its key, and the rest."""
-_encode = msgspec.json.Encoder().encode
+from execlog.core.errors import StoreError
+from execlog.store.redis.clustering import ClusterConnection
+from execlog.store.redis.connection import TIMEOUT, Connection, driver, without_secrets
 
 
-class Connection:
-    """A client of a server; the driver's errors become StoreError inside `answers`."""
+def connect(url: str, *, timeout: float = TIMEOUT) -> Connection:
+    """A connection to the server or the cluster at this URL, whichever it says it is.
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
-        redis = _driver()
-        self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
-        self.url = _without_secrets(url)
-        self._closed = False
-        self.client: Any = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=30
+    `redis+cluster://one:6379,two:6379` (`rediss+cluster`, with TLS) wants a cluster, as does a list of several hosts:
+    it is asked where its nodes are through the first of them that answers. Raises StoreError.
+    """
+    redis = driver()
+    urls = _urls_of(url)
+    for at, one in enumerate(urls):
+        client: Any = redis.Redis.from_url(
+            one, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=30
         )
-        with self.answers():
-            self.client.ping()
-
-    @contextmanager
-    def answers(self) -> Generator[None]:
-        """Nothing; the driver's errors inside become StoreError."""
-        if self._closed:
-            raise StoreError("the store is closed", retry=False)
+        connection = Connection(url, client)
         try:
-            yield
-        except ExeclogError:
-            raise
-        except self._errors as error:
-            raise StoreError(f"{self.url}: {type(error).__name__}: {error}", retry=True) from error
-
-    def script(self, name: str) -> Any:
-        """The script of that name, ready to be called."""
-        return self.client.register_script(files("execlog.store.redis").joinpath(f"{name}.lua").read_text("utf-8"))
-
-    def swap(
-        self, hash_: str, read: Mapping[str, str | None], new: Mapping[str, str | None], commands: Sequence[Command]
-    ) -> bool:
-        """Whether the fields `new` of a hash were set (None: removed), and commands on keys of its slot run.
-
-        Nothing is done where one of them is no longer as in `read`.
-        """
-        numbers = {key: at for at, key in enumerate(dict.fromkeys([hash_, *(command[1] for command in commands)]), 1)}
-        argv = [str(len(new))]
-        for field, value in new.items():
-            argv += [field, digest(read[field]), value or ""]
-        argv += [_encode([name, str(numbers[key]), *rest]).decode() for name, key, *rest in commands]
-        with self.answers():
-            return bool(self._swap(keys=list(numbers), args=argv))
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._closed = True
-        self.client.close()
-
-    @cached_property
-    def _swap(self) -> Any:
-        return self.script("swap")
+            with connection.answers():
+                clustered = _is_clustered(client, redis)
+        except StoreError:
+            connection.close()
+            if at + 1 == len(urls):
+                raise
+            continue
+        if clustered:
+            connection.close()
+            return ClusterConnection(url, urls, timeout=timeout)
+        if len(urls) > 1 or "+cluster" in url.partition("://")[0]:
+            connection.close()
+            raise StoreError(f"{connection.url}: {without_secrets(one)} is not a node of a cluster", retry=False)
+        return connection
+    raise StoreError(f"{without_secrets(url)} names no host", retry=False)
 
 
-def digest(value: str | None) -> str:
-    """What a script compares a value with: its SHA-1, or "" where there is none."""
-    return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest() if value else ""
-
-
-def _driver() -> Any:
-    """The module redis. Raises MissingExtraError."""
-    try:
-        import redis
-    except ImportError as error:
-        raise MissingExtraError("redis", needed_for="the Redis store") from error
-    return redis
-
-
-def _without_secrets(url: str) -> str:
-    """The URL without user and password."""
+def _urls_of(url: str) -> list[str]:
+    """A URL for each of the hosts that are named, as the driver reads it."""
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    place, slash, path = rest.partition("/")
+    user, at, hosts = place.rpartition("@")
+    return [f"{scheme.removesuffix('+cluster')}://{user}{at}{host}{slash}{path}" for host in hosts.split(",") if host]
+
+
+def _is_clustered(client: Any, redis: Any) -> bool:
+    client.ping()
+    try:
+        return bool(client.info("cluster").get("cluster_enabled"))
+    except redis.ResponseError:  # a user who may not ask
+        return False

@@ -23,7 +23,7 @@ from execlog.core.errors import StoreError
 from execlog.core.filter import Page
 from execlog.store.jobs import Advance, Due, Entry, Firing, decode_job_cursor, encode_job_cursor
 from execlog.store.memory_jobs import MemoryJobStore
-from execlog.store.redis.connecting import Command, Connection
+from execlog.store.redis.connection import Command, Connection
 from execlog.store.redis.keys import SEPARATOR, Keys
 
 R = TypeVar("R")
@@ -153,7 +153,7 @@ class RedisJobStore:
         """Nothing to release."""
 
     def _key(self, *parts: str) -> str:
-        return self._keys.own("{jobs}", *parts)
+        return self._keys.jobs(*parts)
 
     def _entries(self, ids: Sequence[str]) -> list[Entry]:
         jobs = self._loaded(ids)

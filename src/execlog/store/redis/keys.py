@@ -8,9 +8,15 @@
 Beside them, under the prefix: `order` (a sorted set of all members by created_at), `places:{id}` (the members of an
 id), `open` (open members and their process), `deleted:…` (what must stay deleted), `process:{origin}`, `changes` (a
 stream) and `change` (its last number). A member is "id␟kind␟namespace": members of one instant sort as pages do.
+
+In a cluster these have the tag `{own}` after the prefix and so are in one slot, with the `notes` about what is being
+saved; beside each index are the times of its ids, `{prefix}times:{…}:{index}`, in its slot.
 """
 
 from __future__ import annotations
+
+from binascii import crc_hqx
+from itertools import count
 
 from msgspec import Struct
 
@@ -18,6 +24,7 @@ from execlog.core.model import Execution, Key
 
 JOB = "job"
 SEPARATOR = "\x1f"
+_SLOTS = 16_384
 
 
 class Keys(Struct, frozen=True):
@@ -26,6 +33,7 @@ class Keys(Struct, frozen=True):
     prefix: str = "execlog:"
     job_record: str = "scheduler:execution_history:"
     job_index: str = "scheduler:job_history_index:"
+    clustered: bool = False
 
     def record(self, key: Key) -> str:
         """Where an execution's record is."""
@@ -44,8 +52,16 @@ class Keys(Struct, frozen=True):
         return self.index(execution.kind, execution.namespace, execution.subject or execution.actor or "")
 
     def own(self, *parts: str) -> str:
-        """A key under the prefix."""
-        return self.prefix + ":".join(parts)
+        """A key under the prefix; those of a store are in one slot."""
+        return self.prefix + ":".join(("{own}", *parts) if self.clustered else parts)
+
+    def jobs(self, *parts: str) -> str:
+        """A key of the jobs that are scheduled; these are in one slot."""
+        return self.prefix + ":".join(("{jobs}", *parts))
+
+    def times(self, index: str) -> str:
+        """Where a cluster has the times of an index's ids: in the slot of the index."""
+        return f"{self.prefix}times:{{{_tag_of(index)}}}:{index}"
 
     def deleted(self, key: Key) -> str:
         """The mark that an execution stays deleted."""
@@ -55,6 +71,17 @@ class Keys(Struct, frozen=True):
 def member(key: Key) -> str:
     """An execution in the sorted set of all."""
     return SEPARATOR.join((key.id, key.kind, key.namespace))
+
+
+def _tag_of(key: str) -> str:
+    """A tag that leads to a key's slot."""
+    start = key.find("{") + 1
+    end = key.find("}", start) if start else -1
+    tag = key[start:end] if end > start else key
+    if "}" not in tag and "{" not in tag:
+        return tag
+    slot = crc_hqx(tag.encode(), 0) % _SLOTS
+    return next(str(number) for number in count() if crc_hqx(str(number).encode(), 0) % _SLOTS == slot)
 
 
 def key_of(text: str) -> Key:

@@ -11,7 +11,6 @@ None of them has a time to live: what is monitored stays so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
@@ -32,6 +31,8 @@ from execlog.store.pairs import (
     fold_facts,
     window_of,
 )
+from execlog.store.redis.connection import Connection
+from execlog.store.redis.keys import Keys
 
 TRIES = 20
 _MOST = 2**53
@@ -40,22 +41,21 @@ Change = Callable[[dict[Pair, PairState]], dict[Pair, PairState]]
 
 
 class RedisPairs:
-    """Pairs under one prefix; `executions` gives, from a time on, what failures are read from."""
+    """Pairs of one store; `executions` gives, from a time on, what failures are read from."""
 
     def __init__(
         self,
-        client: Any,
-        script: Any,
-        prefix: str,
+        connection: Connection,
+        keys: Keys,
         *,
-        answers: Callable[[], AbstractContextManager[None]],
         now: Callable[[], int],
         executions: Callable[[int], Iterable[Execution]],
     ) -> None:
-        self._client, self._answers, self._now, self._executions = client, answers, now, executions
-        self._put = script
+        self._connection, self._now, self._executions = connection, now, executions
+        self._client, self._answers = connection.client, connection.answers
+        self._put = connection.script("pairs")
         self._states, self._age, self._missing, self._symbols = (
-            prefix + name for name in ("pairs", "pairs:age", "pairs:missing", "pairs:symbols")
+            keys.own(name) for name in ("pairs", "pairs:age", "pairs:missing", "pairs:symbols")
         )
 
     def take(self, events: Iterable[Event]) -> None:
@@ -103,11 +103,10 @@ class RedisPairs:
 
     def summary(self, now: int) -> Summary:
         """How many monitored pairs are in each band."""
-        with self._answers(), self._client.pipeline(transaction=True) as pipeline:
-            for band in BANDS[:3]:
-                pipeline.zcount(self._age, *_bounds(band, now))
-            pipeline.zcard(self._missing)
-            return Summary(**dict(zip(BANDS, pipeline.execute(), strict=True)))
+        commands = [("ZCOUNT", self._age, *_bounds(band, now)) for band in BANDS[:3]]
+        with self._answers():
+            counts = self._connection.read([*commands, ("ZCARD", self._missing)], together=True)
+        return Summary(**dict(zip(BANDS, counts, strict=True)))
 
     def symbols(self) -> int:
         """How many symbols have a monitored pair."""
@@ -147,7 +146,7 @@ class RedisPairs:
                 return
             words = list(chain.from_iterable(_words(pair, texts[pair], before, state) for pair, state in after.items()))
             with self._answers():
-                if self._put(keys=[self._states, self._age, self._missing, self._symbols], args=words):
+                if self._connection.call(self._put, [self._states, self._age, self._missing, self._symbols], words):
                     return
         raise StoreError("too many writers change the same pairs at once", retry=True)
 

@@ -1,8 +1,8 @@
-"""The Redis store, on one server.
+"""The Redis store, on one server or on a cluster.
 
 Executions are read, folded here and saved by a script that refuses when somebody else changed them in between; then
-they are read and folded again. Questions walk the sorted set of all executions, newest first: what is kept is bounded
-by the time to live and the length of an index, so these answers are, too.
+they are read and folded again (`saving`; on a cluster `stepwise`). Questions walk the sorted set of all executions,
+newest first: what is kept is bounded by the time to live and the length of an index, so these answers are, too.
 """
 
 from __future__ import annotations
@@ -16,32 +16,34 @@ from typing import Any, cast
 import msgspec
 
 from execlog.core.clock import Clock
-from execlog.core.codec import to_json
 from execlog.core.errors import InvalidError, StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.fold import fold
-from execlog.core.model import OPEN, Event, Execution, Key
+from execlog.core.model import Event, Execution, Key
 from execlog.core.settings import Settings
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.jobs import JobStore
-from execlog.store.layout import to_execution, to_record
+from execlog.store.layout import to_execution
 from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
 from execlog.store.pairs import FAILED, FEATURE, LONGEST, PIPELINE, SPEAKING
 from execlog.store.preparing import prepare
-from execlog.store.redis.connecting import Connection, digest
+from execlog.store.redis.checking import facts_of
+from execlog.store.redis.connecting import connect
+from execlog.store.redis.connection import TIMEOUT
 from execlog.store.redis.jobs import RedisJobStore
-from execlog.store.redis.keys import JOB, SEPARATOR, Keys, key_of, member
+from execlog.store.redis.keys import JOB, Keys, key_of, member
 from execlog.store.redis.pairs import RedisPairs
+from execlog.store.redis.saving import OneStep, Save, Saving
+from execlog.store.redis.stepwise import Stepwise
 from execlog.store.scanning import failures_of, latest_of, stats_of
 
-CHANGES_KEPT = 100_000
 CHUNK = 200
 TRIES = 50
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class RedisStore:
-    """Executions in one Redis or Valkey server, shared by any number of processes and hosts.
+    """Executions in a Redis or Valkey server or cluster, shared by any number of processes and hosts.
 
     `searched` are, by kind, the fields whose text is searched besides the error's.
     """
@@ -55,25 +57,23 @@ class RedisStore:
         *,
         clock: Clock | None = None,
         searched: Mapping[str, tuple[str, ...]] = SEARCHED,
-        timeout: float = 5.0,
+        timeout: float = TIMEOUT,
     ) -> None:
-        self.connection = Connection(url, timeout=timeout)
+        self.connection = connect(url, timeout=timeout)
         self._client, self._answers = self.connection.client, self.connection.answers
         self.url = self.connection.url
         self.mended: Counter[str] = Counter()
-        self.keys = Keys(settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
+        names = (settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
+        self.keys = Keys(*names, clustered=self.connection.clustered)
         self._ttl_ms = round(settings.redis_ttl * 1000)
-        self._limit = settings.redis_history_limit
         self._clock, self._searched = clock, searched
-        self._save, self._remove = (self.connection.script(name) for name in ("save", "remove"))
-        self.pairs = RedisPairs(
-            self._client,
-            self.connection.script("pairs"),
-            settings.redis_prefix,
-            answers=self._answers,
-            now=self._now,
-            executions=self._computations,
+        bounds = {"ttl_ms": self._ttl_ms, "limit": settings.redis_history_limit}
+        self.saving: Saving = (
+            Stepwise(self.connection, self.keys, read=self._executions, **bounds)
+            if self.connection.clustered
+            else OneStep(self.connection, self.keys, **bounds)
         )
+        self.pairs = RedisPairs(self.connection, self.keys, now=self._now, executions=self._computations)
 
     def open_jobs(self) -> JobStore:
         """The jobs, over this store's connection."""
@@ -138,16 +138,11 @@ class RedisStore:
     def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
         """How many executions were removed, each in one atomic step."""
         with self._answers():
-            at, removed = self._now(), 0
-        matching = self._matching(_by_time(filter))
+            mark = self._now() if keep_marks else None
+        removed, matching = 0, self._matching(_by_time(filter))
         while some := list(islice(matching, CHUNK)):
-            with self._answers(), self._client.pipeline(transaction=False) as pipeline:
-                for execution in some:
-                    mark = to_json((at, execution.status in OPEN)).decode() if keep_marks else ""
-                    keys = [*self._keys_of(execution), self.keys.deleted(execution.key)]
-                    argv = [execution.id, member(execution.key), mark, self._ttl_ms, CHANGES_KEPT]
-                    self._remove(keys=keys, args=argv, client=pipeline)
-                removed += sum(pipeline.execute())
+            with self._answers():
+                removed += self.saving.remove(some, mark)
         return removed
 
     def changes(self, after: int, *, limit: int = 1000) -> list[Change]:
@@ -165,8 +160,7 @@ class RedisStore:
         key = self.keys.own("process", origin)
         with self._answers():
             if seconds > 0:
-                self._client.set(key, self._now() + round(seconds * 1e6))
-                self._client.pexpire(key, self._ttl_ms)
+                self._client.set(key, self._now() + round(seconds * 1e6), px=self._ttl_ms)
             else:
                 self._client.delete(key)
 
@@ -176,29 +170,16 @@ class RedisStore:
             origins = sorted(set(self._client.hvals(self.keys.own("open"))))
             if not origins:
                 return []
-            alive = self._client.mget([self.keys.own("process", origin) for origin in origins])
+            alive = self.connection.get_many([self.keys.own("process", origin) for origin in origins])
             now = self._now()
         return [origin for origin, until in zip(origins, alive, strict=True) if until is None or int(until) <= now]
 
     def check(self) -> dict[str, str]:
-        """Facts about the server, with a warning where it may evict what it holds."""
+        """Facts about the servers, with a warning where one may lose what it holds."""
         with self._answers():
-            info: dict[str, Any] = self._client.info()
+            servers = self.connection.servers()
             kept = self._client.zcard(self.keys.own("order"))
-        policy = str(info.get("maxmemory_policy", "unknown"))
-        facts = {
-            "store": "redis",
-            "version": f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
-            "executions": str(kept),
-            "memory": f"{info.get('used_memory', 0)} bytes",
-            "eviction": policy,
-            "append-only file": "on"
-            if info.get("aof_enabled")
-            else "off: what was written last is lost with the server",
-        }
-        if policy not in {"noeviction", "unknown"}:
-            facts["warning"] = f"maxmemory-policy is {policy}: under pressure the server drops records; set noeviction"
-        return facts
+        return {"store": "redis", "executions": str(kept), **facts_of(servers, clustered=self.connection.clustered)}
 
     def close(self) -> None:
         """Release the connections."""
@@ -208,38 +189,21 @@ class RedisStore:
         self, pending: dict[Key, list[Event]], read: dict[Key, tuple[str, Execution | None]]
     ) -> tuple[list[Key], dict[Key, list[Event]]]:
         """The executions that were changed, and those that somebody else changed in between."""
-        with self._client.pipeline(transaction=True) as pipeline:
-            tried: list[Key] = []
-            for key, events in pending.items():
-                raw, old = read[key]
-                new = cast("Execution", reduce(fold, events, old))
-                if new != old:
-                    tried.append(key)
-                    self._save_one(pipeline, raw, old or new, new)
-            saves: list[int] = pipeline.execute() if tried else []
-        saved = [key for key, number in zip(tried, saves, strict=True) if number]
-        return saved, {key: pending[key] for key, number in zip(tried, saves, strict=True) if not number}
-
-    def _save_one(self, pipeline: Any, raw: str, old: Execution, execution: Execution) -> None:
-        key = execution.key
-        record = to_json(to_record(execution)).decode()
-        origin = (execution.origin or "") if execution.status in OPEN else ""
-        argv = [
-            digest(raw), record, self._ttl_ms, key.id, execution.created_at, self._limit, member(key), origin,
-            self.keys.record(key).removesuffix(key.id), SEPARATOR + key.kind + SEPARATOR + key.namespace, CHANGES_KEPT,
-        ]  # fmt: skip
-        self._save(keys=[*self._keys_of(execution), self.keys.index_of(old)], args=argv, client=pipeline)
-
-    def _keys_of(self, execution: Execution) -> list[str]:
-        own, key = self.keys.own, execution.key
-        return [
-            self.keys.record(key), self.keys.index_of(execution), own("order"), own("open"), own("places", key.id),
-            own("changes"), own("change"),
-        ]  # fmt: skip
+        saves: list[Save] = []
+        for key, events in pending.items():
+            raw, old = read[key]
+            new = cast("Execution", reduce(fold, events, old))
+            if new != old:
+                saves.append(Save(new, raw, old))
+        done = self.saving.save(saves) if saves else []
+        tried = [save.execution.key for save in saves]
+        self.saving.settle(pending.keys() - set(tried))
+        saved = [key for key, was in zip(tried, done, strict=True) if was]
+        return saved, {key: pending[key] for key, was in zip(tried, done, strict=True) if not was}
 
     def _read(self, keys: Sequence[Key]) -> dict[Key, tuple[str, Execution | None]]:
         """The records of executions, as they are kept and as they are meant."""
-        found: list[str | None] = self._client.mget([self.keys.record(key) for key in keys]) if keys else []
+        found = self.connection.get_many([self.keys.record(key) for key in keys])
         return {key: (raw or "", self._execution(raw, key)) for key, raw in zip(keys, found, strict=True)}
 
     def _read_to_write(
@@ -247,10 +211,14 @@ class RedisStore:
     ) -> tuple[dict[Key, tuple[str, Execution | None]], dict[Key, str | None]]:
         """The records of executions and the marks of deleted ones, in one round trip."""
         names = [self.keys.record(key) for key in keys] + [self.keys.deleted(key) for key in keys]
-        found: list[str | None] = self._client.mget(names)
+        found = self.connection.get_many(names)
         records, marks = found[: len(keys)], found[len(keys) :]
         read = {key: (raw or "", self._execution(raw, key)) for key, raw in zip(keys, records, strict=True)}
         return read, dict(zip(keys, marks, strict=True))
+
+    def _executions(self, keys: Sequence[Key]) -> dict[Key, Execution | None]:
+        """The executions of keys, None where there is none."""
+        return {key: entry for key, (_, entry) in self._read(keys).items()}
 
     def _execution(self, raw: str | None, key: Key) -> Execution | None:
         if not raw:
@@ -262,6 +230,8 @@ class RedisStore:
 
     def _matching(self, filter: Filter, after: Any = None) -> Iterator[Execution]:
         """The executions the filter asks for, in its order, those after a position."""
+        with self._answers():
+            self.saving.heal()
         key, upwards = sort_key(filter), filter.sort == "oldest"
         for execution in self._candidates(filter, after):
             if after is not None and (key(execution) <= after if upwards else key(execution) >= after):
@@ -299,10 +269,9 @@ class RedisStore:
     def _few(self, filter: Filter) -> list[Key]:
         """The executions of some ids, or of one subject."""
         if filter.ids:
-            with self._client.pipeline(transaction=False) as pipeline:
-                for id_ in filter.ids:
-                    pipeline.smembers(self.keys.own("places", id_))
-                found: Iterable[Iterable[str]] = pipeline.execute()
+            found: Iterable[Iterable[str]] = self.connection.read(
+                [("SMEMBERS", self.keys.own("places", id_)) for id_ in filter.ids]
+            )
             known = [key_of(text) for members in found for text in members]
             # What another program wrote into a job's keys is in no place of ours.
             return list(dict.fromkeys([*known, *(Key(JOB, "", id_) for id_ in filter.ids)]))
@@ -336,8 +305,7 @@ class RedisStore:
         """UTC µs on the store's clock."""
         if self._clock is not None:
             return self._clock.now()
-        seconds, micros = self._client.time()
-        return seconds * 1_000_000 + micros
+        return self.connection.now(self.keys.own("order"))
 
     def _last_change(self) -> int:
         with self._answers():
