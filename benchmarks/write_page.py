@@ -25,9 +25,9 @@ KEPT, PAGE, PICTURE, README = (
     (DOCS.parent / "README.md"),
 )
 ORDER = (
-    "import_time", "cli_start", "bench_recorder", "bench_ingest", "bench_growth", "bench_http", "bench_http_reads",
-    "bench_http_reads_postgres", "bench_http_ingest", "bench_gateway", "bench_scheduler", "peers_recorder",
-    "peers_scheduler", "peers_server",
+    "import_time", "cli_start", "bench_recorder", "bench_ingest", "bench_files", "bench_growth", "bench_http",
+    "bench_http_reads", "bench_http_reads_postgres", "bench_http_ingest", "bench_gateway", "bench_scheduler",
+    "peers_recorder", "peers_scheduler", "peers_server",
 )  # fmt: skip
 PEERS = ("APScheduler", "procrastinate", "rq", "OpenTelemetry, OTLP encoding", "Langfuse", "MLflow", "Phoenix")
 SHORT = (
