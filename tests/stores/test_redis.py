@@ -7,6 +7,8 @@ import threading
 
 import pytest
 import redis
+from redis._parsers import Encoder
+from redis.connection import PythonRespSerializer
 
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
@@ -14,6 +16,7 @@ from execlog.core.model import Error, Event, Item, Status
 from execlog.core.settings import Settings
 from execlog.store.base import WHOLE
 from execlog.store.opening import open_store
+from execlog.store.redis.packing import Packer
 from execlog.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.valkey
@@ -157,6 +160,25 @@ def test_an_eviction_policy_that_loses_records_is_warned_of(store, client):
         assert "noeviction" in store.check()["warning"]
     finally:
         client.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("SET", "key", "ä\U0001f600", b"\x00\xff", 7, -1.5, 1e300, "", Status.FAILED),
+        ("SCRIPT LOAD", "return 1"),
+        (b"EVALSHA", "0" * 40, 0, "x" * 20_000, "y"),
+    ],
+)
+def test_commands_are_packed_as_the_driver_packs_them(words):
+    driver = PythonRespSerializer(6000, Encoder("utf-8", "strict", decode_responses=True).encode)
+    assert b"".join(Packer().pack(*words)) == b"".join(driver.pack(*words))
+
+
+@pytest.mark.parametrize("word", [None, True, ["a"]])
+def test_what_is_no_word_of_a_command_is_refused(word):
+    with pytest.raises(TypeError):
+        Packer().pack("SET", "key", word)
 
 
 def test_a_server_that_is_not_there_is_a_clear_error(free_port, tmp_path):

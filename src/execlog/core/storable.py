@@ -12,7 +12,7 @@ import math
 import operator
 from collections import Counter
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -28,8 +28,19 @@ _BOUNDS = {"time": (MIN_AT, MAX_AT), "duration": (0.0, 1e9), "cost": (-(10**15),
 T = TypeVar("T")
 
 
+class _Measure(NamedTuple):
+    """What a number may be: within bounds, and whether there must be one."""
+
+    low: float
+    high: float
+    duration: bool
+    must: bool
+
+
 def mend_text(text: str, mended: Counter[str], limit: int = MAX_TEXT) -> str:
     """The text without NULs and lone surrogates, at most `limit` characters."""
+    if text.isascii() and "\0" not in text and len(text) <= limit:
+        return text
     if "\0" in text:
         mended["nul"] += 1
         text = text.replace("\0", "\ufffd")
@@ -47,6 +58,8 @@ def mend_text(text: str, mended: Counter[str], limit: int = MAX_TEXT) -> str:
 
 def mend(value: Any, mended: Counter[str], depth: int = 0) -> Any:
     """A storable copy of a plain value: None, bool, int, float, str, list, dict, and what a codec turns into these."""
+    if type(value) is str:
+        return mend_text(value, mended)
     match value:
         case None | bool():
             mended_value = value
@@ -77,14 +90,12 @@ def _mend_nested(value: Any, mended: Counter[str], depth: int) -> Any:
 
 
 def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
-    """A storable copy of a Struct of the model, of the same type."""
+    """A storable copy of a Struct of the model, of the same type; itself where nothing was mended."""
     changes: dict[str, Any] = {}
-    numbers = _numbers_of(cast("type[Struct]", type(struct)))
-    for name in struct.__struct_fields__:
-        old = getattr(struct, name)
+    fields = _fields_of(cast("type[Struct]", type(struct)))
+    for (name, measure), old in zip(fields, msgspec.structs.astuple(struct), strict=True):
         if old is None or old == ():
             continue  # most fields of most events: nothing was said
-        measure = numbers.get(name)
         new = _mend_field(old, mended, depth + 1) if measure is None else _within(old, measure, mended)
         if new is not old:
             changes[name] = new
@@ -92,42 +103,45 @@ def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
 
 
 def _mend_field(value: Any, mended: Counter[str], depth: int) -> Any:
+    if type(value) is str:
+        return mend_text(value, mended)
     if isinstance(value, tuple):
         entries = cast("tuple[Any, ...]", value)
         new = tuple(_mend_field(entry, mended, depth) for entry in _cut(entries, mended))
         same = len(new) == len(entries) and all(map(operator.is_, new, entries))
         return entries if same else new
-    if isinstance(value, str) and type(value) is not str:  # an enumeration stays what it is
+    if isinstance(value, str):  # an enumeration stays what it is
         return value
     return mend(value, mended, depth)
 
 
 @cache
-def _numbers_of(type_: type[Struct]) -> dict[str, str]:
-    """What is measured by each field of a Struct that is a number, and "!" behind it where it must be one."""
-    numbers: dict[str, str] = {}
-    for name, said in type_.__annotations__.items():
-        kinds = {part.strip() for part in str(said).split("|")}
-        if not kinds <= {"int", "float", "None"}:
-            continue
-        what = "time" if name == "at" or name.endswith("_at") else "cost" if name.startswith("cost") else "count"
-        numbers[name] = ("duration" if "float" in kinds else what) + ("" if "None" in kinds else "!")
-    return numbers
+def _fields_of(type_: type[Struct]) -> tuple[tuple[str, _Measure | None], ...]:
+    """The fields of a Struct in their order, each with what it measures where it is a number."""
+    return tuple((name, _measure_of(name, type_.__annotations__.get(name))) for name in type_.__struct_fields__)
 
 
-def _within(value: Any, measure: str, mended: Counter[str]) -> Any:
+def _measure_of(name: str, said: object) -> _Measure | None:
+    kinds = {part.strip() for part in str(said).split("|")}
+    if not kinds <= {"int", "float", "None"}:
+        return None
+    what = "time" if name == "at" or name.endswith("_at") else "cost" if name.startswith("cost") else "count"
+    what = "duration" if "float" in kinds else what
+    return _Measure(*_BOUNDS[what], duration=what == "duration", must="None" not in kinds)
+
+
+def _within(value: Any, measure: _Measure, mended: Counter[str]) -> Any:
     """The number within its bounds: at the nearer one where it must be a number, else None where it is outside."""
-    if value is None or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         return value
-    low, high = _BOUNDS[measure.removesuffix("!")]
-    if low <= value <= high and not isinstance(value, bool):
+    if measure.low <= value <= measure.high and not isinstance(value, bool):
         return value
     if isinstance(value, bool):
         return int(value)
     mended["not_finite" if isinstance(value, float) and not math.isfinite(value) else "out_of_range"] += 1
-    if measure == "duration" and value < 0:
+    if measure.duration and not measure.must and value < 0:
         return 0.0
-    return (low if value < low else high) if measure.endswith("!") else None
+    return (measure.low if value < measure.low else measure.high) if measure.must else None
 
 
 def _mend_dict(value: dict[Any, Any], mended: Counter[str], depth: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import msgspec
 from msgspec import NODEFAULT
 
-from execlog.core.codec import builtins, convert
+from execlog.core.codec import convert
 from execlog.core.errors import InvalidError
 from execlog.core.fold import begin
 from execlog.core.model import Event, Execution
@@ -70,13 +70,13 @@ def layout_of(kind: str) -> Layout:
 
 
 def to_record(execution: Execution) -> Record:
-    """The record of a whole execution, with what it has no place for kept inside."""
+    """The record of a whole execution, to be made JSON of, with what it has no place for kept inside: itself."""
     layout = layout_of(execution.kind)
     record = layout.encode(execution)
     part = record
     for name in layout.place:
         part = part.setdefault(name, {})
-    part[KEPT] = builtins(execution)
+    part[KEPT] = execution
     return record
 
 

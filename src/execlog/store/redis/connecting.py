@@ -7,6 +7,7 @@ from typing import Any
 from execlog.core.errors import StoreError
 from execlog.store.redis.clustering import ClusterConnection
 from execlog.store.redis.connection import TIMEOUT, Connection, driver, without_secrets
+from execlog.store.redis.packing import Packer
 
 
 def connect(url: str, *, timeout: float = TIMEOUT) -> Connection:
@@ -19,7 +20,12 @@ def connect(url: str, *, timeout: float = TIMEOUT) -> Connection:
     urls = _urls_of(url)
     for at, one in enumerate(urls):
         client: Any = redis.Redis.from_url(
-            one, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=30
+            one,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            health_check_interval=30,
+            command_packer=Packer(),
         )
         connection = Connection(url, client)
         try:

@@ -1,51 +1,76 @@
--- Saves one execution if nobody changed it since it was read: record, index, order and change in one atomic step. An id
--- that leaves the index takes its record along.
+-- Saves executions, each if nobody changed it since it was read: record, index, order and change in one atomic step. An id
+-- that leaves an index takes its record along.
 --
--- KEYS  record, index, order, open, places, stream, change, the index it was in so far
--- ARGV  1 SHA-1 of the record as it was read ('' for none)   2 the record   3 time to live (ms)   4 id   5 created_at
---       6 length of an index   7 member   8 its process while it is open, else ''
---       9 what precedes an id in its record's key   10 what follows the id in its member   11 length of the stream
-local now = redis.call('GET', KEYS[1])
-if (ARGV[1] == '' and now) or (ARGV[1] ~= '' and (not now or redis.sha1hex(now) ~= ARGV[1])) then
-    return 0
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+-- KEYS  order, open, stream, change, then four for each execution: record, index, places, the index it was in so far
+-- ARGV  1 time to live (ms)   2 length of an index   3 length of the stream   then five for each execution: SHA-1 of the
+--       record as it was read ('' for none), the record, created_at, member, its process while it is open, else ''
+-- Answers for each the number of its change, or 0 where somebody else was quicker.
+local order, open, ttl, limit = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
+local call = redis.call
 
-local before = redis.call('ZSCORE', KEYS[3], ARGV[7])
-redis.call('ZADD', KEYS[3], ARGV[5], ARGV[7])
-if KEYS[8] ~= KEYS[2] then
-    redis.call('LREM', KEYS[8], 0, ARGV[4])
-    before = false
-end
-if not before or tonumber(before) ~= tonumber(ARGV[5]) then
-    redis.call('LREM', KEYS[2], 0, ARGV[4])
-    local placed = false
-    for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-        local score = redis.call('ZSCORE', KEYS[3], id .. ARGV[10])
-        if not score or tonumber(score) <= tonumber(ARGV[5]) then
-            redis.call('LINSERT', KEYS[2], 'BEFORE', id, ARGV[4])
-            placed = true
-            break
+-- Puts an id where it belongs: nearly always first, else the places behind are looked at twenty at a time.
+local function insert(index, id, created, suffix)
+    local at, step, some = 0, 1, nil
+    repeat
+        some = call('LRANGE', index, at, at + step - 1)
+        for _, other in ipairs(some) do
+            local score = call('ZSCORE', order, other .. suffix)
+            if not score or tonumber(score) <= created then
+                return call('LINSERT', index, 'BEFORE', other, id)
+            end
         end
-    end
-    if not placed then
-        redis.call('RPUSH', KEYS[2], ARGV[4])
-    end
-    while redis.call('LLEN', KEYS[2]) > tonumber(ARGV[6]) do
-        local id = redis.call('RPOP', KEYS[2])
-        redis.call('DEL', ARGV[9] .. id)
-        redis.call('ZREM', KEYS[3], id .. ARGV[10])
-        redis.call('HDEL', KEYS[4], id .. ARGV[10])
+        at, step = at + step, 20
+    until #some == 0
+    return call('RPUSH', index, id)
+end
+
+local function place(record, index, id, created, suffix)
+    call('LREM', index, 0, id)
+    insert(index, id, created, suffix)
+    local prefix = string.sub(record, 1, -#id - 1)
+    for _ = limit + 1, call('LLEN', index) do
+        local last = call('RPOP', index)
+        call('DEL', prefix .. last)
+        call('ZREM', order, last .. suffix)
+        call('HDEL', open, last .. suffix)
     end
 end
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-redis.call('SADD', KEYS[5], ARGV[7])
-redis.call('PEXPIRE', KEYS[5], ARGV[3])
-if ARGV[8] == '' then
-    redis.call('HDEL', KEYS[4], ARGV[7])
-else
-    redis.call('HSET', KEYS[4], ARGV[7], ARGV[8])
+
+local function save(record, index, places, was, read, text, created, member, origin)
+    local now = call('GET', record)
+    if (read == '' and now) or (read ~= '' and (not now or redis.sha1hex(now) ~= read)) then
+        return 0
+    end
+    call('SET', record, text, 'PX', ttl)
+    local id = string.match(member, '^[^\31]*')
+    local before = call('ZSCORE', order, member)
+    call('ZADD', order, created, member)
+    if was ~= index then
+        call('LREM', was, 0, id)
+        before = false
+    end
+    if not before or tonumber(before) ~= tonumber(created) then
+        place(record, index, id, tonumber(created), string.sub(member, #id + 1))
+    end
+    call('PEXPIRE', index, ttl)
+    call('SADD', places, member)
+    call('PEXPIRE', places, ttl)
+    if origin == '' then
+        call('HDEL', open, member)
+    else
+        call('HSET', open, member, origin)
+    end
+    local number = call('INCR', KEYS[4])
+    call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], number .. '-1', 'm', member, 'd', '0')
+    return number
 end
-local number = redis.call('INCR', KEYS[7])
-redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[11], number .. '-1', 'm', ARGV[7], 'd', '0')
-return number
+
+local numbers = {}
+for at = 1, (#KEYS - 4) / 4 do
+    local key, arg = 4 * at, 3 + 5 * (at - 1)
+    numbers[at] = save(
+        KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4],
+        ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3], ARGV[arg + 4], ARGV[arg + 5]
+    )
+end
+return numbers

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from execlog.core.codec import to_json
 from execlog.core.model import OPEN, Execution, Key
 from execlog.store.layout import to_record
 from execlog.store.redis.connection import Command, Connection, digest
-from execlog.store.redis.keys import SEPARATOR, Keys, member
+from execlog.store.redis.keys import Keys, member
 
 CHANGES_KEPT = 100_000
+MOST = 500
+"""Most executions that one call of the script saves."""
 
 
 class Save(NamedTuple):
@@ -52,24 +55,33 @@ class OneStep:
 
     def save(self, saves: Sequence[Save]) -> list[bool]:
         """Which of them were saved, all in one step."""
-        return [number > 0 for number in self._connection.write([self.command(save) for save in saves])]
+        return [number > 0 for number in chain.from_iterable(self._connection.write(self.commands(saves)))]
 
-    def command(self, save: Save) -> Command:
-        """What saves an execution."""
-        execution, key = save.execution, save.execution.key
-        origin = (execution.origin or "") if execution.status in OPEN else ""
-        argv: list[Any] = [
-            digest(save.raw), record_of(execution), self._ttl_ms, key.id, execution.created_at, self._limit,
-            member(key), origin, self._keys.record(key).removesuffix(key.id),
-            SEPARATOR + key.kind + SEPARATOR + key.namespace, CHANGES_KEPT,
-        ]  # fmt: skip
-        return self._save.on([*self._keys_of(execution), self._keys.index_of(save.old or execution)], argv)
+    def commands(self, saves: Sequence[Save]) -> list[Command]:
+        """What saves executions: many by one call, for a command of its own costs each more than its words do."""
+        return [self._command(saves[at : at + MOST]) for at in range(0, len(saves), MOST)]
+
+    def _command(self, saves: Sequence[Save]) -> Command:
+        own, record, index_of = self._keys.own, self._keys.record, self._keys.index_of
+        keys = [own("order"), own("open"), own("changes"), own("change")]
+        argv: list[Any] = [self._ttl_ms, self._limit, CHANGES_KEPT]
+        for execution, raw, old in saves:
+            key, index = execution.key, index_of(execution)
+            origin = (execution.origin or "") if execution.status in OPEN else ""
+            keys += (record(key), index, own("places", key.id), index if old is None else index_of(old))
+            argv += (digest(raw), record_of(execution), execution.created_at, member(key), origin)
+        return self._save.on(keys, argv)
 
     def remove(self, executions: Sequence[Execution], mark: int | None) -> int:
         """How many of them were there."""
         commands: list[Command] = []
+        own = self._keys.own
         for execution in executions:
-            keys = [*self._keys_of(execution), self._keys.deleted(execution.key)]
+            key = execution.key
+            keys = [
+                self._keys.record(key), self._keys.index_of(execution), own("order"), own("open"),
+                own("places", key.id), own("changes"), own("change"), self._keys.deleted(key),
+            ]  # fmt: skip
             argv = [execution.id, member(execution.key), mark_of(execution, mark), self._ttl_ms, CHANGES_KEPT]
             commands.append(self._remove.on(keys, argv))
         return sum(self._connection.write(commands))
@@ -79,13 +91,6 @@ class OneStep:
 
     def settle(self, keys: Collection[Key]) -> None:
         """Nothing, as well."""
-
-    def _keys_of(self, execution: Execution) -> list[str]:
-        own, key = self._keys.own, execution.key
-        return [
-            self._keys.record(key), self._keys.index_of(execution), own("order"), own("open"), own("places", key.id),
-            own("changes"), own("change"),
-        ]  # fmt: skip
 
 
 def record_of(execution: Execution) -> bytes:
