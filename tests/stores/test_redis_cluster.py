@@ -357,7 +357,7 @@ def test_nothing_counts_as_kept_that_a_replica_did_not_get(cluster, tmp_path):
         assert {entry.id for entry in store.find(Filter()).entries} == {"exec-1", "exec-2"}
 
 
-def test_a_node_that_hangs_is_given_up(cluster, tmp_path):
+def test_a_node_that_hangs_is_given_up_and_a_cluster_that_is_away_found_again(cluster, tmp_path):
     with closing(RedisStore(cluster.url, Settings(home=tmp_path), timeout=0.5)) as store:
         store.apply([execution(1)])
         master = master_of(cluster, store, f"{RECORD}exec-1")
@@ -368,3 +368,13 @@ def test_a_node_that_hangs_is_given_up(cluster, tmp_path):
             assert caught.value.retry
         finally:
             master.process.send_signal(signal.SIGCONT)
+        for node in cluster.nodes:
+            node.kill()
+        for number in range(2 * len(cluster.nodes)):
+            assert not applied(store, [execution(number)])
+            with pytest.raises(StoreError):
+                store.count(Filter())
+        for node in cluster.nodes:
+            node.start()
+        servers.wait_until(lambda: applied(store, [execution(2)]), 30, "finding the cluster again")
+        assert store.get("exec-2") is not None

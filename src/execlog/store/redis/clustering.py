@@ -83,10 +83,11 @@ class ClusterConnection(Connection):
         results: list[Any] = [None] * len(commands)
         left = list(range(len(commands)))
         for tried in range(MOVES):
-            by_node: dict[Any, list[int]] = {}
+            by_node: dict[str, tuple[Any, list[int]]] = {}
             for at in left:
-                by_node.setdefault(self.client.get_node_from_key(_key_of(commands[at])), []).append(at)
-            for node, some in by_node.items():
+                node = self.client.get_node_from_key(_key_of(commands[at]))
+                by_node.setdefault(node.name, (node, []))[1].append(at)
+            for node, some in by_node.values():
                 answers = self._on(node, [commands[at] for at in some], together=together, write=write)
                 for at, answer in zip(some, answers, strict=True):
                     results[at] = self._asked(commands[at], answer, write=write)
@@ -107,8 +108,8 @@ class ClusterConnection(Connection):
             if got == 0 and self._replicas_of(node.name, client, anew=True):
                 raise StoreError(f"{self.url}: the replica of {node.name} does not keep up", retry=True)
         except self._lost:
-            with suppress(*self._errors):  # where else it is by now is for the next one to use
-                self.client.nodes_manager.initialize(last_failed_node_name=node.name)
+            with suppress(*self._errors):  # who has its slots by now is for the next one to use
+                self._look_around(node.name)
             raise
         return results
 
@@ -121,6 +122,17 @@ class ClusterConnection(Connection):
             self.client.nodes_manager.initialize()
             node = self.client.get_node(answer.host, answer.port)
         return self._on(node, [("ASKING",), command], together=False, write=write)[1]
+
+    def _look_around(self, lost: str) -> None:
+        """Ask the other nodes who has which slots."""
+        manager = self.client.nodes_manager
+        node = manager.startup_nodes.pop(lost, None)  # it would be asked too, for as long as the time-out
+        try:
+            manager.initialize()
+        except self._errors:
+            if node is not None:
+                manager.startup_nodes[lost] = node
+            raise
 
     def _replicas_of(self, name: str, client: Any, *, anew: bool = False) -> int:
         number, at = self._replicas.get(name, (0, 0.0))
