@@ -59,7 +59,7 @@ def test_the_list_is_newest_first_and_tells_everything_of_the_summary(seeded):
         (f"since={(T0 + 5 * 60 * SECOND) // SECOND}", ["run-5"]),
         ("item=GOOGL&item_status=failed", ["run-1"]),
         ("item=GOOGL&item_status=succeeded", []),
-        ("text=connection%20timeout", ["run-2"]),
+        ("text=connection%20timeout", ["run-2", "run-1"]),
         ("max_duration=1", ["run-5"]),
         ("min_duration=0.25&kind=workflow", ["run-5"]),
         ("min_cost=0.001", ["run-5"]),

@@ -97,7 +97,7 @@ def add_filter(parser: Parser) -> None:
     group.add_argument(
         "--item-status", metavar="STATUS", type=a_status, help="with --item: and that item has this status"
     )
-    group.add_argument("--text", metavar="WORDS", help="error or searchable text contains this")
+    group.add_argument("--text", metavar="WORDS", help="its error, an item's, or its searchable text contains this")
     group.add_argument("--fingerprint", metavar="HEX", help="ended with this error, as `failures` shows it")
     for bound, word in (("min", "at least"), ("max", "at most")):
         group.add_argument(

@@ -27,7 +27,7 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id_prefix       the id begins with this, exactly as written
     since, until    created_at in [since, until), UTC µs
     item            has an item of this key; with `item_status`, an item of this key and that status
-    text            the error's type or message, or the searchable text, contains this (case-insensitive)
+    text            the error's type or message, an item's, or the searchable text, contains this (case-insensitive)
     fingerprint     of the error
     min/max_*       inclusive bounds; duration in seconds, cost in 10⁻⁹ USD, tokens in plus out
     tags            all of these tags have these values

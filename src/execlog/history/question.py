@@ -49,9 +49,13 @@ class Narrow(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id_prefix: Annotated[Id, Meta(description="The id begins with this")] | None = None
     item: Annotated[Name, Meta(description="Has an item of this key")] | None = None
     item_status: Annotated[Status, Meta(description="… and that item has this status")] | None = None
-    text: Annotated[str, Meta(max_length=1000, description="Its error or its searchable text contains this")] | None = (
-        None
-    )
+    text: (
+        Annotated[
+            str,
+            Meta(max_length=1000, description="Its error, an error of its items or its searchable text contains this"),
+        ]
+        | None
+    ) = None
     fingerprint: Annotated[str, Meta(max_length=100, description="Of the error, as /api/failures gives it")] | None = (
         None
     )

@@ -35,7 +35,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     durable         what `apply` returned for survives a power cut
     shared          several processes may use it at once
-    text            full-text search over errors and searchable text (substring, case-insensitive, any script)
+    text            full-text search over errors, items' too, and searchable text: substrings, in any case and script
     statistics      `stats` from buckets: cost does not grow with the number of executions
     exact_total     `count` is exact and cheap
     changes         `changes` tells what other processes wrote

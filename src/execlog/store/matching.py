@@ -5,19 +5,23 @@ Stores that have a query language translate the filter instead; the agreement te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from execlog.core.errors import InvalidError
 from execlog.core.filter import MAX_LIMIT, Filter, Page, Position, decode_cursor, encode_cursor
-from execlog.core.model import Error, Event, Execution
+from execlog.core.model import Error, Event, Execution, Item
 from execlog.store.base import Part
-from execlog.store.preparing import failure_of
+from execlog.store.preparing import failure_of, is_failed
 
 SEARCHED: Mapping[str, tuple[str, ...]] = {"workflow": ("input", "output")}
-"""By kind: the fields (`input`, `output`, …) whose text is searched besides the error's type and message."""
+"""By kind: the fields (`input`, `output`, …) whose text is searched besides errors, its own and its items'."""
+
+ITEMS_SEARCHED = 100
+ITEMS_TEXT = 10_000
+"""How much of the errors of items is searched: those of the first failed items, and so many characters of them."""
 
 MAX_OFFSET = 1_000_000
 UNKNOWN = float("-inf")
@@ -50,14 +54,31 @@ def matches(filter: Filter, execution: Execution, searched: Mapping[str, tuple[s
     )
 
 
-def searchable(execution: Event | Execution, searched: Mapping[str, tuple[str, ...]] = SEARCHED) -> str | None:
-    """The text a search looks at, of an execution or of an event that tells it whole; None where there is none."""
+def searchable(
+    execution: Event | Execution,
+    searched: Mapping[str, tuple[str, ...]] = SEARCHED,
+    failed: Sequence[Error] | None = None,
+) -> str | None:
+    """The text a search looks at, of an execution or of an event that tells it whole; None where there is none.
+
+    `failed` are its `item_errors`, where they are not to be taken from the items it has.
+    """
     parts = [execution.error.type, execution.error.message] if execution.error else []
     for name in searched.get(execution.kind, ()):
         value = getattr(execution, name)
         if value is not None:
             parts.append(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    if failed is None:
+        failed = item_errors(execution.items) if execution.items else ()
+    if failed:
+        parts.append("\n".join([f"{error.type}\n{error.message}" for error in failed])[:ITEMS_TEXT])
     return "\n".join(parts) if parts else None
+
+
+def item_errors(items: Iterable[Item]) -> list[Error]:
+    """The errors of the failed ones among an execution's items, in the items' order, as many as are searched."""
+    failed = sorted(filter(is_failed, items), key=lambda item: (item.position, item.key))
+    return [item.error for item in failed[:ITEMS_SEARCHED] if item.error is not None]
 
 
 def fold_case(text: str) -> str:

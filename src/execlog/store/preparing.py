@@ -50,9 +50,14 @@ def failure_of(execution: Execution) -> Error | None:
     if execution.status not in FAILURES:
         return None
     for item in execution.items:
-        if item.error is not None and item.status in TERMINAL and item.status is not Status.SUCCEEDED:
+        if item.error is not None and is_failed(item):
             return named(item.error)
     return unexplained(execution.status)
+
+
+def is_failed(item: Item) -> bool:
+    """Whether an item ended badly and says why."""
+    return item.error is not None and item.status in TERMINAL and item.status is not Status.SUCCEEDED
 
 
 def unexplained(status: Status) -> Error:

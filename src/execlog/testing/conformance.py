@@ -21,6 +21,7 @@ from execlog.core.filter import Filter
 from execlog.core.model import Counts, Error, Event, Item, LogLine, Status, Usage
 from execlog.core.rollup import quantiles
 from execlog.store.base import WHOLE, Store
+from execlog.store.matching import ITEMS_SEARCHED, ITEMS_TEXT
 from execlog.testing.agreement import ManualClock
 from execlog.testing.comparing import assert_same
 from execlog.testing.making import MIDNIGHT
@@ -28,7 +29,7 @@ from execlog.testing.making import MIDNIGHT
 SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 
 
-def ended(number: int, status: Status = Status.SUCCEEDED, **fields: object) -> Event:
+def ended(number: int, status: Status | None = Status.SUCCEEDED, **fields: object) -> Event:
     """A whole job execution, `number` seconds after midnight."""
     said: dict[str, object] = {
         "id": f"run-{number:04d}",
@@ -242,6 +243,38 @@ class StoreConformance:
         assert_same(found, ["run-0001"], store.url)
         store.delete(Filter(ids=("run-0001",)))
         assert_same(store.find(Filter(text=text)).entries, (), store.url)
+
+    @pytest.mark.parametrize("text", ["timeout after", "httperror", "30"])
+    def test_executions_are_found_by_the_errors_of_their_items(self, store: Store, text: str) -> None:
+        """Told at once or bit by bit, and as the items are now."""
+        error = Error("HTTPError", "GOOGL: timeout after 30s")
+        failed = Item(key="GOOGL", at=MIDNIGHT, status=Status.FAILED, error=error)
+        fine = Item(key="AAPL", at=MIDNIGHT, status=Status.SUCCEEDED, error=error)
+        store.apply([ended(1, Status.PARTIAL, items=(failed, fine)), ended(2, items=(fine,)), ended(3, Status.RUNNING)])
+        store.apply([ended(3, None, items=(failed,)), ended(4, Status.FAILED, error=Error("E", "no"))])
+        store.apply([ended(4, None, items=(failed,))])
+        found = [entry.id for entry in store.find(Filter(text=text)).entries]
+        assert_same(found, ["run-0004", "run-0003", "run-0001"], store.url)
+        other = Item(key="GOOGL", at=MIDNIGHT + 1, status=Status.FAILED, error=Error("E", "disk full"))
+        store.apply([ended(number, None, items=(other,)) for number in (1, 3, 4)])
+        assert_same(store.find(Filter(text=text)).entries, (), store.url)
+        assert_same(store.count(Filter(text="disk full")), 3, store.url)
+        store.delete(Filter(ids=("run-0003",)))
+        assert_same(store.count(Filter(text="disk full")), 2, store.url)
+
+    def test_of_very_many_failed_items_the_first_are_searched(self, store: Store) -> None:
+        """A hundred, and 10,000 characters of their errors."""
+        items = [
+            Item(key=f"k{number:03d}", position=number, status=Status.FAILED, error=Error("E", f"no {number:03d}."))
+            for number in range(ITEMS_SEARCHED + 1)
+        ]
+        long = Item(key="k", status=Status.FAILED, error=Error("E", "x" * (ITEMS_TEXT - 2) + "yz"))
+        store.apply([ended(1, Status.FAILED, items=tuple(reversed(items))), ended(2, Status.FAILED, items=(long,))])
+        store.apply([ended(3, Status.RUNNING), ended(4, Status.RUNNING)])
+        store.apply([ended(3, Status.FAILED, items=tuple(items)), ended(4, Status.FAILED, items=(long,))])
+        for text, ids in (("no 099.", [3, 1]), ("no 100.", []), ("xxx", [4, 2]), ("xyz", []), ("0.", [3, 1])):
+            found = [entry.id for entry in store.find(Filter(text=text)).entries]
+            assert_same((text, found), (text, [f"run-{number:04d}" for number in ids]), store.url)
 
     def test_what_was_deleted_while_it_ran_stays_deleted(self, store: Store, clock: ManualClock) -> None:
         """Whatever is said about it afterwards."""

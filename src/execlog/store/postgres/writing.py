@@ -6,7 +6,7 @@ copied again where they changed: one way of writing, and a change of `created_at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -14,15 +14,14 @@ import msgspec
 
 from execlog.core.codec import to_json
 from execlog.core.fold import begin, fold
-from execlog.core.model import TERMINAL, Event, Execution, Item
+from execlog.core.model import TERMINAL, Error, Event, Execution, Item
 from execlog.store.base import Applied
-from execlog.store.matching import fold_case, searchable
+from execlog.store.matching import fold_case, item_errors, searchable
 from execlog.store.pairs import SPEAKING
 from execlog.store.postgres import buckets
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.partitions import Months
 from execlog.store.postgres.reading import WHOLE_HEAD, heads_of, item_of
-from execlog.store.preparing import FAILURES
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import take as take_pairs
 from execlog.store.sqlite.contents import Place, Said, Searched, log_rows
@@ -83,11 +82,12 @@ class Batch:
         self.logs += log_rows(row[0], set(told.logs))
         self.gained.append(row)
 
-    def change(self, head: Head, execution: Execution, failed: Iterable[Item]) -> bool:
+    def change(self, head: Head, execution: Execution, failed: Collection[Item]) -> bool:
         """Whether an execution that is there differs now; then its row is taken in."""
         old: Row = msgspec.structs.astuple(head)
         fingerprint = failure_fingerprint(execution.status, execution.error, failed)
-        row = self._with_text(execution_row(head.number, execution, None, fingerprint), execution)
+        row = execution_row(head.number, execution, None, fingerprint)
+        row = self._with_text(row, execution, item_errors(failed))
         if row == old:
             return False
         self.executions.append(row)
@@ -116,8 +116,8 @@ class Batch:
         if self.lost:
             buckets.correct(session, self.lost, self.corrected)
 
-    def _with_text(self, row: Row, told: Event | Execution) -> Row:
-        text = searchable(told, self.searched) if told.error is not None or told.kind in self.searched else None
+    def _with_text(self, row: Row, told: Event | Execution, failed: Sequence[Error] | None = None) -> Row:
+        text = searchable(told, self.searched, failed)
         return row if text is None else (*row[:TEXT_KEY], fold_case(text), *row[TEXT_KEY + 1 :])
 
 
@@ -214,7 +214,7 @@ def _merge(session: Session, groups: Mapping[Place, Said], batch: Batch) -> set[
         before = to_execution(head, tuple(items.get(head.number, {}).values()))
         folded[head.number] = reduce(fold, said[head.number], before)
     changed = _write_items(session, folded, items) | _add_logs(session, folded, batch)
-    failed = _first_failed(session, folded)
+    failed = _failed(session, folded)
     rewritten = [head for head in heads if batch.change(head, folded[head.number], failed.get(head.number, ()))]
     _take_out(session, rewritten, folded)
     changed |= {head.number for head in rewritten}
@@ -276,12 +276,12 @@ def _add_logs(session: Session, folded: Mapping[int, Execution], batch: Batch) -
     return {row[0] for row in rows}
 
 
-def _first_failed(session: Session, folded: Mapping[int, Execution]) -> dict[int, Iterable[Item]]:
-    """The first failed item of those executions that failed without an error of their own."""
-    numbers = [number for number, entry in folded.items() if entry.error is None and entry.status in FAILURES]
+def _failed(session: Session, folded: Mapping[int, Execution]) -> dict[int, Collection[Item]]:
+    """The first failed items of each execution that has some: the first is why it failed, all are searched."""
+    numbers = [number for number, entry in folded.items() if entry.counts.failed]
     if not numbers:
         return {}
-    found = _by_execution(session.rows(_SQL["first_failed_items"], {"numbers": numbers}))
+    found = _by_execution(session.rows(_SQL["failed_items"], {"numbers": numbers}))
     return {number: items.values() for number, items in found.items()}
 
 

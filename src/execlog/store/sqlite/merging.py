@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from execlog.core.fold import fold
 from execlog.core.model import Event, Execution, Item
-from execlog.store.matching import searchable
-from execlog.store.preparing import FAILURES
+from execlog.store.matching import item_errors, searchable
+from execlog.store.preparing import is_failed
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.contents import Contents, Place, Said, Searched, log_rows
 from execlog.store.sqlite.rows import (
     CREATED_AT,
-    TEXT_KEY,
     Head,
     ItemRow,
     Row,
@@ -47,11 +46,12 @@ def merge(session: Session, groups: Mapping[Place, Said], contents: Contents, se
         for event in said[head.number]:
             before = fold(before, event)
         folded[head.number] = before
-    changed = _write_items(session, folded, items) | _add_logs(session, folded, contents)
-    failed = _first_failed(session, folded)
+    changed, broken = _write_items(session, folded, items)
+    changed |= _add_logs(session, folded, contents)
+    failed = _failed(session, folded)
     rows: list[Row] = []
     for head in heads:
-        row = _changed_row(head, folded[head.number], failed.get(head.number, ()), contents, searched)
+        row = _changed_row(head, folded[head.number], failed.get(head.number, ()), contents, searched, broken)
         if row is not None:
             rows.append(row)
             changed.add(head.number)
@@ -76,16 +76,23 @@ def _by_execution(session: Session, query: str, name: str, values: object) -> It
     return found
 
 
-def _write_items(session: Session, folded: Mapping[int, Execution], before: Items) -> set[int]:
-    """The numbers of executions whose items changed. The items are written: what comes next looks at them all."""
+def _write_items(session: Session, folded: Mapping[int, Execution], before: Items) -> tuple[set[int], set[int]]:
+    """The numbers of executions whose items changed, and of those where one is among them that failed or had failed.
+
+    The items are written: what comes next looks at them all.
+    """
     rows: list[Row] = []
+    broken: set[int] = set()
     for number, execution in folded.items():
         was = before.get(number, {})
-        rows += [item_row(number, execution.created_at, item) for item in execution.items if was.get(item.key) != item]
+        items = [item for item in execution.items if was.get(item.key) != item]
+        rows += [item_row(number, execution.created_at, item) for item in items]
+        if any(is_failed(item) or is_failed(was.get(item.key, item)) for item in items):
+            broken.add(number)
     if rows:
         stage(session, "items", rows)
         move(session, "items")
-    return {row[0] for row in rows}
+    return {row[0] for row in rows}, broken
 
 
 def _add_logs(session: Session, folded: Mapping[int, Execution], contents: Contents) -> set[int]:
@@ -99,38 +106,43 @@ def _add_logs(session: Session, folded: Mapping[int, Execution], contents: Conte
     return {row[0] for row in rows}
 
 
-def _first_failed(session: Session, folded: Mapping[int, Execution]) -> dict[int, Iterable[Item]]:
-    """The first failed item of those executions that failed without an error of their own."""
-    numbers = [number for number, entry in folded.items() if entry.error is None and entry.status in FAILURES]
+def _failed(session: Session, folded: Mapping[int, Execution]) -> dict[int, Collection[Item]]:
+    """The first failed items of each execution that has some: the first is why it failed, all are searched."""
+    numbers = [number for number, entry in folded.items() if entry.counts.failed]
     if not numbers:
         return {}
-    found = _by_execution(session, "first_failed_items", "numbers", numbers)
+    found = _by_execution(session, "failed_items", "numbers", numbers)
     return {number: items.values() for number, items in found.items()}
 
 
 def _changed_row(
-    head: Head, execution: Execution, failed: Iterable[Item], contents: Contents, searched: Searched
+    head: Head,
+    execution: Execution,
+    failed: Iterable[Item],
+    contents: Contents,
+    searched: Searched,
+    broken: Collection[int],
 ) -> Row | None:
     """The execution's row if it differs from the one that is there, with what else follows from that noted."""
     old: Row = msgspec.structs.astuple(head)
-    text = searchable(execution, searched)
+    errors = item_errors(failed)
+    text = searchable(execution, searched, errors)
     key = None if text is None else head.text_key
     if text is not None and (key is None or execution.created_at >> 20 != head.created_at >> 20):
         key = text_key(execution.created_at, head.number)
     fingerprint = failure_fingerprint(execution.status, execution.error, failed)
     row = execution_row(head.number, execution, key, fingerprint)
+    if head.text_key != key or (
+        key is not None and (head.number in broken or searchable(to_execution(head), searched, errors) != text)
+    ):
+        _note_text(head, key, text, contents)
     if row == old:
         return None
-    _note_text(head, row[TEXT_KEY], text, contents, searched)
     contents.change(old, row)
     return row
 
 
-def _note_text(head: Head, key: int | None, text: str | None, contents: Contents, searched: Searched) -> None:
-    if head.text_key is None and key is None:
-        return
-    if head.text_key == key and searchable(to_execution(head), searched) == text:
-        return
+def _note_text(head: Head, key: int | None, text: str | None, contents: Contents) -> None:
     if head.text_key is not None:
         contents.stale_texts.append(head.text_key)
     if key is not None:

@@ -24,7 +24,7 @@ from execlog.core.model import (
     Usage,
 )
 from execlog.store.matching import fold_case, searchable
-from execlog.store.preparing import FAILURES, unexplained
+from execlog.store.preparing import FAILURES, is_failed, unexplained
 
 WRITTEN = (
     "number", "id", "kind", "namespace", "status", "at", "name", "subject", "actor", "engine", "queued_at",
@@ -161,6 +161,7 @@ class ItemRow(Struct, array_like=True, frozen=True):
 decode_heads = msgspec.json.Decoder(list[Head]).decode
 _decode_detail = msgspec.json.Decoder(Detail).decode
 _decode_item_detail = msgspec.json.Decoder(ItemDetail).decode
+_decode_errors = msgspec.json.Decoder(list[Error]).decode
 _decode_usage = msgspec.json.Decoder(dict[str, Usage]).decode
 _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 _decode_stamps = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -252,11 +253,6 @@ def failure_fingerprint(status: Status | None, error: Error | None, items: Itera
     return shown.fingerprint if shown else unexplained(status).fingerprint
 
 
-def is_failed(item: Item) -> bool:
-    """Whether an item ended badly and says why."""
-    return item.error is not None and item.status in TERMINAL and item.status is not Status.SUCCEEDED
-
-
 def text_key(created_at: int, number: int) -> int:
     """The rowid in the text index: ascends with created_at, second by second (2²⁰ µs), and is the execution's own."""
     return created_at >> _TEXT_SHIFT << _TEXT_BITS | number & ((1 << _TEXT_BITS) - 1)
@@ -271,14 +267,16 @@ def text_range(created_at: int) -> tuple[int, int]:
 def text_search(searched: Mapping[str, tuple[str, ...]]) -> Callable[..., bool]:
     """The SQL function `has_text`: whether the searchable text of a row contains a text, given folded."""
 
-    def has_text(kind: str, type_: str | None, message: str | None, detail: str | None, text: str) -> bool:
+    def has_text(
+        kind: str, type_: str | None, message: str | None, detail: str | None, failed: str | None, text: str
+    ) -> bool:
         said = _decode_detail(detail) if detail and kind in searched else Detail()
         error = None if type_ is None else Error(type_, message or "")
         shown = Execution(
             id="", kind=kind, at=0, created_at=0, error=error, input=said.input, output=said.output, params=said.params,
             metadata=said.metadata,
         )  # fmt: skip
-        return text in fold_case(searchable(shown, searched) or "")
+        return text in fold_case(searchable(shown, searched, _decode_errors(failed) if failed else ()) or "")
 
     return has_text
 

@@ -17,7 +17,7 @@ from execlog.core.model import Event, Execution
 from execlog.store.base import Applied
 from execlog.store.matching import searchable
 from execlog.store.pairs import SPEAKING
-from execlog.store.preparing import complete
+from execlog.store.preparing import complete, is_failed
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import take as take_pairs
 from execlog.store.sqlite.connection import Session
@@ -126,7 +126,11 @@ def _tell(groups: Iterable[Said], last_number: int, contents: Contents, searched
                 plain.append(row)
                 continue
         told = said if isinstance(said, Event) and is_whole(said) else _fold(said)
-        has_text = told.error is not None or (told.kind in searched and searchable(told, searched) is not None)
+        has_text = (
+            told.error is not None
+            or any(map(is_failed, told.items))
+            or (told.kind in searched and searchable(told, searched) is not None)
+        )
         if isinstance(told, Event):
             row = event_row(number, told, has_text=has_text)
         else:

@@ -75,15 +75,21 @@ delete from items
 using unnest(%(numbers)b::bigint [], %(keys)b::text []) as old (number, key)
 where items.execution = old.number and items.key = old.key;
 
--- name: first_failed_items
-select distinct on (execution)
-    execution, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input, tokens_output,
-    cost_nano, detail::text
-from items
-where execution = any(%(numbers)b::bigint [])
-    and status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed')
-    and detail -> 'error' is not null
-order by execution, position, key;
+-- name: failed_items
+-- The first of each execution, as many as are searched: store/matching.py.
+select failed.*
+from unnest(%(numbers)b::bigint []) as wanted (number)
+cross join lateral (
+    select
+        execution, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input,
+        tokens_output, cost_nano, detail::text
+    from items
+    where execution = wanted.number
+        and status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed')
+        and detail -> 'error' is not null
+    order by position, key
+    limit 100
+) as failed;
 
 -- name: logs_said
 select execution, at, number, level, message, item from logs where execution = any(%(numbers)b::bigint []);

@@ -85,7 +85,20 @@ texts match :text;
 executions.text_key in (select rowid from texts where texts match :text);
 -- name: short_text
 executions.text_key is not null and has_text(
-    executions.kind, executions.error_type, executions.error_message, executions.detail, :text
+    executions.kind, executions.error_type, executions.error_message, executions.detail,
+    case when executions.items_failed > 0 then (
+        select json_group_array(json(error))
+        from (
+            select detail -> '$.error' as error
+            from items
+            where execution = executions.number
+                and status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed')
+                and detail ->> '$.error' is not null
+            order by position, key
+            limit 100
+        )
+    ) end,
+    :text
 );
 -- name: since_unit
 unit.created_at >= :since;

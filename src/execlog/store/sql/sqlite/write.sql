@@ -125,20 +125,21 @@ select json_group_array(json_array(
 from json_each(:keys) as keys
 cross join items as i on i.execution = keys.value ->> 0 and i.key = keys.value ->> 1;
 
--- name: first_failed_items
+-- name: failed_items
+-- The first of each execution, as many as are searched: store/matching.py.
 select json_group_array(json_array(
     i.execution, i.key, i.status, i.at, i.position, i.attempt, i.started_at, i.ended_at, i.duration, i.rows,
     i.tokens_input, i.tokens_output, i.cost_nano, i.detail
 ))
 from json_each(:numbers) as numbers
-cross join items as i on i.execution = numbers.value and i.key = (
+cross join items as i on i.execution = numbers.value and i.key in (
     select failed.key
     from items as failed
     where failed.execution = numbers.value
         and failed.status in ('partial', 'failed', 'timed_out', 'cancelled', 'crashed')
         and failed.detail ->> '$.error' is not null
     order by failed.position, failed.key
-    limit 1
+    limit 100
 );
 
 -- name: put_items
