@@ -14,6 +14,7 @@ from execlog.recorder import home as homes
 from execlog.recorder.crash import mark_crashed
 from execlog.recorder.home import Home, Losses
 from execlog.recorder.journal import Journal, Limits, Worth
+from execlog.recorder.lease import Lease
 from execlog.recorder.presence import Presence, is_shared_between_hosts
 from execlog.recorder.sidecar import Owner
 from execlog.store.memory import MemoryStore
@@ -250,6 +251,41 @@ def test_a_journal_here_is_judged_by_its_lock_alone(root, home, clock):
     home.visit(store, 100, own=None, everyone=True)
     assert store.get("r").status is Status.CRASHED
     assert store.absent() == []
+
+
+def test_what_was_told_of_under_a_lease_is_crashed_when_it_runs_out(home, clock):
+    store = MemoryStore(clock)
+    began = clock.at
+    leased = running("leased", Lease.beginning(began, 60).origin, at=began)
+    renewed = running("renewed", Lease.beginning(began, 60).origin, at=began)
+    store.apply([leased, renewed, running("local", "boot:one", at=began)])
+    clock.at += 59 * SECOND
+    home.end_leases(store)
+    assert {one.status for one in store.find(Filter()).entries} == {Status.RUNNING}
+    heartbeat = Event(id="renewed", kind="task", at=clock.at, origin=Lease.beginning(clock.at, 60).origin)
+    store.apply([heartbeat])
+    clock.at += SECOND
+    home.end_leases(store)
+    assert {one.id: one.status for one in store.find(Filter()).entries} == {
+        "leased": Status.CRASHED,
+        "renewed": Status.RUNNING,
+        "local": Status.RUNNING,
+    }
+    crashed = store.get("leased")
+    assert "nothing was heard of it within its lease of 60 s" in crashed.error.message
+    assert (crashed.ended_at, crashed.items[0].status) == (began, Status.CRASHED)
+    store.apply([Event(id="leased", kind="task", at=began + 1, status=Status.SUCCEEDED)])
+    assert store.get("leased").status is Status.SUCCEEDED
+
+
+def test_hosts_that_share_a_store_do_not_judge_a_lease_by_heartbeats(home, clock):
+    store = MemoryStore(clock)
+    home.presence = Presence(wanted=True, monotonic=clock.monotonic)
+    store.apply([running("leased", Lease.beginning(clock.at, 86_400).origin)])
+    for _ in range(10):
+        home.judge(store)
+        clock.at += 11 * SECOND
+    assert store.get("leased").status is Status.RUNNING
 
 
 def test_a_clock_that_jumped_does_not_make_a_crash_end_before_it_began():

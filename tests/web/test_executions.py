@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import time
 
 import pytest
+from starlette.testclient import TestClient
 
 from execlog.core.model import Status
 from execlog.history.view import to_json
 from execlog.ledger import Ledger
+from execlog.testing.agreement import ManualClock
+from execlog.web.app import create_app
 from histories import SECOND, T0, execution, mixed, seed
 
 
@@ -255,6 +260,67 @@ def test_an_array_and_lines_keep_the_good_and_tell_the_bad(ledger, client):
     assert len(client.get("/api/executions").json()["executions"]) == 4
 
 
+def is_crashed(client, id_: str) -> bool:
+    return client.get(f"/api/executions/{id_}").json().get("status") == "crashed"
+
+
+def until(holds, *, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_what_is_posted_as_running_and_then_forgotten_becomes_crashed(tmp_path):
+    clock = ManualClock(time.time_ns() // 1000)
+    with Ledger.open(f"sqlite:///{tmp_path / 'test.db'}", home=tmp_path, drains_home=True, clock=clock) as ledger:
+        client = TestClient(create_app(ledger), base_url="http://localhost")
+        began = {"status": "running", "started_at": "2026-01-01T00:00:00Z", "at": "2026-01-01T00:00:00Z"}
+        sent = [
+            {"id": "short", **began, "lease_seconds": 60},
+            {"id": "renewed", **began, "lease_seconds": 60},
+            {"id": "usual", **began},
+            {"id": "own", **began, "origin": "boot:other"},
+            {"id": "done", "status": "succeeded", "lease_seconds": 60},
+        ]
+        assert client.post("/api/executions", json=sent).json()["accepted"] == 5
+        assert ledger.flush()
+        clock.at += 50 * SECOND
+        client.post("/api/executions", json={"id": "renewed", "lease_seconds": 60})
+        assert ledger.flush()
+        clock.at += 50 * SECOND
+        until(lambda: is_crashed(client, "short"))
+        assert "within its lease of 60 s" in client.get("/api/executions/short").json()["error"]["message"]
+        assert {one["id"] for one in client.get("/api/executions?status=running").json()["executions"]} == {
+            "renewed",
+            "usual",
+            "own",
+        }
+        clock.at += 86_400 * SECOND
+        until(lambda: is_crashed(client, "usual"))
+        assert is_crashed(client, "renewed")
+        assert not is_crashed(client, "own")
+        client.post("/api/executions", json={"id": "short", "status": "succeeded", "rows": 5})
+        assert ledger.flush()
+        assert client.get("/api/executions/short").json()["status"] == "succeeded"
+
+
+def test_an_export_of_a_leased_execution_gets_a_lease_of_its_own(ledger, client):
+    client.post("/api/executions", json={"id": "mine", "status": "running", "lease_seconds": 60})
+    assert ledger.flush()
+    whole = client.get("/api/executions/mine").json()
+    assert whole["origin"].startswith("lease:60:")
+    client.post("/api/executions", json=whole | {"id": "copy"})
+    assert ledger.flush()
+    assert client.get("/api/executions/copy").json()["origin"].startswith("lease:86400:")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 31_536_001, 1.5, "60"])
+def test_a_lease_that_is_none_is_refused(client, seconds):
+    sent = client.post("/api/executions", json={"status": "running", "lease_seconds": seconds})
+    assert (sent.status_code, sent.json()["field"]) == (422, "lease_seconds")
+
+
 def test_a_batch_without_a_good_entry_is_refused_whole(client):
     refused = client.post("/api/executions", json=[{"id": "a/b"}, {"id": "x" * 101}])
     assert refused.status_code == 422
@@ -297,17 +363,15 @@ def test_the_status_follows_from_what_is_said(ledger, client, said, status):
 
 
 def test_what_the_api_gives_can_be_posted_to_another_one(ledger, client, seeded, tmp_path):
-    from starlette.testclient import TestClient
-
-    from execlog.web.app import create_app
-
     whole = [client.get(f"/api/executions/run-{number}").json() for number in range(6)]
     with Ledger.open("memory://", home=tmp_path / "other") as other:
         again = TestClient(create_app(other), base_url="http://localhost")
         told = again.post("/api/executions", json=whole).json()
         assert (told["rejected"], told["accepted"], told["errors"]) == (0, 6, [])
         assert other.flush()
-        assert [again.get(f"/api/executions/run-{number}").json() for number in range(6)] == whole
+        copies = [again.get(f"/api/executions/run-{number}").text for number in range(6)]
+        # What runs has a lease there, since nobody there runs it.
+        assert [json.loads(re.sub('"lease:86400:[0-9]+"', "null", copy)) for copy in copies] == whole
 
 
 def test_secrets_are_redacted_before_they_are_kept(ledger, client):

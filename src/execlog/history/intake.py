@@ -18,6 +18,7 @@ from execlog.core.fold import begin, outcome
 from execlog.core.ids import check_id
 from execlog.core.model import TERMINAL, Error, Event, Item, LogLine, Status, Usage
 from execlog.history.view import nano
+from execlog.recorder.lease import DEFAULT_SECONDS, Lease, lease_in
 
 MAX_DEPTH = 32
 MAX_ITEMS = 10_000
@@ -100,6 +101,8 @@ class ExecutionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                that comes with neither status, end, duration nor error is only added to, and its status stays what it is
     at         when this was said (default: now); of two sayings the later one holds
     cost, tokens  of an execution without `usage` by model
+    lease_seconds  how long nothing need be heard of it while it runs, by the server's clock (default: a day); then it
+               is crashed. Each post of it with status running, or with lease_seconds, begins the lease anew
 
     created_at, counts, attempts, children and truncated are what the API gives; they are ignored here.
     """
@@ -134,6 +137,7 @@ class ExecutionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     root_id: Id | None = None
     retry_of: Id | None = None
     origin: Name | None = None
+    lease_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] | None = None
     context: dict[str, str] | None = None
     created_at: Any = None
     counts: Any = None
@@ -199,10 +203,22 @@ def event_of(said: ExecutionInput, *, id_: str, at: int) -> Event:
         parent_id=said.parent_id,
         root_id=said.root_id,
         retry_of=said.retry_of,
-        origin=said.origin,
+        origin=None if lease_in(said.origin) else said.origin,
         context=said.context,
     )
     return _with_outcome(event, fresh=said.id is None)
+
+
+def lease_of(said: ExecutionInput, event: Event, *, at: int, now: int) -> Event | None:
+    """What begins the lease of an execution that somebody elsewhere runs; None where a saying begins none.
+
+    It is an event of its own, since it is said at `at`, on the server's clock, whatever moment the saying names.
+    """
+    runs = event.status is Status.RUNNING and event.origin is None
+    if not runs and (said.lease_seconds is None or event.status in TERMINAL):
+        return None
+    lease = Lease.beginning(now, said.lease_seconds or DEFAULT_SECONDS)
+    return Event(id=event.id, kind=event.kind, namespace=event.namespace, at=at, origin=lease.origin)
 
 
 def _check_ids(said: ExecutionInput) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from execlog.recorder.crash import mark_crashed
 from execlog.recorder.drain import JournalDrain
 from execlog.recorder.journal import remove_folder
+from execlog.recorder.lease import lease_in
 from execlog.recorder.lock import FileLock, holder
 from execlog.recorder.presence import Presence
 from execlog.recorder.sidecar import Cursor, read_drops, total, write_durably
@@ -98,10 +99,19 @@ class Home:
     def judge(self, store: Store) -> None:
         """Call crashed what processes elsewhere left open whose heartbeat has stopped. Raises StoreError."""
         for origin in self.presence.absent(store):
-            if (self.root / origin.rpartition(":")[2]).exists():
-                continue  # one of ours: its lock says it better
+            if lease_in(origin) or (self.root / origin.rpartition(":")[2]).exists():
+                continue  # no process is meant, or one of ours: its lock says it better
             mark_crashed(store, origin, "it has not been heard of", now=self._now(), seen_at=0)
             self.presence.leave(store, origin)
+
+    def end_leases(self, store: Store) -> None:
+        """Call crashed what was told of under a lease that has run out. Raises StoreError."""
+        now = self._now()
+        for origin in store.absent():
+            lease = lease_in(origin)
+            if lease is not None and lease.until <= now:
+                silence = f"nothing was heard of it within its lease of {lease.seconds} s"
+                mark_crashed(store, origin, silence, now=now, seen_at=lease.heard_at)
 
     def sweep(self) -> None:
         """Remove what is left of journals whose process died while it made or removed them."""

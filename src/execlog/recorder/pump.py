@@ -24,6 +24,7 @@ _BACKLOG_FACTOR = 4
 _POLL = 0.01
 _CARE_SECONDS = 1.0
 _SWEEP_SECONDS = 600.0
+_LEASE_SECONDS = 1.0
 
 
 class Pump:
@@ -54,7 +55,7 @@ class Pump:
         self._stopping = False
         self._journal: Journal | None = None
         self._drain: JournalDrain | None = None
-        self._next_visit = self._next_care = self._next_sweep = self._next_call = 0.0
+        self._next_visit = self._next_care = self._next_sweep = self._next_call = self._next_lease = 0.0
         self._failures = 0
         self.home.presence = Presence(wanted=is_shared_between_hosts(settings.store_url))
 
@@ -185,6 +186,9 @@ class Pump:
             return False
         store = self._open_store()
         self.home.judge(store)
+        if serving and now >= self._next_lease:
+            self._next_lease = now + _LEASE_SECONDS
+            self.home.end_leases(store)
         taken = self.home.visit(store, self.settings.drain_batch * _BACKLOG_FACTOR, own=own, everyone=serving)
         if taken:
             self._moved_on(self.home.last_change)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from execlog.core import storable
 from execlog.core.errors import InvalidError
 from execlog.core.model import Event
-from execlog.history.intake import check_depth, event_of, read
+from execlog.history.intake import check_depth, event_of, lease_of, read
 from execlog.web.problem import FieldError, ProblemError, as_problem
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -40,13 +40,15 @@ class Receipt(Struct, frozen=True, kw_only=True):
 class Batch:
     """The entries of one request."""
 
-    def __init__(self, *, new_id: Callable[[], str], stamp: Callable[[], int], actor: str | None) -> None:
+    def __init__(self, *, new_id: Callable[[], str], stamp: Callable[[], int], now: int, actor: str | None) -> None:
         """`stamp` gives strictly increasing UTC µs; `actor` limits what may be said to that actor's executions."""
         self.events: list[Event] = []
+        self.leases: list[Event] = []
         self.errors: list[FieldError] = []
         self.mended: Counter[str] = Counter()
         self._new_id = new_id
         self._stamp = stamp
+        self._now = now
         self._actor = actor
 
     def take(self, body: bytes, media_type: str) -> None:
@@ -73,13 +75,17 @@ class Batch:
         )
 
     def _event(self, line: bytes) -> Event:
-        event = event_of(read(line), id_=self._new_id(), at=self._stamp())
+        said = read(line)
+        event = event_of(said, id_=self._new_id(), at=self._stamp())
         if self._actor is not None:
             if event.actor not in {None, self._actor}:
                 raise InvalidError(f"your token may only record for {self._actor!r}", field="actor")
             event = replace(event, actor=self._actor)
         if len(line) > storable.MAX_TEXT or _ODD.search(line):
             event = storable.mend_struct(event, self.mended)
+        lease = lease_of(said, event, at=self._stamp(), now=self._now)
+        if lease is not None:
+            self.leases.append(lease)
         return event
 
     def _reject(self, error: InvalidError, number: int) -> None:

@@ -145,11 +145,11 @@ class Executions:
     def record(self, call: Call) -> Reply:
         """Take in what another process says about its executions."""
         recorder = self._ledger.recorder
-        batch = Batch(new_id=self._ledger.new_id, stamp=recorder.stamp, actor=call.principal.actor)
+        batch = Batch(new_id=self._ledger.new_id, stamp=recorder.stamp, now=self._now(), actor=call.principal.actor)
         batch.take(call.body, call.headers.get("content-type", "").partition(";")[0].strip().lower())
         preferred = _prefers_durable(call.headers.get("prefer", ""))
         durable = call.params.durable or preferred
-        for event in batch.events:
+        for event in (*batch.events, *batch.leases):
             if not recorder.append(event):
                 raise JournalError("the journal takes no records right now; send them again later")
         if durable and not recorder.sync():

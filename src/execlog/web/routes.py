@@ -31,7 +31,9 @@ from execlog.web.stream import EVENT_STREAM
 _POST = """One execution as a JSON object, several as a JSON array, or as NDJSON, one a line. 202: taken into the
 journal, it survives the death of this process and is readable within a moment. 201, asked for with `durable=true` or
 `Prefer: durable`: it survives a power cut. Good entries are kept where others are rejected; only where none is good is
-the answer 422. Saying more about the same id (within kind and namespace) is an update."""
+the answer 422. Saying more about the same id (within kind and namespace) is an update. What is posted as running
+becomes crashed when nothing is heard of it for `lease_seconds` (default: a day) on the server's clock; posting it as
+running again, or with `lease_seconds`, begins that time anew, and an outcome that is posted late still holds."""
 _FEED = """Server-sent events: `execution` with the execution's summary when it was created or changed, `deleted` with
 its identity, and `gap` where so much happened at once that a reader should load the lists again. Each has an id; a
 client that comes back with `Last-Event-ID` (browsers do that by themselves) goes on where it was. Without one the
