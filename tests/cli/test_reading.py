@@ -139,6 +139,16 @@ def test_check_turns_the_status_into_the_exit_code(execlog, known_home):
     assert "no execution of 'nothing'" in execlog(known_home, "latest", "nothing", code=3).stderr
 
 
+def test_latest_falls_back_on_a_name(execlog, tmp_path):
+    with Ledger.open(home=tmp_path) as ledger:
+        ledger.record("Load orders", id="by-name", kind="etl", subject="orders")
+        ledger.record("orders", id="by-subject", kind="etl", subject="other")
+    for asked in ("orders", "Load orders"):
+        shown = execlog(tmp_path, "latest", asked, "--kind", "etl", "--json").stdout
+        assert [one["id"] for one in json.loads(shown)["executions"]] == ["by-name"]
+    assert "no execution of 'Load orders'" in execlog(tmp_path, "latest", "Load orders", "--kind", "job", code=3).stderr
+
+
 def test_compare_shows_what_changed(execlog, tmp_path):
     home = tmp_path / "home"
     for code, year in ((3, "2003"), (0, "2004"), (4, "2005")):

@@ -8,6 +8,7 @@ import pytest
 
 import execlog
 from execlog.core.errors import InvalidError, NotFoundError
+from execlog.core.model import Event, Status
 from execlog.ledger import Ledger
 
 DAY = 86_400_000_000
@@ -38,6 +39,20 @@ def test_what_was_recorded_just_now_is_in_the_answer(ledger, history):
     assert [(one.id, one.rows) for one in history.executions(kind="query")] == [(id_, 7)]
     assert history.latest("kdb").id == id_
     assert history.latest("another") is None
+
+
+def test_what_has_a_name_alone_is_found_by_it(ledger, history):
+    id_ = ledger.record("load")
+    assert history.latest("load").id == id_
+    assert [one.subject for one in history.latest_of_each()] == ["load"]
+    ledger.append(
+        Event(id="sent", kind="task", at=ledger.recorder.stamp(), status=Status.SUCCEEDED, name="sent by curl")
+    )
+    ledger.append(Event(id="old", kind="task", at=ledger.recorder.stamp() - 31 * DAY, name="long ago"))
+    assert history.latest("sent by curl").id == "sent"
+    assert history.latest("sent by curl", kind="job") is None
+    assert history.latest("long ago") is None
+    assert history.latest("long ago", since="60d").id == "old"
 
 
 def test_one_status_or_several(ledger, history):

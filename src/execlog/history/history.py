@@ -23,6 +23,8 @@ from execlog.store.base import GroupBy
 Q = TypeVar("Q", bound=Scope)
 _SECONDS_TO_FLUSH = 2.0
 _PAGE = 500
+NAMED_WITHIN = "30d"
+"""How far back a name is looked for: unlike a subject it has no index."""
 
 
 class History:
@@ -61,8 +63,11 @@ class History:
         return dossier(self._ledger.store, self._one(id, kind, namespace))
 
     def latest(self, subject: str, **question: Any) -> ExecutionView | None:
-        """The newest execution of one subject, None where it never ran."""
-        return next(iter(self.executions(subject=subject, limit=1, **question)), None)
+        """The newest execution of one subject, else of the last 30 days under this name; None where it never ran."""
+        found = self.executions(subject=subject, limit=1, **question)
+        if not found:
+            found = self.executions(limit=1, name=subject, **{"since": NAMED_WITHIN} | question)
+        return found[0] if found else None
 
     def latest_of_each(
         self, *, kind: str | None = None, namespace: str | None = None, limit: int = 1000

@@ -150,8 +150,9 @@ class Recorder:
     ) -> str:
         """The id of what was recorded: something that already happened, said in one event. See `Event` for the fields.
 
-        Times may be datetimes or UTC µs; without any, it ended now and began `duration` seconds ago. `error` may be
-        an exception or a text, `items` Items, dicts or keys. Unknown fields are counted as refused, never raised.
+        Its subject is its name unless another is given. Times may be datetimes or UTC µs; without any, it ended now
+        and began `duration` seconds ago. `error` may be an exception or a text, `items` Items, dicts or keys. Unknown
+        fields are counted as refused, never raised.
         """
         now = _time_ns()
         at = now // 1000
@@ -165,6 +166,8 @@ class Recorder:
             given = False
         else:
             given = True
+        if subject is None:
+            subject = name
         names = (name, kind, namespace, subject, actor, engine, status)
         try:
             if given:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
 from execlog.cli.executions import FIELDS, explained, values
@@ -10,9 +12,13 @@ from execlog.cli.parser import Options
 from execlog.cli.place import open_store
 from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal
+from execlog.core.clock import SystemClock
 from execlog.core.errors import NotFoundError
-from execlog.core.filter import as_filter
+from execlog.core.filter import Filter, as_filter
 from execlog.core.model import Execution
+from execlog.store.base import Store
+
+_NAMED_WITHIN = 30 * 86_400_000_000
 
 
 def execute(options: Options, terminal: Terminal) -> int:
@@ -22,6 +28,8 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = as_filter(fields | {"statuses": options.status})
     with open_store(options) as store:
         found = store.latest(asked, limit=options.limit)
+        if options.subject is not None and not found:
+            found = _named(store, asked)
         if terminal.interactive and not options.json:
             found = explained(store, found)
     if options.subject is not None and not found:
@@ -30,6 +38,12 @@ def execute(options: Options, terminal: Terminal) -> int:
     if not found and terminal.interactive and not options.json:
         terminal.line(nothing(asked))
     return exit_code([one.status for one in found]) if options.check else exits.OK
+
+
+def _named(store: Store, asked: Filter) -> list[Execution]:
+    """The newest execution under this name where nothing has it as its subject; a name has no index, so not of ever."""
+    since = SystemClock().now() - _NAMED_WITHIN
+    return list(store.find(replace(asked, subject=None, name=asked.subject, since=since), limit=1).entries)
 
 
 def _print(found: list[Execution], options: Options, terminal: Terminal) -> None:

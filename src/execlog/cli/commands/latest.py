@@ -5,7 +5,10 @@ from __future__ import annotations
 from execlog.cli.options import a_list_of_statuses, a_positive_count, add_check, add_json
 from execlog.cli.parser import Parser
 
-DESCRIPTION = "The newest execution of each thing that runs: of every job, workflow, command …, or of the one named."
+DESCRIPTION = (
+    "The newest execution of each thing that runs: of every job, workflow, command …, or of the one named, by its "
+    "subject; where no subject is called so, by the name of an execution of the last 30 days."
+)
 EXAMPLES = (
     "execlog latest",
     "execlog latest nightly-backup --check && echo fine",
