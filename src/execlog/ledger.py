@@ -135,8 +135,8 @@ class Ledger:
             "context": surroundings() if self.settings.capture_context else None,
         }  # fmt: skip
         try:
-            event = event_of(given | {field: value for field, value in fields.items() if value is not None})
-        except Exception as error:  # noqa: BLE001 - a field that cannot be recorded must not stop what is run
+            event = self.recorder.compose(given | {field: it for field, it in fields.items() if it is not None})
+        except Exception as error:  # noqa: BLE001 - an id that cannot be recorded must not stop what is run
             self.recorder.refuse("invalid", error)
             event = event_of(given | {"id": self.new_id()})
         return Run(self.recorder, event)

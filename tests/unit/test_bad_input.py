@@ -28,6 +28,7 @@ def test_a_bad_input_is_counted_and_loses_nothing(tmp_path, bad):
     assert {"before", "after"} <= {one.id for one in found}
     assert bad.kept or sum(counted.mended.values()) + sum(counted.refused.values()) >= 1
     assert len(found) + sum(counted.refused.values()) >= 3  # what is not kept is counted
+    assert ("id" in bad.fields) == (len(found) == 2)  # and that is an id alone
 
 
 @pytest.mark.parametrize(("fields", "holds"), [pytest.param(*one[1:], id=one[0]) for one in MENDED])

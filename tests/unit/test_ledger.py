@@ -176,9 +176,20 @@ def test_bad_fields_are_counted_never_raised(ledger, caplog):
     with ledger.run("nightly", id="a/b"):
         pass
     stats = ledger.stats()
-    assert stats.refused == {"invalid": 3}
+    assert stats.refused == {"invalid": 2}
+    assert stats.mended == {"field": 1}
     assert "could not record" in caplog.text
-    assert only(ledger).name == "nightly"
+    assert ledger.flush()
+    found = ledger.store.find(Filter(), parts=WHOLE).entries
+    assert {(one.name, str(one.metadata)) for one in found} == {("query", "{'nonsense': 1}"), ("nightly", "None")}
+
+
+def test_a_run_keeps_the_fields_beside_an_odd_one(ledger):
+    with ledger.run("nightly", id="mine", actor="ann", nonsense=1) as run:
+        run.metadata["rows"] = 3
+    assert ledger.flush()
+    found = ledger.store.get("mine")
+    assert (found.actor, found.metadata) == ("ann", {"nonsense": 1, "rows": 3})
 
 
 @pytest.mark.parametrize(

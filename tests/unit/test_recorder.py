@@ -136,6 +136,40 @@ def test_ids_given_are_checked(recorder):
     assert recorder.refused == {"invalid": 2}
 
 
+@pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        ({"bogus": 1}, {"metadata": {"bogus": 1, "page": 2}}),
+        ({"duration": "long"}, {"metadata": {"duration": "long", "page": 2}}),
+        ({"rows": "many", "bogus": 1}, {"metadata": {"rows": "many", "bogus": 1, "page": 2}}),
+        ({"started_at": "soon", "ended_at": None}, {"metadata": {"started_at": "soon", "page": 2}}),
+        ({"items": 5, "tags": 7}, {"metadata": {"items": 5, "tags": 7, "page": 2}}),
+        ({"logs": ["said"]}, {"metadata": {"logs": ["said"], "page": 2}}),
+        ({"actor": 7}, {"actor": "7", "metadata": {"page": 2}}),
+        ({"status": "excellent"}, {"status": Status.FAILED, "metadata": {"status": "excellent", "page": 2}}),
+        ({"metadata": 5}, {"metadata": {"metadata": 5}}),
+    ],
+    ids=",".join,
+)
+def test_an_odd_field_costs_itself_alone(recorder, caplog, odd, kept):
+    for _ in range(3):
+        recorder.record("load", **{"kind": "etl", "subject": "s", "metadata": {"page": 2}} | TIMES | odd)
+    events = said(recorder)
+    assert [event.name for event in events] == ["load"] * 3
+    for event in events:
+        assert {name: getattr(event, name) for name in kept} == kept
+        assert (event.kind, event.subject) == ("etl", "s")
+    assert recorder.refused == {}
+    assert recorder.mended == {"field": 3 * len([value for value in odd.values() if value is not None])}
+    assert len(caplog.records) == 1
+
+
+def test_an_odd_figure_is_noticed_on_the_short_path_too(recorder):
+    for duration, rows in ((0.5, 3), ("long", 3), (0.5, 2.0)):
+        recorder.record("load", **TIMES, duration=duration, rows=rows)
+    assert [(event.duration, event.rows) for event in said(recorder)] == [(0.5, 3), (None, 3), (0.5, 2)]
+
+
 def test_datetimes_are_read(recorder):
     recorder.record("load", started_at=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), ended_at=2_000_000)
     assert said(recorder)[0].started_at == 1_000_000

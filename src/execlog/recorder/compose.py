@@ -11,10 +11,13 @@ from execlog.core.clock import micros
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError
 from execlog.core.ids import check_id
-from execlog.core.model import OPEN, Error, Event, Item, Status, Usage
+from execlog.core.model import OPEN, Error, Event, Item, LogLine, Status, Usage
 from execlog.recorder.fault import error_of
 
 _NANO = Decimal(10**9)
+_TEXTS = (
+    "kind", "namespace", "name", "subject", "actor", "engine", "parent_id", "root_id", "retry_of", "origin",
+)  # fmt: skip
 
 
 def event_of(fields: dict[str, Any]) -> Event:
@@ -26,6 +29,9 @@ def event_of(fields: dict[str, Any]) -> Event:
     for name, read in _READERS.items():
         if plain.get(name) is not None:
             plain[name] = read(plain[name])
+    for name in _TEXTS:
+        if not isinstance(plain.get(name, ""), str | None):
+            raise InvalidError(f"{name} must be a text, not {plain[name]!r:.60}", field=name)
     check_id(plain["id"])
     status = plain["status"] = Status(plain["status"]) if plain.get("status") is not None else None
     at = plain["at"]
@@ -34,6 +40,36 @@ def event_of(fields: dict[str, Any]) -> Event:
         if plain.get("started_at") is None:
             plain["started_at"] = ended - round((plain.get("duration") or 0.0) * 1e6)
     return Event(**plain)
+
+
+def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
+    """The event as far as these fields make one; the others are kept as metadata, each told to `note`.
+
+    A status that is none counts as failed: a failure that is none is looked into, the other way round nobody would.
+    Raises InvalidError for an id that may not enter.
+    """
+    check_id(fields["id"])
+    kept = {name: fields[name] for name in ("id", "at")}
+    odd: dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is None or name in kept:
+            continue
+        try:
+            event_of(kept | {"kind": "task", name: value})
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the record
+            if name in _TEXTS:
+                kept[name] = f"{value}"
+            else:
+                odd[name] = value
+            note(error)
+        else:
+            kept[name] = value
+    if "status" in odd:
+        kept["status"] = Status.FAILED
+        kept.setdefault("error", f"its status was {odd['status']!r:.60}, which is none")
+    if odd:
+        kept["metadata"] = odd | dict(kept.get("metadata", {}))
+    return event_of(kept)
 
 
 def nano_of(dollars: float | str | Decimal) -> int:
@@ -101,16 +137,25 @@ def _mapping(value: Any) -> dict[str, Any]:
     return dict(cast("Mapping[str, Any]", value))
 
 
+def _logs(values: Any) -> tuple[LogLine, ...]:
+    return convert(values, tuple[LogLine, ...])
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "queued_at": _time,
     "started_at": _time,
     "ended_at": _time,
     "duration": float,
     "rows": int,
+    "total": int,
+    "declared_succeeded": int,
+    "declared_failed": int,
     "error": _error,
     "items": _items,
     "usage": _usage,
     "tags": _tags,
+    "context": _tags,
+    "logs": _logs,
     "params": _mapping,
     "metadata": _mapping,
 }

@@ -26,7 +26,7 @@ from execlog.core.ids import IdMaker, check_id
 from execlog.core.model import OPEN, Event, Key
 from execlog.core.redact import Redactor
 from execlog.core.settings import Settings
-from execlog.recorder.compose import event_of
+from execlog.recorder.compose import event_of, salvage
 from execlog.recorder.context import boot_id, host
 from execlog.recorder.journal import Journal, JournalClosedError, Limits, Worth
 from execlog.recorder.sidecar import Owner
@@ -35,6 +35,7 @@ log = logging.getLogger("execlog")
 MAX_PAYLOAD = 262_144
 _KNOWN = 5_000
 _OUTCOME = Worth.OUTCOME
+_DURATIONS, _COUNTS = frozenset({type(None), float, int}), frozenset({type(None), int})
 _RETRY_SECONDS = 1.0
 _Names = tuple[str, str, str, str | None, str | None, str | None, str]
 _encode = codec.encode
@@ -151,8 +152,8 @@ class Recorder:
         """The id of what was recorded: something that already happened, said in one event. See `Event` for the fields.
 
         Its subject is its name unless another is given. Times may be datetimes or UTC µs; without any, it ended now
-        and began `duration` seconds ago. `error` may be an exception or a text, `items` Items, dicts or keys. Unknown
-        fields are counted as refused, never raised.
+        and began `duration` seconds ago. `error` may be an exception or a text, `items` Items, dicts or keys. What
+        belongs to no field, or cannot be read, is kept as metadata and counted as mended; it is never raised.
         """
         now = _time_ns()
         at = now // 1000
@@ -173,7 +174,10 @@ class Recorder:
             if given:
                 check_id(id)
             payload = None
-            if not rest and names in self._known and type(started_at) is int and type(ended_at) is int:
+            if (
+                not rest and names in self._known and type(started_at) is int and type(ended_at) is int
+                and type(duration) in _DURATIONS and type(rows) in _COUNTS
+            ):  # fmt: skip
                 # What an event encodes to, without making one: fields in its order, those at the end left out.
                 if input is None and metadata is None and params is None and output is None:
                     payload = _encode((
@@ -230,17 +234,29 @@ class Recorder:
 
     def _record_slowly(self, at: int, id: str, names: _Names, fields: dict[str, Any]) -> None:
         name, kind, namespace, subject, actor, engine, status = names
-        event = event_of({
+        event = self.compose({
             "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status, "name": name,
             "subject": subject, "actor": actor, "engine": engine,
         } | fields)  # fmt: skip
         self.append(event)
-        if event.status in OPEN or event.status is None:
+        if event.status in OPEN or event.status != status:
             return
         if len(self._known) >= _KNOWN:
             self._known.clear()
         if all(part is None or (type(part) is str and self._redactor.is_clean(part)) for part in names[:6]):
             self._known.add(names)
+
+    def compose(self, fields: dict[str, Any]) -> Event:
+        """The event these fields make; what cannot be read is kept as metadata. Raises InvalidError for its id."""
+        try:
+            return event_of(fields)
+        except Exception:  # noqa: BLE001 - as in append
+            return salvage(fields, self._note_odd)
+
+    def _note_odd(self, error: Exception) -> None:
+        self.mended["field"] += 1
+        if self.mended["field"] == 1:
+            log.warning("execlog keeps what is no field as metadata: %s: %s", type(error).__name__, error)
 
     def _are_clean(self, input: Any, output: Any, params: Any, metadata: Any) -> bool:
         """Whether these can be encoded as they are: no secret in them, nothing to be read as something else."""
