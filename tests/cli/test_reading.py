@@ -18,7 +18,7 @@ import pytest
 
 import known
 import servers
-from execlog.core.model import Event, Status
+from execlog.core.model import Error, Event, Status
 from execlog.ledger import Ledger
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -147,6 +147,20 @@ def test_latest_falls_back_on_a_name(execlog, tmp_path):
         shown = execlog(tmp_path, "latest", asked, "--kind", "etl", "--json").stdout
         assert [one["id"] for one in json.loads(shown)["executions"]] == ["by-name"]
     assert "no execution of 'Load orders'" in execlog(tmp_path, "latest", "Load orders", "--kind", "job", code=3).stderr
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_spreadsheet_runs_nothing_of_an_export(execlog, tmp_path, sign):
+    formula = f"{sign}HYPERLINK(1)"
+    with Ledger.open(home=tmp_path) as ledger:
+        fields = {"actor": formula, "rows": -5, "usage": {"m": {"cost": "-0.5"}}, "error": Error("E", formula)}
+        ledger.record(formula, id="x", status="failed", **fields)
+    execlog(tmp_path, "export", "--csv", "-o", str(tmp_path / "out.csv"))
+    with (tmp_path / "out.csv").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert {row[name] for name in ("name", "subject", "actor", "error_message")} == {f"'{formula}"}
+    assert (row["rows"], row["cost_usd"], row["id"]) == ("-5", "-0.5", "x")
+    assert json.loads(execlog(tmp_path, "export", "--ndjson").stdout)["name"] == formula
 
 
 def test_compare_shows_what_changed(execlog, tmp_path):

@@ -56,6 +56,8 @@ FIELDS = (
     "error_message",
 )
 """The fields of a line in a pipe, and of a CSV file."""
+TEXTS = frozenset({"id", "kind", "namespace", "subject", "name", "actor", "engine", "error_type", "error_message"})
+"""Those of the fields that say what somebody chose to say."""
 _FEW, _FEW_ITEMS = 100, 200
 _SHORT = 13
 """As much of a UUIDv7 as tells milliseconds apart."""

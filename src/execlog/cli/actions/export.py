@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from execlog.cli import exits, units
-from execlog.cli.executions import FIELDS, values
+from execlog.cli.executions import FIELDS, TEXTS, values
 from execlog.cli.options import filter_of
 from execlog.cli.parser import Options
 from execlog.cli.place import open_store
@@ -69,15 +70,24 @@ def _target(path: str | None, terminal: Terminal) -> Generator[TextIO]:
 
 
 def _write_csv(stream: TextIO, executions: Iterator[Execution]) -> int:
-    import csv
+    from execlog.history.spreadsheet import text_cell
 
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(FIELDS)
+    stream.write(_line(FIELDS))
     written = 0
     for one in executions:
-        writer.writerow(values(one))
+        cells = zip(FIELDS, values(one), strict=True)
+        stream.write(_line(text_cell(value) if field in TEXTS else value for field, value in cells))
         written += 1
     return written
+
+
+def _line(cells: Iterable[str]) -> str:
+    import csv
+
+    buffer = io.StringIO()
+    # Before Python 3.13 only what ends a line is quoted, and a bare carriage return ends one for most readers.
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _write_ndjson(stream: TextIO, executions: Iterator[Execution]) -> int:

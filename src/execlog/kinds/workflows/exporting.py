@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from execlog.core.model import Execution
+from execlog.history.spreadsheet import text_cell
 from execlog.history.view import to_json
 from execlog.kinds.workflows.mapping import record_of, summary_of
 
@@ -16,7 +17,6 @@ COLUMNS = (
     "id", "projectId", "workflowId", "name", "status", "startedAt", "completedAt", "duration", "inputTokens",
     "outputTokens", "totalTokens", "costUSD", "models", "triggeredBy", "retryOf", "error",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_csv(executions: Iterable[Execution]) -> Iterator[bytes]:
@@ -65,11 +65,9 @@ def _row(execution: Execution) -> tuple[Any, ...]:
 
 
 def _cell(value: Any) -> str:
-    """The text of a cell; one that a spreadsheet would run as a formula gets an apostrophe before it."""
     if value is None:
         return ""
-    text = format(value, "f") if not isinstance(value, str) else value
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
+    return text_cell(value) if isinstance(value, str) else format(value, "f")
 
 
 def _time(when: Any) -> str | None:
