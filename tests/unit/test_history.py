@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execlog.core.errors import InvalidError, StoreError
+from execlog.core.errors import ForbiddenError, InvalidError, StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
 from execlog.history import dossier, intake, question, view
@@ -59,7 +59,7 @@ def test_a_question_that_does_not_fit_is_refused(fields):
 
 def test_one_actors_question_stays_that_actors():
     assert question.as_filter(question.ask({}), now=NOW, actor="alice").actor == "alice"
-    with pytest.raises(InvalidError, match="own"):
+    with pytest.raises(ForbiddenError, match="limited to 'alice'"):
         question.as_filter(question.ask({"actor": "bob"}), now=NOW, actor="alice")
 
 

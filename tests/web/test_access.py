@@ -77,7 +77,10 @@ def test_a_limited_token_sees_only_its_own(seeded):
     assert alice.get("/api/executions/run-5").status_code == 200
     assert alice.get("/api/executions/run-1").status_code == 404
     assert alice.get("/api/executions/run-1/items").status_code == 404
-    assert alice.get("/api/executions?actor=schedule").status_code == 422
+    for path in ("/api/executions", "/api/stats", "/api/failures"):
+        refused = alice.get(f"{path}?actor=schedule")
+        assert (refused.status_code, refused.json()["title"]) == (403, "You may not do this")
+        assert refused.json()["detail"] == "your token is limited to 'alice': it may not ask for executions of others"
     assert alice.get("/metrics").status_code == 403
 
 
@@ -85,7 +88,9 @@ def test_a_limited_token_changes_only_its_own(ledger, seeded):
     operator, admin = seeded("operator:alice"), seeded("admin:alice")
     assert admin.delete("/api/executions/run-1").status_code == 404
     assert admin.delete("/api/executions/run-5").status_code == 204
-    assert operator.post("/api/executions", json={"name": "x", "actor": "bob"}).status_code == 422
+    assert operator.post("/api/executions", json={"name": "x", "actor": "bob"}).status_code == 403
+    mixed = [{"name": "x", "actor": "bob"}, {"name": "y", "duration": "long"}]
+    assert operator.post("/api/executions", json=mixed).status_code == 422
     [new] = operator.post("/api/executions", json={"name": "x"}).json()["ids"]
     assert ledger.flush()
     assert ledger.store.get(new).actor == "alice"

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from execlog.core.clock import parse_when
 from execlog.core.codec import convert
-from execlog.core.errors import InvalidError
+from execlog.core.errors import ForbiddenError, InvalidError
 from execlog.core.filter import MAX_LIMIT, Filter, Sort
 from execlog.core.model import Status
 from execlog.history.view import nano
@@ -34,7 +34,10 @@ class Scope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Name | None = None
     namespace: Name | None = None
     subject: Annotated[Name, Meta(description="What ran: a job id, a pipeline's name …")] | None = None
-    actor: Annotated[Name, Meta(description="Who or what triggered it")] | None = None
+    actor: (
+        Annotated[Name, Meta(description="Who or what triggered it; 403 for another one than the token is limited to")]
+        | None
+    ) = None
     engine: Name | None = None
     since: Annotated[When, Meta(description=f"Created at or after: {_WHEN}")] | None = None
     until: Annotated[When, Meta(description=f"Created before: {_WHEN}")] | None = None
@@ -98,7 +101,7 @@ _PLAIN = frozenset(
 def as_filter(question: Scope, *, now: int, actor: str | None = None) -> Filter:
     """The Filter a question means; `actor` limits it to one actor's executions, whatever it asks for.
 
-    Raises InvalidError, naming the field, for a time or amount that is none, and for another actor than `actor`.
+    Raises InvalidError, naming the field, for a time or amount that is none, ForbiddenError for another actor's.
     """
     said = {name: getattr(question, name) for name in question.__struct_fields__}
     fields: dict[str, Any] = {name: said[name] for name in _PLAIN & said.keys() if said[name] is not None}
@@ -111,7 +114,7 @@ def as_filter(question: Scope, *, now: int, actor: str | None = None) -> Filter:
     fields["max_cost_nano"] = nano(said.get("max_cost"))
     if actor is not None:
         if fields.get("actor") not in (None, actor):
-            raise InvalidError("you may only ask for your own executions", field="actor")
+            raise ForbiddenError(f"your token is limited to {actor!r}: it may not ask for executions of others")
         fields["actor"] = actor
     return Filter(**fields)
 

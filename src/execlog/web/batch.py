@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from execlog.core import storable
-from execlog.core.errors import InvalidError
+from execlog.core.errors import ForbiddenError, InvalidError
 from execlog.core.model import Event
 from execlog.history.intake import check_depth, event_of, lease_of, read
 from execlog.web.problem import FieldError, ProblemError, as_problem
@@ -48,11 +48,15 @@ class Batch:
         self.mended: Counter[str] = Counter()
         self._new_id = new_id
         self._stamp = stamp
+        self._forbidden = 0
         self._now = now
         self._actor = actor
 
     def take(self, body: bytes, media_type: str) -> None:
-        """Read a body's entries. Raises ProblemError 400 for no JSON, 413 for too many, 422 where none is good."""
+        """Read a body's entries.
+
+        Raises ProblemError 400 for no JSON, 413 for too many, 422 where none is good, 403 where all are of others.
+        """
         lines = _lines(body) if media_type in NDJSON else _entries(body)
         for number, line in lines:
             if number > MOST_ENTRIES:
@@ -61,6 +65,9 @@ class Batch:
                 self.events.append(self._event(line))
             except InvalidError as error:
                 self._reject(error, number)
+            except ForbiddenError as error:
+                self.errors.append(FieldError(str(error), "actor", number))
+                self._forbidden += 1
         if not self.events:
             self._refuse()
 
@@ -79,7 +86,7 @@ class Batch:
         event = event_of(said, id_=self._new_id(), at=self._stamp())
         if self._actor is not None:
             if event.actor not in {None, self._actor}:
-                raise InvalidError(f"your token may only record for {self._actor!r}", field="actor")
+                raise ForbiddenError(f"your token is limited to {self._actor!r}: it may not record for others")
             event = replace(event, actor=self._actor)
         if len(line) > storable.MAX_TEXT or _ODD.search(line):
             event = storable.mend_struct(event, self.mended)
@@ -100,7 +107,8 @@ class Batch:
         detail = (
             first.message if len(self.errors) == 1 else f"none of {len(self.errors)} fits; the first: {first.message}"
         )
-        raise ProblemError(422, detail, field=first.field, errors=tuple(self.errors[:MOST_ERRORS]))
+        status = 403 if self._forbidden == len(self.errors) else 422
+        raise ProblemError(status, detail, field=first.field, errors=tuple(self.errors[:MOST_ERRORS]))
 
 
 def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
