@@ -36,6 +36,10 @@ def redactor(request, monkeypatch):
         f"https://{SECRET}@example.com/x?y=1",
         f"https://example.com/x?access_token={SECRET}&y=1",
         f"client_secret=>{SECRET}",
+        f"passwd: {SECRET}",
+        f"/etc/passwd: {SECRET}",
+        f"cat: /etc/passwd: Permission denied; passwd: {SECRET}",
+        "passwd=hunter2-Zx9 not found",
         f"pin_code: {SECRET}",
         f"set-cookie: session={SECRET}; path=/",
         f"token={'x' * 2_000}{SECRET}",
@@ -60,6 +64,10 @@ def test_no_secret_gets_through(redactor, text):
         "the authority of the author",
         "tokens: 15",
         "no key in the map",
+        "/etc/passwd: No such file",
+        "cat: '/etc/passwd': Permission denied",
+        "open /run/secrets/token.txt: no such file or directory",
+        "sh: 1: cannot create /srv/db_password:  Is a directory",
         "monkey = 3",
         "",
     ],
@@ -68,6 +76,11 @@ def test_what_is_no_secret_stays(redactor, text):
     if text == "monkey = 3":
         return  # a name that ends in "key" alone is no secret either, but only names of secrets are promised
     assert redactor.text(text) == text.replace("tokens: 15", f"tokens: {MASK}")
+
+
+@pytest.mark.parametrize("text", ["passwd=not found", "password: nothing", "secret: No", "token: notfound"])
+def test_only_what_a_system_says_of_a_file_stays(redactor, text):
+    assert MASK in redactor.text(text)
 
 
 def test_values_under_a_telling_name_go_wherever_they_are(redactor):

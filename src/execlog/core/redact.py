@@ -3,13 +3,14 @@
 Four kinds of places are covered: values under a telling name (`password`, `api_key`, `Authorization`, …) anywhere in
 a nested value; `name=value`, `name: value` and `Bearer …` inside texts such as queries, commands and errors; private
 keys in PEM; and the user info of a URL or DSN. Patterns are linear-time: RE2 where the extra is installed, otherwise
-patterns without nested repeats.
+patterns without nested repeats. What a system says of a file that is called as a secret is stays, for it is no value:
+`/etc/passwd: No such file`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 from msgspec import Struct, structs
@@ -27,6 +28,12 @@ _BLANKS = r" \t\r\n\f\v"
 _BOUND = re.compile(r"\{([01]),\d+\}")
 # No bounds are needed to stay linear: a quoted value ends at the next quote, which the next match needs to begin.
 _VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s,;&"'<>)}\]]+)"""
+_REFUSALS = (
+    "no such", "not found", "permission denied", "operation not permitted", "access denied", "is a directory",
+    "not a directory", "file exists", "cannot open", "cannot access", "cannot stat", "read-only file system",
+    "input/output error", "too many open files", "text file busy", "command not found", "connection refused",
+)  # fmt: skip
+"""How a message goes on after the name of a file, which may be called as a secret is: `/etc/passwd: No such file`."""
 _PEM = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 
 
@@ -42,8 +49,8 @@ class Pattern(Protocol):
         """A match anywhere in the text, or None."""
         ...
 
-    def sub(self, repl: str, text: str, /) -> str:
-        """The text with every match replaced."""
+    def sub(self, repl: str | Callable[[Any], str], text: str, /) -> str:
+        """The text with every match replaced, by a template or by what a function makes of it."""
         ...
 
 
@@ -54,7 +61,9 @@ class Redactor:
         self._names = tuple(dict.fromkeys(name.lower() for name in (*NAMES, *extra)))
         self._squeezed = tuple(name.replace("_", "").replace("-", "") for name in self._names)
         words = "|".join(re.escape(name) for name in self._names if name != "bearer")
-        self._assignment = _compile(rf"(?i)((?:{words})[\w.-]{{0,20}}[\"']?\s{{0,3}}(?:=>|[=:])\s{{0,3}})" + _VALUE)
+        name = rf"(?:{words})[\w.-]{{0,20}}[\"']?"
+        refusal = rf"({name}:\s{{1,3}}(?:{'|'.join(_REFUSALS)})\b)"
+        self._assignment = _compile(rf"(?i){refusal}|({name}\s{{0,3}}(?:=>|[=:])\s{{0,3}})" + _VALUE)
         self._scheme = _compile(r"(?i)\b((?:bearer|basic)\s{1,3})[\w.~+/=-]+")
         self._userinfo = _compile(r"(://)[^\s/]{1,500}(@)")
         self._private_key = _compile(_PEM)
@@ -105,7 +114,7 @@ class Redactor:
             return text
         text = self._private_key.sub(MASK, text)
         text = self._scheme.sub(rf"\1{MASK}", text)
-        text = self._assignment.sub(rf"\1{MASK}", text)
+        text = self._assignment.sub(_masked, text)
         return self._userinfo.sub(rf"\1{MASK}\2", text)
 
     def value(self, value: Any, depth: int = 0) -> Any:
@@ -148,6 +157,10 @@ class Redactor:
         if isinstance(key, str) and entry is not None and not isinstance(entry, bool) and self.is_secret(key):
             return MASK
         return self.value(entry, depth + 1)
+
+
+def _masked(assignment: Any) -> str:
+    return assignment[1] or f"{assignment[2]}{MASK}"
 
 
 def _trigger(name: str) -> str:
