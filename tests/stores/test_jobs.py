@@ -243,6 +243,18 @@ def test_asking_for_a_run_now_respects_the_overlap(jobs):
     assert jobs.enqueue(firing(overlap="allow", execution_id="z")).instant == 12
 
 
+def test_a_firing_that_waits_in_line_waits_for_one_that_need_not(jobs):
+    """The job's overlap was changed in between, and both are due at once."""
+    jobs.put(entry(), expected=None)
+    jobs.enqueue(firing(instant=10, overlap="allow"))
+    jobs.enqueue(firing(instant=11, overlap="queue", execution_id="x"))
+    (first,) = jobs.claim("h", now=100, lease_until=200, limit=5)
+    assert first.instant == 10
+    assert jobs.claim("h", now=100, lease_until=200, limit=5) == []
+    assert jobs.settle(jobs.begin([first])) == 1
+    assert [it.instant for it in jobs.claim("h", now=100, lease_until=200, limit=5)] == [11]
+
+
 def test_a_paused_job_runs_only_what_was_asked_for_by_hand(jobs):
     jobs.put(entry(enabled=False), expected=None)
     jobs.enqueue(firing(instant=10, overlap="queue"))

@@ -221,11 +221,7 @@ def _before(other: Firing, firing: Firing, *, enabled: bool) -> bool:
     """Whether `firing` has to wait for `other` of the same job; nobody waits for one that a pause holds back."""
     if other.state != "waiting":
         return True
-    return (
-        other.overlap != "allow"
-        and (enabled or other.manual)
-        and (other.due_at, other.key) < (firing.due_at, firing.key)
-    )
+    return (enabled or other.manual) and (other.due_at, other.key) < (firing.due_at, firing.key)
 
 
 def _place(entry: Entry) -> tuple[int, str]:

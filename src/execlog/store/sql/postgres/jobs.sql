@@ -103,7 +103,7 @@ where exists (
         and (f.overlap = 'allow' or not exists (
             select 1 from firings as o
             where o.job_id = f.job_id and (o.state <> 'waiting' or (
-                o.overlap <> 'allow' and (j.enabled or o.manual)
+                (j.enabled or o.manual)
                 and (o.due_at, o.instant, o.attempt) < (f.due_at, f.instant, f.attempt)
             ))
         ))
@@ -127,7 +127,7 @@ waiting as (
         and (f.overlap = 'allow' or not exists (
             select 1 from firings as o
             where o.job_id = f.job_id and (o.state <> 'waiting' or (
-                o.overlap <> 'allow' and (j.enabled or o.manual)
+                (j.enabled or o.manual)
                 and (o.due_at, o.instant, o.attempt) < (f.due_at, f.instant, f.attempt)
             ))
         ))

@@ -133,7 +133,7 @@ where (job_id, instant, attempt) in (
             and (f.overlap = 'allow' or not exists (
                 select 1 from firings as o
                 where o.job_id = f.job_id and (o.state <> 'waiting' or (
-                    o.overlap <> 'allow' and (j.enabled or o.manual)
+                    (j.enabled or o.manual)
                     and (o.due_at, o.instant, o.attempt) < (f.due_at, f.instant, f.attempt)
                 ))
             ))
