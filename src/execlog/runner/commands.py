@@ -1,4 +1,4 @@
-"""Running a command: its own process group, the tail of its output, and an end by SIGTERM, then SIGKILL."""
+"""Running a command: its own process group, the tail of its output, and an end by SIGTERM, then SIGKILL, or with us."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from execlog.runner.guardian import guarding
 from execlog.runner.stop import Stop
 
 TAIL_LINES = 100
@@ -53,26 +54,29 @@ def run_command(
 ) -> CommandResult:
     """How the command ended; a text goes through the shell. Raises OSError when it cannot be started.
 
-    At the time-out, or when asked to stop, its whole process group gets SIGTERM and, KILL_GRACE later, SIGKILL.
+    At the time-out, or when asked to stop, its whole process group gets SIGTERM and, KILL_GRACE later, SIGKILL. Should
+    this process be killed, the group is, too.
     """
     began = time.monotonic()
-    process = subprocess.Popen(
-        command if isinstance(command, str) else list(command),
-        shell=isinstance(command, str),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        start_new_session=True,
-    )
-    ending = _Ending(process, None if timeout is None else began + timeout, stop)
-    with process:
-        tail = _read(process, ending)
-        while process.poll() is None:
-            ending.look()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_POLL)
+    with guarding() as guard:
+        process = subprocess.Popen(
+            command if isinstance(command, str) else list(command),
+            shell=isinstance(command, str),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+        guard(process.pid)
+        ending = _Ending(process, None if timeout is None else began + timeout, stop)
+        with process:
+            tail = _read(process, ending)
+            while process.poll() is None:
+                ending.look()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL)
     if ending.signalled:
         ending.kill(signal.SIGKILL)  # whatever of its group outlived it
     return CommandResult(

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from execlog.core.errors import ExeclogError
 from execlog.kinds.workflows.steps.context import StepContext
+from execlog.runner.guardian import guarding
 
 MAX_OUTPUT = 1_048_576
 TAIL = 2_000
@@ -37,16 +38,18 @@ def run(values: dict[str, Any], context: StepContext, *, output: str) -> Any:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
         given.write(b"" if stdin is None else _argument(stdin).encode())
         given.seek(0)
-        process = subprocess.Popen(
-            command,
-            stdin=given,
-            stdout=out,
-            stderr=err,
-            env={**os.environ, "EXECLOG_EXECUTION_ID": context.execution_id, "EXECLOG_STEP": context.id, **env},
-            cwd=values.get("cwd"),
-            start_new_session=True,
-        )
-        code = _wait(process, context)
+        with guarding() as guard:
+            process = subprocess.Popen(
+                command,
+                stdin=given,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "EXECLOG_EXECUTION_ID": context.execution_id, "EXECLOG_STEP": context.id, **env},
+                cwd=values.get("cwd"),
+                start_new_session=True,
+            )
+            guard(process.pid)
+            code = _wait(process, context)
         context.facts["exitCode"] = code
         context.check()
         if code:
