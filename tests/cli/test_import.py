@@ -75,8 +75,13 @@ def test_files_of_workflows(execlog, tmp_path):
     folder.mkdir(parents=True)
     (folder / "w-1.json").write_text(json.dumps(WORKFLOW, indent=2))
     before = sorted(path.name for path in (tmp_path / "old").rglob("*"))
+    planned = execlog(home, "import", "files", str(tmp_path / "old"), "--dry-run")
+    assert "1 record read, 1 execution would be new, 0 are here already" in planned.stdout
+    execlog(home, "show", "w-1", code=3)
     assert "1 record read, 1 new" in execlog(home, "import", "files", str(tmp_path / "old")).stdout
     assert "1 record read, 0 new" in execlog(home, "import", "files", str(tmp_path / "old")).stdout
+    planned = json.loads(execlog(home, "import", "files", str(tmp_path / "old"), "--dry-run", "--json").stdout)
+    assert planned == {"read": 1, "new": 0, "known": 1, "refused": 0, "reasons": []}
     shown = json.loads(execlog(home, "show", "w-1", "--json").stdout)
     assert (shown["namespace"], shown["status"], shown["tokens"]["input"]) == ("shop", "succeeded", 100)
     assert sorted(path.name for path in (tmp_path / "old").rglob("*")) == before

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from execlog.core.errors import ExeclogError
-from execlog.core.model import Event
+from execlog.core.filter import Filter
+from execlog.core.model import Event, Key
 from execlog.store.base import Store
 
 BATCH = 200
@@ -42,6 +43,16 @@ class Adopted(Struct, frozen=True, kw_only=True):
     reasons: tuple[Refused, ...]
 
 
+class Foreseen(Struct, frozen=True, kw_only=True):
+    """What would become of records: `new` executions, and `known` ones, which would only be told what they lack."""
+
+    read: int
+    new: int
+    known: int
+    refused: int
+    reasons: tuple[Refused, ...]
+
+
 def adopt(
     target: Store,
     found: Iterable[Found],
@@ -53,22 +64,21 @@ def adopt(
 
     `clean` takes secrets out of an event: the other program's records never went through a recorder.
     """
-    reasons: list[Refused] = []
-    read = written = refused = 0
-    for batch in _batches(iter(found)):
-        events: list[Event] = []
-        for where, event in batch:
-            if isinstance(event, Event):
-                events.append(clean(event))
-                continue
-            refused += 1
-            if len(reasons) < MOST_REASONS:
-                reasons.append(Refused(where, str(event) or type(event).__name__))
-        applied = target.apply(events) if events else None
-        read += len(batch)
-        written += applied.inserted + applied.updated if applied else 0
-        progress(read)
-    return Adopted(read=read, written=written, refused=refused, reasons=tuple(reasons))
+    written, left = 0, _Left()
+    for events in left.sort_out(found, progress):
+        applied = target.apply([clean(event) for event in events])
+        written += applied.inserted + applied.updated
+    return Adopted(read=left.read, written=written, refused=left.refused, reasons=tuple(left.reasons))
+
+
+def foresee(target: Store, found: Iterable[Found], *, progress: Callable[[int], None] = lambda _: None) -> Foreseen:
+    """What would become of the records if they were taken over; nothing is written. Raises StoreError."""
+    new, known, left = set[Key](), set[Key](), _Left()
+    for events in left.sort_out(found, progress):
+        there = _known(target, {event.key for event in events} - new - known)
+        known |= there
+        new |= {event.key for event in events} - known
+    return Foreseen(read=left.read, new=len(new), known=len(known), refused=left.refused, reasons=tuple(left.reasons))
 
 
 def reading(where: str, read: Callable[[], Event]) -> Found:
@@ -77,6 +87,42 @@ def reading(where: str, read: Callable[[], Event]) -> Found:
         return Found(where, read())
     except (ExeclogError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return Found(where, error)
+
+
+def _known(target: Store, keys: set[Key]) -> set[Key]:
+    """Those of the keys that the target has an execution of."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for key in keys:
+        places.setdefault((key.kind, key.namespace), []).append(key.id)
+    found: set[Key] = set()
+    for (kind, namespace), ids in places.items():
+        page = target.find(Filter(kind=kind, namespace=namespace, ids=tuple(ids)), limit=len(ids))
+        found |= {execution.key for execution in page.entries}
+    return found
+
+
+class _Left:
+    """The records that cannot be read, told from those that can."""
+
+    def __init__(self) -> None:
+        self.read = self.refused = 0
+        self.reasons: list[Refused] = []
+
+    def sort_out(self, found: Iterable[Found], progress: Callable[[int], None]) -> Iterator[list[Event]]:
+        """The events of the others, in batches."""
+        for batch in _batches(iter(found)):
+            events: list[Event] = []
+            for where, event in batch:
+                if isinstance(event, Event):
+                    events.append(event)
+                    continue
+                self.refused += 1
+                if len(self.reasons) < MOST_REASONS:
+                    self.reasons.append(Refused(where, str(event) or type(event).__name__))
+            if events:
+                yield events
+            self.read += len(batch)
+            progress(self.read)
 
 
 def _batches(found: Iterator[Found]) -> Iterator[list[Found]]:

@@ -9,6 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from execlog.core.errors import SettingsError
+from execlog.core.model import Error, Event, Status
+from execlog.history.adoption import Found, adopt
 from execlog.kinds.queries import ExecutionTracker
 from execlog.kinds.queries.connections import connection_of
 from execlog.kinds.queries.gateway import Gateway, Query
@@ -80,7 +82,25 @@ def test_old_keys_open_and_the_new_one_seals():
     sealed = before.seal("größe", "id")
     assert after.open(sealed, "id") == "größe"
     assert before.open(after.seal("x", "id"), "id").startswith("sealed:v1:")
-    assert before.seal("x", "id") != before.seal("x", "id")
+    assert before.seal("x", "id") != before.seal("x", "other")
+
+
+def test_what_is_said_again_is_sealed_the_same():
+    sealer = Sealer.of(KEY)
+    assert sealer.seal(SECRET, "q-1") == sealer.seal(SECRET, "q-1")
+    others = sealer.seal(SECRET, "q-2"), sealer.seal(SECRET + " ", "q-1"), Sealer.of(OTHER).seal(SECRET, "q-1")
+    nonces = {base64.urlsafe_b64decode(text.rpartition(":")[2])[:12] for text in (sealer.seal(SECRET, "q-1"), *others)}
+    assert len(nonces) == 4
+
+
+def test_a_sealed_import_again_changes_nothing(home):
+    event = Event(
+        id="q", kind="query", at=1, status=Status.FAILED, input=SECRET, params={"a": 1}, error=Error("E", "x 7")
+    )
+    with Ledger.open(f"sqlite:///{home}/spine.db", home=home) as ledger:
+        found = [Found("row 1", event)]
+        written = [adopt(ledger.store, found, clean=sealer_of(home).sealed).written for _ in range(2)]
+    assert written == [1, 0]
 
 
 def test_a_sealed_text_belongs_to_its_execution_and_cannot_be_changed():

@@ -15,7 +15,7 @@ from execlog.cli.terminal import Terminal
 from execlog.core.model import Event
 from execlog.core.redact import Redactor
 from execlog.core.settings import Settings
-from execlog.history.adoption import Adopted, Found, adopt
+from execlog.history.adoption import Adopted, Foreseen, Found, adopt, foresee
 from execlog.kinds.queries.record import KIND as QUERY
 from execlog.kinds.queries.sealing import sealer_of
 
@@ -31,7 +31,10 @@ def execute(options: Options, terminal: Terminal) -> int:
     settings = settings_of(options)
     found = _found(options.layout, options.source, settings)
     with open_store(options) as store:
-        adopted = adopt(store, found, clean=_cleaning(settings), progress=progress)
+        if options.dry_run:
+            adopted = foresee(store, found, progress=progress)
+        else:
+            adopted = adopt(store, found, clean=_cleaning(settings), progress=progress)
     if shown and adopted.read:
         print(file=sys.stderr)
     if options.json:
@@ -66,8 +69,12 @@ def _cleaning(settings: Settings) -> Callable[[Event], Event]:
     return clean
 
 
-def _write(terminal: Terminal, adopted: Adopted) -> None:
-    terminal.line(f"{units.things(adopted.read, 'record')} read, {units.count(adopted.written)} new or changed here")
+def _write(terminal: Terminal, adopted: Adopted | Foreseen) -> None:
+    if isinstance(adopted, Adopted):
+        became = f"{units.count(adopted.written)} new or changed here"
+    else:
+        became = f"{units.things(adopted.new, 'execution')} would be new, {units.count(adopted.known)} are here already"
+    terminal.line(f"{units.things(adopted.read, 'record')} read, {became}")
     for refused in adopted.reasons:
         terminal.line(f"left {refused.where}: {refused.reason}")
     if adopted.refused > len(adopted.reasons):

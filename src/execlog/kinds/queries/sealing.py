@@ -6,6 +6,8 @@
 
 Sealed are the query's text and its parameters. Its name in lists is left out, and of an error message only the first
 line is kept, with numbers and quoted parts masked. The execution's id is bound to it: a sealed text cannot be moved.
+The same text of the same execution is sealed the same each time, so that saying it again changes nothing: the nonce
+is a keyed hash of both.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class Sealer:
             raise MissingExtraError("crypto", needed_for="encryption of stored query text") from error
         self._keys = {_name(key): AESGCM(key) for key in keys}
         self._own = _name(keys[0])
+        self._nonce_key = keys[0]
 
     @classmethod
     def of(cls, key: str, old: str = "") -> Self:
@@ -47,8 +50,10 @@ class Sealer:
 
     def seal(self, text: str, execution_id: str) -> str:
         """The text, sealed."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._keys[self._own].encrypt(nonce, text.encode("utf-8", "surrogatepass"), execution_id.encode())
+        plain, bound = text.encode("utf-8", "surrogatepass"), execution_id.encode()
+        said = len(bound).to_bytes(8, "big") + bound + plain
+        nonce = hashlib.blake2b(said, digest_size=_NONCE_BYTES, key=self._nonce_key, person=b"execlog nonce").digest()
+        sealed = self._keys[self._own].encrypt(nonce, plain, bound)
         return f"{PREFIX}{self._own}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
     def open(self, value: Any, execution_id: str) -> Any:
