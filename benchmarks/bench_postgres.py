@@ -20,6 +20,7 @@ from typing import Any
 
 import psycopg
 from generator import batches
+from report import Report, percentile
 
 from execlog.core.filter import Filter
 from execlog.core.model import Event, Status
@@ -66,8 +67,8 @@ def ready(events: list[Event], number: int) -> list[tuple[Any, ...]]:
     return [tuple(value.value if hasattr(value, "value") else value for value in row) for row in rows]
 
 
-def ingest(store: PostgresStore, raw: Raw, rows: int) -> float:
-    """The ratio of the store's speed to the raw one's."""
+def ingest(report: Report, store: PostgresStore, raw: Raw, rows: int) -> None:
+    """Report the store's speed beside the raw one's."""
     timed: dict[str, list[float]] = {"store": [], "raw": []}
     number = 0
     for turn, events in enumerate(batches(rows, size=BATCH, days=rows / PER_DAY)):
@@ -82,14 +83,13 @@ def ingest(store: PostgresStore, raw: Raw, rows: int) -> float:
             run()
             timed[name].append(time.perf_counter() - began)
     rates = {name: BATCH / statistics.median(took) for name, took in timed.items()}
-    print(f"ingest: store {rates['store']:,.0f} rows/s, raw copy and upsert {rates['raw']:,.0f} rows/s (medians)")
-    ratio = rates["store"] / rates["raw"]
-    print(f"  ratio {ratio:.2f} (target {TARGET})")
-    return ratio
+    report.add("PostgresStore.apply, median", rates["store"], "rows/s")
+    report.add("raw copy and upsert, median", rates["raw"], "rows/s")
+    report.add("store over raw", rates["store"] / rates["raw"], "times", at_least=TARGET)
 
 
-def reads(store: PostgresStore, url: str) -> None:
-    """Print how the store's answers compare to the same SQL on a bare connection."""
+def reads(report: Report, store: PostgresStore, url: str) -> None:
+    """Report how the store's answers compare to the same SQL on a bare connection."""
     newest = store.find(Filter(kind="job"), limit=1).entries[0]
     week = newest.created_at - 7 * 86_400_000_000
     pages = {
@@ -104,6 +104,7 @@ def reads(store: PostgresStore, url: str) -> None:
             )
             bindings = {**question.bindings, "limit": limit + 1, "offset": 0}
             compare(
+                report,
                 name,
                 lambda a=asked, n=limit: store.find(a, limit=n),
                 lambda s=sql, b=bindings: connection.execute(s, b).fetchall(),  # pyright: ignore[reportArgumentType]
@@ -111,23 +112,20 @@ def reads(store: PostgresStore, url: str) -> None:
     figures = [took(lambda: store.stats(Filter(kind="job", subject=newest.subject, since=week))) for _ in range(100)]
     everything = [took(lambda: store.stats(Filter(since=week))) for _ in range(100)]
     for name, found in (("7 days of a job", figures), ("7 days of everything", everything)):
-        found.sort()
-        print(f"{name}: p50 {found[50] * 1e3:.2f} ms, p99 {found[98] * 1e3:.2f} ms")
+        report.add(f"{name}, p50", statistics.median(found) * 1e3, "ms")
+        report.add(f"{name}, p99", percentile(found, 0.99) * 1e3, "ms")
 
 
-def compare(name: str, ask_store: Callable[[], object], ask_raw: Callable[[], object]) -> None:
-    """Print both, taking turns."""
+def compare(report: Report, name: str, ask_store: Callable[[], object], ask_raw: Callable[[], object]) -> None:
+    """Report both, taking turns."""
     ours, raws = [], []
     for _ in range(ROUNDS):
-        ours.append(took(ask_store))
-        raws.append(took(ask_raw))
-    ours.sort()
-    raws.sort()
-    ratio = statistics.median(raws) / statistics.median(ours)
-    print(
-        f"{name}: p50 {statistics.median(ours) * 1e3:.2f} ms, p99 {ours[int(ROUNDS * 0.99)] * 1e3:.2f} ms; "
-        f"bare SQL p50 {statistics.median(raws) * 1e3:.2f} ms, ratio {ratio:.2f}"
-    )
+        ours.append(took(ask_store) * 1e3)
+        raws.append(took(ask_raw) * 1e3)
+    report.add(f"{name}, p50", statistics.median(ours), "ms")
+    report.add(f"{name}, p99", percentile(ours, 0.99), "ms")
+    report.add(f"{name}, bare SQL, p50", statistics.median(raws), "ms")
+    report.add(f"{name}, store over bare SQL", statistics.median(raws) / statistics.median(ours), "times")
 
 
 def took(work: Callable[[], object]) -> float:
@@ -142,15 +140,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     options = parser.parse_args()
+    report = Report("bench_postgres")
     with Postgres({"fsync": "on", "shared_buffers": "512MB"}) as server:
         server.execute("create database raw")
         store, raw = PostgresStore(server.url), Raw(server.database_url("raw"))
-        ratio = ingest(store, raw, options.rows)
+        ingest(report, store, raw, options.rows)
         with store.connections.write() as session:
             session.run("analyze")
-        reads(store, server.url)
+        reads(report, store, server.url)
         store.close()
-    return int(ratio < TARGET)
+    return report.close()
 
 
 if __name__ == "__main__":
