@@ -5,8 +5,8 @@ One table of `Route`s makes the server, its validation, its OpenAPI document and
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Literal, Self
 
 from msgspec import Struct
 
@@ -49,14 +49,42 @@ class Reply(Struct, frozen=True):
     """An answer with a status or headers of its own; a handler's plain return value is a 200 (or the route's status).
 
     `body` is encoded as JSON, except bytes, which are sent as they are, an iterator of bytes, which is streamed from a
-    worker thread, and an async iterator of bytes, which is streamed from the event loop ("text/event-stream": with
-    heartbeats).
+    worker thread, and an async iterator of bytes, which is streamed from the event loop ("text/event-stream", a
+    `Stream`: with heartbeats).
     """
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = {}
     media_type: str = "application/json"
+
+
+class Stream:
+    """Live events as the body of a reply. Whoever sends it closes it, also when nobody ever read it.
+
+    `leave` is called once, when it is closed: a place among a server's live clients is taken when a stream is promised,
+    so that many who ask at once do not all find the last one free.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes], leave: Callable[[], None]) -> None:
+        self._events = events
+        self._leave: Callable[[], None] | None = leave
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next events, as they are sent."""
+        return await anext(self._events)
+
+    async def aclose(self) -> None:
+        """End it. Closing twice is fine."""
+        try:
+            await self._events.aclose()
+        finally:
+            leave, self._leave = self._leave, None
+            if leave is not None:
+                leave()
 
 
 class Route(Struct, frozen=True, kw_only=True):

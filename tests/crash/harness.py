@@ -31,11 +31,11 @@ LONG = os.environ.get("EXECLOG_CRASH") == "long"
 SECONDS = 20.0
 
 
-def wait_until(happened: Callable[[], Any], what: str, seconds: float = SECONDS) -> None:
+def wait_until(happened: Callable[[], Any], what: str, seconds: float = SECONDS, pause: float = 0.005) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 class Acks:
@@ -74,6 +74,12 @@ class Scene:
 
     def acks(self, tag: str) -> Acks:
         return Acks(self.folder / f"{tag}.acks")
+
+    def known_acks(self, tag: str) -> Acks:
+        """Those that a victim has noted before."""
+        known = Acks.__new__(Acks)
+        known.path = self.folder / f"{tag}.acks"
+        return known
 
     def task(self, tag: str, acks: Acks, **task: Any) -> dict[str, Any]:
         where = {"home": self.home, "store": self.store, "tag": tag, "acks": str(acks.path)}

@@ -72,9 +72,7 @@ def leave_journal(scene: Scene, tag: str) -> None:
 
 def judge_drained(scene: Scene, tag: str, acks: Acks) -> None:
     del acks
-    left = Acks.__new__(Acks)
-    left.path = scene.folder / "left.acks"
-    judge_recorded(scene, tag, left)
+    judge_recorded(scene, tag, scene.known_acks("left"))
 
 
 def judge_applied(scene: Scene, tag: str, acks: Acks) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
+from execlog.kind import Call
 from execlog.store.memory import MemoryStore
 from execlog.web import feed, news
-from execlog.web.feed import Hub
+from execlog.web.feed import Feeds, Hub
 from execlog.web.news import FeedQuestion, Wanted, newest, read
 from execlog.web.problem import ProblemError
 from execlog.web.workers import Workers
@@ -94,7 +95,7 @@ class Listener:
     """A client of a hub, in the loop."""
 
     def __init__(self, hub: Hub, after: int | None = None, **asked: object) -> None:
-        self.events = hub.follow(Wanted(msgspec.convert(asked, FeedQuestion)), after)
+        self.events = hub.admit(Wanted(msgspec.convert(asked, FeedQuestion)), after)
 
     async def next(self) -> list[dict[str, str]]:
         return fields(await asyncio.wait_for(anext(self.events), 10))
@@ -178,6 +179,24 @@ def test_a_store_that_fails_for_a_while_ends_nothing(ledger, monkeypatch):
         seed(ledger, execution(0))
         assert await listener.ids(1) == ["run-0"]
         await listener.events.aclose()
+
+    asyncio.run(play())
+
+
+def test_a_place_is_taken_when_it_is_promised_and_given_back_unread(ledger):
+    async def play() -> None:
+        feeds = Feeds(ledger, Workers(), most_clients=2)
+        asked = Call(params=FeedQuestion())
+        promised = [(await feeds.open(asked)).body for _ in range(2)]
+        with pytest.raises(ProblemError) as refused:
+            await feeds.open(asked)
+        assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "10"})
+        for _ in range(2):  # closing twice gives one place back
+            await promised[0].aclose()
+        assert feeds.clients == 1
+        await (await feeds.open(asked)).body.aclose()
+        await promised[1].aclose()
+        assert feeds.clients == 0
 
     asyncio.run(play())
 

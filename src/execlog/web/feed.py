@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from execlog.core.errors import StoreError
-from execlog.kind import Call, Reply
+from execlog.kind import Call, Reply, Stream
 from execlog.ledger import Ledger
 from execlog.web.news import FeedQuestion, News, Wanted, gap, newest, read
 from execlog.web.problem import ProblemError
@@ -48,11 +48,10 @@ class Feeds:
     async def open(self, call: Call) -> Reply:
         """A stream of events. Raises ProblemError 503 where there are too many, 422 for an id that is no number."""
         question: FeedQuestion = call.params
+        after = _after(call.headers.get("last-event-id"), question.last_event_id)
         if self._closed or self.clients >= self._most:
             raise ProblemError(503, f"{self._most} live clients are connected already", headers={"Retry-After": "10"})
-        wanted = Wanted(question, call.principal.actor)
-        events = self._hub().follow(wanted, _after(call.headers.get("last-event-id"), question.last_event_id))
-        return Reply(events, media_type=EVENT_STREAM)
+        return Reply(self._hub().admit(Wanted(question, call.principal.actor), after), media_type=EVENT_STREAM)
 
     def close(self) -> None:
         """End every stream; to be called on the event loop that serves them."""
@@ -81,35 +80,38 @@ class Hub:
         self._news = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
-    async def follow(self, wanted: Wanted, after: int | None) -> AsyncIterator[bytes]:
-        """The events of one client, from after this change number (None: from now), until the hub closes."""
+    def admit(self, wanted: Wanted, after: int | None) -> Stream:
+        """The events of one more client, from after this change number (None: from now), until the hub closes."""
         self.clients += 1
-        try:
-            await self._start()
-            sent = told = self._head if after is None else min(after, self._head)
-            yield b"retry: %d\nid: %d\n\n" % (_RETRY_MS, sent)
-            while not self._closed:
-                news = self._news
-                entries = await self._after(sent)
-                if not entries:
-                    await news.wait()
-                    continue
-                sent = entries[-1].number
-                data = b"".join(entry.data for entry in entries if wanted.takes(entry))
-                if data or sent - told > _QUIET:
-                    # An event without data only moves the place where this client would go on.
-                    told = sent
-                    yield data or b"id: %d\n\n" % sent
-        finally:
-            self.clients -= 1
-            if not self.clients:
-                self._stop()
+        return Stream(self._follow(wanted, after), self._leave)
 
     def close(self) -> None:
         """End every client's stream."""
         self._closed = True
         self._stop()
         self._news.set()
+
+    async def _follow(self, wanted: Wanted, after: int | None) -> AsyncGenerator[bytes]:
+        await self._start()
+        sent = told = self._head if after is None else min(after, self._head)
+        yield b"retry: %d\nid: %d\n\n" % (_RETRY_MS, sent)
+        while not self._closed:
+            news = self._news
+            entries = await self._after(sent)
+            if not entries:
+                await news.wait()
+                continue
+            sent = entries[-1].number
+            data = b"".join(entry.data for entry in entries if wanted.takes(entry))
+            if data or sent - told > _QUIET:
+                # An event without data only moves the place where this client would go on.
+                told = sent
+                yield data or b"id: %d\n\n" % sent
+
+    def _leave(self) -> None:
+        self.clients -= 1
+        if not self.clients:
+            self._stop()
 
     async def _start(self) -> None:
         async with self._starting:

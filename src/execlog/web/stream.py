@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from starlette.concurrency import iterate_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from execlog.kind import Reply
+from execlog.kind import Reply, Stream
 
 HEARTBEAT_SECONDS = 15
 EVENT_STREAM = "text/event-stream"
@@ -18,8 +18,11 @@ async def send_stream(
 ) -> None:
     """Send an answer whose body is an iterator, until it ends or the client hangs up."""
     body: AsyncIterator[bytes] | Iterator[bytes] = reply.body
-    if reply.media_type == EVENT_STREAM:
-        await _send_events(body, headers, scope, receive, send)
+    if isinstance(body, Stream):
+        try:
+            await _send_events(body, headers, scope, receive, send)
+        finally:
+            await body.aclose()
         return
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     if scope["method"] != "HEAD":
@@ -29,11 +32,7 @@ async def send_stream(
 
 
 async def _send_events(
-    body: AsyncIterator[bytes] | Iterator[bytes],
-    headers: list[tuple[bytes, bytes]],
-    scope: Scope,
-    receive: Receive,
-    send: Send,
+    body: Stream, headers: list[tuple[bytes, bytes]], scope: Scope, receive: Receive, send: Send
 ) -> None:
     from sse_starlette.sse import EventSourceResponse
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -11,9 +12,12 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from execlog.core.model import Event, Item, LogLine, Status
+from execlog.core.errors import NotFoundError, StoreError
+from execlog.core.model import Event, Item, Key, LogLine, Status
+from execlog.kind import Stream
 from execlog.kinds.workflows import workflow_kind
 from execlog.kinds.workflows.exporting import COLUMNS
+from execlog.kinds.workflows.progress import Progress
 from execlog.ledger import Ledger
 from execlog.web.server import Server
 
@@ -214,6 +218,24 @@ def test_progress_of_an_execution_that_is_over(client, five):
     text = client.get(f"{BASE}/exec-1/events").text
     assert [line for line in text.splitlines() if line.startswith("event")] == ["event: execution", "event: end"]
     assert client.get(f"{BASE}/nobody/events").status_code == 404
+
+
+def test_progress_has_room_for_so_many(ledger, service, record):
+    service.save_execution("p", record(1))
+    service.list_executions("p")
+
+    async def play() -> None:
+        progress = Progress(ledger, most_clients=2)
+        key = Key("workflow", "p", "exec-1")
+        promised = await asyncio.gather(*(progress.open(key) for _ in range(3)), return_exceptions=True)
+        assert [type(one) for one in promised] == [Stream, Stream, StoreError]
+        for stream in promised[:2]:
+            await stream.aclose()
+        with pytest.raises(NotFoundError):
+            await progress.open(Key("workflow", "p", "nobody"))
+        assert progress.clients == 0
+
+    asyncio.run(play())
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec import Struct
 from execlog.core.errors import NotFoundError, StoreError
 from execlog.core.model import TERMINAL, Execution, Item, Key, LogLine
 from execlog.history.view import to_json
+from execlog.kind import Stream
 from execlog.kinds.workflows.mapping import log_of, step_of, summary_of
 from execlog.ledger import Ledger
 
@@ -63,17 +64,21 @@ class Progress:
         self._closed = False
         self.clients = 0
 
-    async def open(self, key: Key, actor: str | None = None) -> AsyncIterator[bytes]:
+    async def open(self, key: Key, actor: str | None = None) -> Stream:
         """The events of one execution, from how it stands now until it is over or deleted.
 
         Raises NotFoundError where there is none (of `actor`'s), StoreError where too many clients listen.
         """
         if self._closed or self.clients >= self._most:
             raise StoreError(f"{self._most} live clients are connected already", retry=True)
-        first = await self._load(key)
-        if first is None or (actor is not None and first.actor != actor):
-            raise NotFoundError(f"project {key.namespace!r} has no execution {key.id!r}")
-        return self._follow(key)
+        stream = Stream(self._follow(key), self._leave)
+        self.clients += 1
+        try:
+            await self._check(key, actor)
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
 
     def close(self) -> None:
         """End every stream; to be called on the event loop that serves them."""
@@ -81,25 +86,29 @@ class Progress:
         for watch in self._watches.values():
             watch.wake_up()
 
-    async def _follow(self, key: Key) -> AsyncIterator[bytes]:
-        self.clients += 1
-        watch, sent = self._watch(), Sent({})
-        try:
-            with watch.following(key) as changed:
-                yield b"retry: %d\n\n" % _RETRY_MS
-                while not self._closed:
-                    changed.clear()
-                    execution = await self._load(key)
-                    if execution is None:
-                        yield b"event: deleted\ndata: %s\n\n" % to_json({"id": key.id, "projectId": key.namespace})
-                        return
-                    if news := sent.news(execution):
-                        yield news
-                    if execution.status in TERMINAL:
-                        return
-                    await changed.wait()
-        finally:
-            self.clients -= 1
+    async def _check(self, key: Key, actor: str | None) -> None:
+        first = await self._load(key)
+        if first is None or (actor is not None and first.actor != actor):
+            raise NotFoundError(f"project {key.namespace!r} has no execution {key.id!r}")
+
+    def _leave(self) -> None:
+        self.clients -= 1
+
+    async def _follow(self, key: Key) -> AsyncGenerator[bytes]:
+        sent = Sent({})
+        with self._watch().following(key) as changed:
+            yield b"retry: %d\n\n" % _RETRY_MS
+            while not self._closed:
+                changed.clear()
+                execution = await self._load(key)
+                if execution is None:
+                    yield b"event: deleted\ndata: %s\n\n" % to_json({"id": key.id, "projectId": key.namespace})
+                    return
+                if news := sent.news(execution):
+                    yield news
+                if execution.status in TERMINAL:
+                    return
+                await changed.wait()
 
     async def _load(self, key: Key) -> Execution | None:
         return await asyncio.to_thread(self._ledger.store.get, key.id, kind=key.kind, namespace=key.namespace)
