@@ -15,16 +15,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import apsw
 import pytest
 
 from crash.victim import ACCEPTED, COUNTER, ENDED, SLOTS
 from execlog.core.filter import Filter
-from execlog.core.model import OPEN, TERMINAL, Execution
+from execlog.core.model import OPEN, TERMINAL, Event, Execution
 from execlog.core.rollup import status_counts
 from execlog.core.settings import load
 from execlog.ledger import Ledger
 from execlog.store.base import Store
+from execlog.store.sqlite import SQLiteStore, summing
+from older import make_older
 
 VICTIM = Path(__file__).with_name("victim.py")
 LONG = os.environ.get("EXECLOG_CRASH") == "long"
@@ -198,6 +202,14 @@ class Forked:
 
     def __del__(self) -> None:
         os.close(self._fd)
+
+
+def fill_as_before(path: Path, events: list[Event]) -> None:
+    """Make a database of the schema version before this one, as that version left it: all executions in the cells."""
+    with contextlib.closing(SQLiteStore(path)) as store, mock.patch.object(summing, "TAIL", 1):
+        store.apply(events)
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        make_older(connection)
 
 
 def everything(store: Store, question: Filter) -> list[Execution]:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest import mock
 
 import apsw
 import pytest
@@ -28,6 +27,7 @@ from crash.harness import (
     Zygote,
     check,
     everything,
+    fill_as_before,
     injecting,
     need_strace,
     recount,
@@ -38,8 +38,7 @@ from execlog.core.filter import Filter
 from execlog.core.model import Status
 from execlog.store.base import WHOLE
 from execlog.store.opening import open_store
-from execlog.store.sqlite import summing
-from older import LATEST, make_older
+from older import LATEST
 
 pytestmark = pytest.mark.crash
 SAMPLE = 3
@@ -109,12 +108,7 @@ def judge_pruned(scene: Scene, tag: str, acks: Acks) -> None:
 
 
 def fill_older(scene: Scene, tag: str) -> None:
-    """A database of the schema version before this one, as that version left it: all executions in the cells."""
-    path = Path(scene.store.removeprefix("sqlite:///"))
-    with closing(open_store(scene.store)) as store, mock.patch.object(summing, "TAIL", 1):
-        store.apply([old(tag, number) for number in range(KEPT)])
-    with closing(apsw.Connection(str(path))) as connection:
-        make_older(connection)
+    fill_as_before(Path(scene.store.removeprefix("sqlite:///")), [old(tag, number) for number in range(KEPT)])
 
 
 def judge_migrated(scene: Scene, tag: str, acks: Acks) -> None:

@@ -210,6 +210,62 @@ def prune(task: dict, acknowledged: Acknowledged) -> None:
     store.close()
 
 
+def prune_on(task: dict, acknowledged: Acknowledged) -> None:
+    """Remove a day's worth after the other; what is acknowledged is the day up to which all is gone."""
+    from execlog.history.retention import remove_before
+
+    store = open_store(task["store"], settings_of(task))
+    for day in range(task["first"], task["last"]):
+        remove_before(store, (day + 1) * DAY)
+        acknowledged.note(0, day)
+
+
+def copy(task: dict, acknowledged: Acknowledged) -> None:
+    """Copy what has this tag, as `execlog copy` does; what is acknowledged is how many the target is said to have."""
+    from execlog.core.filter import Filter
+    from execlog.history.copying import copy_executions
+
+    source, target = (open_store(task[name], settings_of(task)) for name in ("source", "store"))
+    copy_executions(source, target, Filter(subject=task["tag"]), progress=lambda done: acknowledged.note(0, done))
+
+
+def schedule(task: dict, acknowledged: Acknowledged) -> None:
+    """Run the jobs of the store until it is killed."""
+    from execlog.kinds.jobs import SchedulerServingApp
+
+    del acknowledged
+    SchedulerServingApp(open_ledger(task)).start_scheduler(lease=1.0, poll=0.05)
+    signal.pause()
+
+
+def mark(path: str) -> None:
+    """What a job runs: note outside of execlog that this execution ran."""
+    import execlog
+
+    run = execlog.current_run()
+    assert run is not None
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, f"{run.id}\n".encode())
+    os.close(file)
+
+
+def rebuild(task: dict, acknowledged: Acknowledged) -> None:
+    """Open a store whose index is gone, then put batches into it."""
+    store = open_store(task["store"], settings_of(task))
+    for number in itertools.count():
+        store.apply([old(task["tag"], number * BATCH + each) for each in range(BATCH)])
+        acknowledged.note(0, (number + 1) * BATCH)
+
+
+def migrate_all(task: dict, acknowledged: Acknowledged) -> None:
+    """Bring one store after the other to this version's schema."""
+    from execlog.store.migrating import migrate as bring_up
+
+    for number, url in enumerate(task["urls"]):
+        bring_up(url, settings_of(task))
+        acknowledged.note(0, number + 1)
+
+
 def migrate(task: dict, acknowledged: Acknowledged) -> None:
     """Bring the store to this version's schema."""
     from execlog.store.migrating import migrate as bring_up
@@ -268,8 +324,9 @@ def anonymous_kib() -> int:
 
 
 WORKS = {
-    "record": record_on, "serve": serve, "apply": apply, "drain": drain, "prune": prune, "migrate": migrate,
-    "export": export, "time": time_calls,
+    "record": record_on, "serve": serve, "apply": apply, "drain": drain, "prune": prune, "prune on": prune_on,
+    "migrate": migrate, "migrate all": migrate_all, "export": export, "copy": copy, "schedule": schedule,
+    "rebuild": rebuild, "time": time_calls,
 }  # fmt: skip
 
 

@@ -106,6 +106,21 @@ def test_a_lost_index_is_made_anew_from_the_files(store, tmp_path):
     again.close()
 
 
+def test_what_is_said_after_an_index_was_lost_gets_its_files_too(store, tmp_path):
+    store.apply([workflow(number) for number in range(10)])
+    store.delete(Filter(ids=tuple(f"exec-{number}" for number in range(8))))
+    store.close()
+    for path in (tmp_path / ".execlog").glob("index.db*"):  # the notes beside it are still there
+        path.unlink()
+    again = FilesStore(tmp_path)
+    again.apply([workflow(number) for number in range(20, 23)])
+    again.close()
+    assert len(list(tmp_path.rglob("exec-*.json"))) == 5
+    another = FilesStore(tmp_path)
+    assert another.count(Filter()) == 5
+    another.close()
+
+
 def test_files_left_behind_by_a_crash_are_written_by_the_next_one(store, tmp_path):
     store.apply([workflow(1)])
     store._index.apply([workflow(2)])  # what a process leaves that dies before it writes the files

@@ -56,6 +56,7 @@ class FilesStore:
         self._seen: dict[Path, int] = {}
         self._looked_at = 0.0
         with self._alone():
+            self._forget_lost_index()
             self._write_changed()
         self._look()
 
@@ -165,6 +166,15 @@ class FilesStore:
         except InvalidError:
             return False
         return True
+
+    def _forget_lost_index(self) -> None:
+        """Count from the beginning again where the index is a new one: what is noted was of the one that is gone."""
+        newest = self._index.changes(-1)
+        if self._written() > (newest[0].number if newest else 0):
+            try:
+                write_all([(self._own / "written", b"0")])
+            except OSError as error:
+                raise StoreError(f"{self.root}: {error}", retry=True) from error
 
     def _write_changed(self) -> None:
         """Write the files of everything that changed since the last time; the caller is alone."""
