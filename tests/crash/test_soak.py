@@ -224,7 +224,7 @@ def work(scene: Scene, server: Served, ledger: Ledger, zygote: Zygote, steps: ra
     """What the server needed at most in these steps: each ends when the store has its share of records and runs."""
     needed = server.sample()
     for step in steps:
-        task = scene.task(f"s{step}", scene.acks(f"s{step}"), how="mixed", count=RECORDS // STEPS)
+        task = scene.task(f"s{step}", scene.acks(f"s{step}"), how="plainly", count=RECORDS // STEPS)
         zygote.start(task).wait(PATIENCE)
         while not is_through(ledger, RUNS * (step + 1) // STEPS):
             needed = needed.most(server.sample())

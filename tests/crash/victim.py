@@ -288,7 +288,7 @@ def time_calls(task: dict, acknowledged: Acknowledged) -> None:
     ledger, tag, accepted = open_ledger(task), task["tag"], 0
     took: list[int] = []
     ledger.record("warm", id=f"{tag}.warm", subject="warm")
-    before = anonymous_kib()
+    before, resident_before = memory_kib("RssAnon"), memory_kib("VmRSS")
     began = time.perf_counter()
     for number in range(task["count"]):
         rate = task.get("rate", 0)
@@ -302,7 +302,8 @@ def time_calls(task: dict, acknowledged: Acknowledged) -> None:
         acknowledged.note(0, number + 1)
         acknowledged.note(ACCEPTED, accepted)
     recorded = time.perf_counter() - began
-    grown = anonymous_kib() - before - len(took) * 40 // 1024
+    noted = len(took) * 40 // 1024  # what this list takes itself
+    grown, resident_grown = memory_kib("RssAnon") - before - noted, memory_kib("VmRSS") - resident_before - noted
     began = time.perf_counter()
     flushed = ledger.flush(task.get("patience", 90.0))
     drained = time.perf_counter() - began
@@ -311,16 +312,17 @@ def time_calls(task: dict, acknowledged: Acknowledged) -> None:
     report = {
         "accepted": accepted, "stored": stats.stored, "aside": stats.aside, "dropped": sum(stats.dropped.values()),
         "flushed": flushed, "recorded_seconds": recorded, "drained_seconds": drained, "grown_kib": grown,
+        "resident_grown_kib": resident_grown,
         "p50_us": took[len(took) // 2] / 1e3, "p99_us": took[len(took) * 99 // 100] / 1e3, "max_us": took[-1] / 1e3,
         "journal_bytes": stats.journal_bytes,
     }  # fmt: skip
     Path(task["report"]).write_text(json.dumps(report))
 
 
-def anonymous_kib() -> int:
-    """Memory of this process that no file stands for."""
+def memory_kib(what: str) -> int:
+    """Memory of this process: `VmRSS` all that is resident, `RssAnon` what of it no file stands for."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
 
 
 WORKS = {
