@@ -104,6 +104,11 @@ WRITING_CALLS = (
 """After each of these there is something else on the disk, or on its way to a server."""
 FALLIBLE_CALLS = f"{WRITING_CALLS},openat,pread64,lseek,statfs,fstatfs,utimensat"
 """What a failing disk can make fail besides."""
+INTERRUPTIBLE_CALLS = (
+    f"{FALLIBLE_CALLS},read,readv,preadv,fcntl,flock,futex,poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,"
+    "clock_nanosleep,connect,accept4,recvfrom,recvmsg"
+)
+"""What a signal can interrupt besides."""
 
 
 def need_strace() -> None:
@@ -134,9 +139,13 @@ def serving(scene: Scene, acks: Acks) -> Iterator[subprocess.Popen[bytes]]:
 class Zygote:
     """Victims by the dozen: forked from a process that has everything imported and nothing opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(VICTIM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(VICTIM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
         )
 
     def start(self, task: dict[str, Any]) -> Forked:

@@ -1,16 +1,30 @@
-"""System calls that fail, disks that are full: callers go on, what was accepted is kept, what was not is counted."""
+"""System calls that fail, do only part of their work or are interrupted; disks that are full.
+
+Callers go on, what was accepted is kept, what was not is counted.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import json
+import os
 import random
+import resource
+import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from crash.disk import NoDiskError, small_disk
 from crash.harness import (
     FALLIBLE_CALLS,
+    INTERRUPTIBLE_CALLS,
     LONG,
+    Acks,
     Scene,
     Zygote,
     check,
@@ -20,11 +34,17 @@ from crash.harness import (
     start,
     wait_until,
 )
+from crash.places import PLACES, SETTINGS, url_of
 from execlog.core.filter import Filter
 
 pytestmark = pytest.mark.crash
 LONGEST_RECORD = 1_000  # bytes, of those the victim writes
 POINTS = range(1, 120) if LONG else sorted(random.Random(41).sample(range(1, 40), 3))
+ROUNDS = 40 if LONG else 2
+SMALL = {"journal_segment": 64 * 1024, "drain_batch": 20}
+RECORDS, LARGE_RECORDS = 200, 60
+LEAST, MOST = 70_000, 1_500_000
+"""Bytes: room for a segment of the journal, and less than the store needs in the end."""
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +59,124 @@ def zygote():
 @pytest.mark.parametrize("how", ["durably", "surely"])
 def test_an_error_at_any_call_of_the_write_path_loses_nothing(tmp_path, zygote, error, how):
     need_strace()
-    settings = {"journal_segment": 64 * 1024, "drain_batch": 20}
-    scene = Scene(tmp_path, f"sqlite:///{tmp_path}/store.db", settings)
+    scene = Scene(tmp_path, f"sqlite:///{tmp_path}/store.db", SMALL)
+    calls = INTERRUPTIBLE_CALLS if error == "EINTR" else FALLIBLE_CALLS
     for number in POINTS:
         tag = f"{error}{number}"
         acks = scene.acks(tag)
         task = scene.task(tag, acks, how=how, count=40)
-        fault = injecting(f"error={error}:when={number}", FALLIBLE_CALLS)
+        fault = injecting(f"error={error}:when={number}", calls)
         with zygote.traced(task, *fault, threads=True) as victim:
             victim.wait(60)
         assert acks.ended()
         with scene.open() as ledger:
             assert check(ledger, tag, acks) == 40
             assert ledger.store.check()["integrity"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def short_writes(tmp_path_factory):
+    """A library that makes a process's writes short, as write(2) allows them to be, or interrupts them."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    library = tmp_path_factory.mktemp("short") / "short.so"
+    source = Path(__file__).with_name("short.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return str(library)
+
+
+@pytest.fixture
+def scene(request, tmp_path):
+    return Scene(tmp_path, url_of(request.param, request, tmp_path), SMALL | SETTINGS)
+
+
+def test_the_library_makes_writes_short(short_writes, tmp_path):
+    program = (
+        "import os, sys\n"
+        "file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
+        "written = [os.write(file, b'x' * 100) for _ in range(50)]\n"
+        "placed = [os.pwrite(file, b'x' * 100, 0) for _ in range(50)]\n"
+        "sys.exit(not (min(written) < 100 and min(placed) < 100 and sum(written) == os.fstat(file).st_size))\n"
+    )
+    command = [sys.executable, "-c", program, tmp_path / "file"]
+    assert subprocess.run(command, env=os.environ | {"LD_PRELOAD": short_writes}, check=False).returncode == 0
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+@pytest.mark.parametrize("scene", PLACES, indirect=True)
+def test_short_writes_lose_nothing(scene, short_writes):
+    chance, zygote = random.Random(42), Zygote(LD_PRELOAD=short_writes)
+    for number in range(ROUNDS):
+        tag = f"short{number}"
+        acks = scene.acks(tag)
+        victim = zygote.start(scene.task(tag, acks, how="mixed", count=RECORDS, threads=2, flushes=True))
+        if number % 2:
+            least = chance.randrange(2 * RECORDS)
+            wait_until(lambda acks=acks, least=least: acks.total() > least, "records")
+            victim.kill()
+        else:
+            victim.wait(60)
+            assert acks.ended()
+            assert acks.total() == 2 * RECORDS
+        check_whole(scene, tag, acks)
+    zygote.close()
+
+
+def check_whole(scene: Scene, tag: str, acks: Acks) -> None:
+    """Everything that was acknowledged is in a store that is whole, and nothing was shed."""
+    for path in scene.folder.rglob("executions/[!.]*.json"):
+        json.loads(path.read_bytes())
+    with scene.open() as ledger:
+        assert check(ledger, tag, acks)
+        assert ledger.store.check().get("integrity", "ok") == "ok"
+        assert sum(ledger.losses().shed) == 0
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+@pytest.mark.parametrize("scene", ["sqlite", "files"], indirect=True)
+def test_files_that_may_not_grow_for_a_while(scene, zygote):
+    """The kernel itself cuts the write short that reaches the limit, and refuses the next ones."""
+    chance, stuck = random.Random(43), 0
+    for number in range(ROUNDS):
+        tag = f"limit{number}"
+        folder = scene.folder / tag
+        here = Scene(folder, scene.store.replace(str(scene.folder), str(folder)), scene.settings)
+        folder.mkdir()
+        acks = here.acks(tag)
+        task = here.task(tag, acks, how="largely", count=LARGE_RECORDS, flushes=True, output=os.devnull)
+        victim = zygote.start(task | {"grows_to": chance.randrange(LEAST, MOST)})
+        wait_until(lambda acks=acks: acks.total() == LARGE_RECORDS, "all to be accepted")
+        stuck += not victim.has_ended(chance.uniform(0.1, 0.5))
+        resource.prlimit(victim.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        victim.wait(60)
+        assert acks.ended()
+        check_whole(here, tag, acks)
+    assert stuck
+
+
+@pytest.mark.timeout(7200 if LONG else 120)
+@pytest.mark.parametrize("scene", PLACES, indirect=True)
+def test_signals_in_every_thread_lose_nothing(scene, zygote):
+    """Nothing but signals: each system call of each thread may be interrupted for real."""
+    kill_thread = ctypes.CDLL(None).tgkill
+    for number in range(ROUNDS):
+        tag = f"signals{number}"
+        acks = scene.acks(tag)
+        victim = zygote.start(scene.task(tag, acks, how="mixed", count=RECORDS, threads=2, flushes=True))
+        wait_until(acks.total, "the first record")
+        while not victim.has_ended(0.0005):
+            for thread in threads_of(victim.pid):
+                kill_thread(victim.pid, thread, signal.SIGUSR2)
+        assert acks.ended()
+        assert acks.total() == 2 * RECORDS
+        check_whole(scene, tag, acks)
+
+
+def threads_of(pid: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+    return []
 
 
 def test_a_full_disk_drops_and_counts_exactly_even_after_a_kill(tmp_path):

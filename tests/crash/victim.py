@@ -4,8 +4,9 @@
     python victim.py                                                          forks one for each task on stdin
 
 A task says what its `work` is (a name in WORKS). To record, it says `how` (a name in HOW), `threads`, `count` (0: until
-it is killed), the `pause` in seconds after every eighth record, and how it `ends` (in ENDS). With `waits` it begins
-when it gets SIGUSR1, so that a tracer may attach before.
+it is killed), the `pause` in seconds after every eighth record, whether it `flushes` in the end, and how it `ends` (in
+ENDS). With `waits` it begins when it gets SIGUSR1, so that a tracer may attach before; its files grow to `grows_to`
+bytes at most; SIGUSR2 interrupts it, and means nothing.
 The file of acknowledgements has a 64-bit counter for each thread: how many of its records were acknowledged; the last
 one says how many were accepted, the one before that the work came to its end.
 """
@@ -16,6 +17,7 @@ import itertools
 import json
 import mmap
 import os
+import resource
 import signal
 import struct
 import sys
@@ -141,6 +143,8 @@ def record_on(task: dict, acknowledged: Acknowledged) -> None:
     work(ledger, task, first, acknowledged)
     for thread in threads:
         thread.join()
+    if task.get("flushes"):
+        assert ledger.flush(60)
     ENDS.get(task.get("ends", ""), lambda: None)()
 
 
@@ -334,6 +338,9 @@ WORKS = {
 
 def run(task: dict) -> None:
     acknowledged = Acknowledged(task["acks"])
+    signal.signal(signal.SIGUSR2, lambda *_: None)
+    if "grows_to" in task:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (task["grows_to"], resource.RLIM_INFINITY))
     WORKS[task.get("work", "record")](task, acknowledged)
     acknowledged.note(ENDED, 1)
 
