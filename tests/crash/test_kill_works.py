@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(7200 if LONG else 150)]
 ROUNDS = 200 if LONG else 3
 A_DAY = 10  # executions of `old`
 DAYS_AHEAD, DAYS_MORE = 20, 60
-COPIED = 1000
+COPIES, COPIED = 50 if LONG else 1, 1000
 DATABASES, IN_EACH = 8, 200
 JOBS, EVERY_SECONDS = 4, 0.05
 MOMENT = 0.05
@@ -123,7 +123,7 @@ def test_a_copy_that_is_killed_and_begun_anew(scene, zygote, monkeypatch, capsys
     chance, effective, rounds = random.Random(53), 0, 0
     source_url = f"sqlite:///{scene.folder}/source.db"
     with closing(open_store(source_url)) as source, closing(scene.open()) as ledger:
-        while effective < (ROUNDS if LONG else 1):
+        while effective < COPIES:
             tag, rounds = f"copy{rounds}", rounds + 1
             source.apply([old(tag, number) for number in range(COPIED)])
             acks = scene.acks(tag)

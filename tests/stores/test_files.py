@@ -12,6 +12,8 @@ from execlog.core.model import Event, Item, Status, Usage
 from execlog.store.base import WHOLE
 from execlog.store.files.store import FilesStore
 from execlog.store.opening import open_store
+from execlog.store.sqlite import deleting, writing
+from execlog.store.sqlite import store as sqlite
 
 AT = 1_700_000_000_000_000
 THEIRS = {
@@ -75,6 +77,17 @@ def test_a_deleted_execution_takes_its_file_along(store, tmp_path):
     store.apply([workflow(1), workflow(2)])
     assert store.delete(Filter(ids=("exec-1",))) == 1
     assert [path.name for path in tmp_path.rglob("*.json")] == ["exec-2.json"]
+
+
+def test_more_may_be_deleted_than_changes_are_kept(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "CHANGES_KEPT", 10)
+    monkeypatch.setattr(writing, "_TRIM_EVERY", 10)
+    for module in (deleting, sqlite):
+        monkeypatch.setattr(module, "CHUNK", 10)
+    for number in range(0, 100, 10):
+        store.apply([workflow(number + each) for each in range(10)])
+    assert store.delete(Filter(), keep_marks=False) == 100
+    assert not list(tmp_path.rglob("exec-*.json"))
 
 
 def test_files_of_other_hands_are_taken_in(tmp_path):

@@ -130,9 +130,8 @@ class FilesStore:
         """How many executions were removed, their files too."""
         self._look()
         with self._alone():
-            removed = self._index.delete(filter, keep_marks=keep_marks)
-            self._write_changed()
-        return removed
+            # The index keeps its last changes only: a file whose deletion is forgotten would be taken in again.
+            return self._index.delete(filter, keep_marks=keep_marks, after_each=self._write_changed)
 
     def changes(self, after: int, *, limit: int = 1000) -> list[Change]:
         """What changed after change number `after`; -1 asks for the newest alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,11 @@ class SQLiteStore:
         with self._connections.read(snapshot=True) as session:
             return reading.failures(session, filter, limit=limit)
 
-    def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
-        """How many executions were removed; a thousand at a time, so that writers get their turn in between."""
+    def delete(self, filter: Filter, *, keep_marks: bool = True, after_each: Callable[[], object] = bool) -> int:
+        """How many executions were removed; a thousand at a time, so that writers get their turn in between.
+
+        `after_each` is called after each of these transactions.
+        """
         removed, some = 0, CHUNK
         highest = self._highest()
         while some == CHUNK:
@@ -139,6 +142,7 @@ class SQLiteStore:
                 marks_at = self._clock.now() if keep_marks else None
                 some = remove_some(session, filter, highest=highest, marks_at=marks_at)
             removed += some
+            after_each()
         return removed
 
     def changes(self, after: int, *, limit: int = 1000) -> list[Change]:
