@@ -20,7 +20,7 @@ pytestmark = pytest.mark.crash
 MEMORY_KIB = 64 * 1024
 HALF_AN_HOUR = 1_800_000 if LONG else 30_000  # records, at a thousand a second
 QUIET = 20_000 if LONG else 2_000
-FEWER = 30
+FEWER = 30 if LONG else 10
 """So many times fewer records go to Redis, where each of them is a round trip."""
 TOO_LITTLE = 30
 """Bytes a record, where about a hundred are needed."""

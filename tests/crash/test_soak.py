@@ -194,7 +194,7 @@ def scene(tmp_path):
 
 @pytest.mark.timeout(3600 if LONG else 120)
 def test_nothing_of_a_busy_server_grows_but_the_history(scene, zygote, record_property):
-    paths = ["/api/feed", "/api/feed?kind=job", "/api/feed?kind=job&subject=j1", "/api/feed?kind=task&status=failed"]
+    paths = ["/api/feed", "/api/feed?kind=job", "/api/feed?kind=job&subject=j1", "/api/feed?kind=task&status=succeeded"]
     with scene.open() as ledger, contextlib.ExitStack() as following:
         with served(scene) as server, SchedulerServingApp(ledger) as app:
             followers = following.enter_context(followed(server.port, paths * 4))
