@@ -29,7 +29,13 @@ def mark_crashed(store: Store, origin: str, process: str, *, now: int, seen_at: 
     return marked
 
 
-def _open_pages(store: Store, origin: str) -> Iterator[tuple[Execution, ...]]:
+def open_origins(store: Store, tail: str) -> set[str]:
+    """The origins that end so and have open executions. For when no file says any more what the origin is."""
+    origins = {one.origin or "" for page in _open_pages(store, None) for one in page}
+    return {origin for origin in origins if origin.endswith(f":{tail}")}
+
+
+def _open_pages(store: Store, origin: str | None) -> Iterator[tuple[Execution, ...]]:
     question = Filter(origin=origin, statuses=tuple(OPEN))
     cursor = None
     while True:

@@ -84,8 +84,6 @@ class JournalDrain:
 
     def _open(self, number: int, *, sealed: bool) -> Reader | None:
         """The reader of this segment; None for one that is none: when it is sealed, it is kept aside."""
-        if self.cursor.number != number:
-            self.cursor = replace(self.cursor, number=number, offset=FIRST)
         if self._reader is None or self._reader.number != number:
             self._close_reader()
             path = segment.path_of(self.folder, number)
@@ -102,9 +100,11 @@ class JournalDrain:
                     self._keep("damaged", number, 0, data)
                     self.cursor = replace(self.cursor, damaged=self.cursor.damaged + len(data))
                 return None
-            if self.cursor.sequence == 0 and self._reader.first:
-                # The cursor was lost. A segment is dropped only when the store has it.
-                self.cursor = replace(self.cursor, stored=self._reader.first, sequence=self._reader.first)
+        if self.cursor.number != number:
+            # Where the cursor was lost, what came before is stored: a segment is dropped only when the store has it.
+            known = self.cursor.sequence if self.cursor.number else self._reader.first or 0
+            stored = self.cursor.stored if self.cursor.number else known
+            self.cursor = replace(self.cursor, number=number, offset=FIRST, stored=stored, sequence=known)
         return self._reader
 
     def _take(self, store: Store, reader: Reader, scan: Scan) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from execlog.recorder.crash import mark_crashed
+from execlog.recorder.crash import mark_crashed, open_origins
 from execlog.recorder.drain import JournalDrain
 from execlog.recorder.journal import remove_folder
 from execlog.recorder.lease import lease_in
 from execlog.recorder.lock import FileLock, holder
 from execlog.recorder.presence import Presence
-from execlog.recorder.sidecar import Cursor, read_drops, total, write_durably
+from execlog.recorder.sidecar import Cursor, Owner, is_of, read_drops, tail_of, total, write_durably
 from execlog.store.base import Store
 
 log = logging.getLogger("execlog")
@@ -171,12 +171,7 @@ class Home:
                 taken += step
                 if time.monotonic() > until:
                     return taken
-            owner = drain.owner
-            if owner is not None:
-                seen_at = int(_mtime(folder / "alive") * 1e6)
-                process = f"process {owner.pid} on {owner.host}"
-                mark_crashed(store, owner.origin, process, now=self._now(), seen_at=seen_at)
-                self.presence.leave(store, owner.origin)
+            self._bury(store, folder, drain.owner)
             self.retire(folder, drain.cursor)
         except FileNotFoundError:
             if folder.exists():
@@ -184,6 +179,17 @@ class Home:
         finally:
             drain.release()
         return taken
+
+    def _bury(self, store: Store, folder: Path, owner: Owner | None) -> None:
+        """Call crashed what the writer of a journal left open, which is gone."""
+        origins = {owner.origin} if owner is not None else set[str]()
+        if not is_of(owner, folder):
+            origins |= open_origins(store, tail_of(folder))
+        process = "its process.json was damaged" if owner is None else f"process {owner.pid} on {owner.host}"
+        seen_at = int(_mtime(folder / "alive") * 1e6)
+        for origin in sorted(origins):
+            mark_crashed(store, origin, process, now=self._now(), seen_at=seen_at)
+            self.presence.leave(store, origin)
 
     def _step(self, drain: JournalDrain, store: Store, limit: int, *, dead: bool) -> int:
         taken = drain.step(store, limit, dead=dead)
@@ -200,7 +206,7 @@ class Home:
 def _read_losses(file: Path) -> Losses:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Losses)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError) as error:
         log.warning("execlog: %s cannot be read: %s", file, error)
         return Losses()
 

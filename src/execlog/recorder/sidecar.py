@@ -18,7 +18,9 @@ from execlog.recorder.segment import FIRST, sync_folder
 _CURSOR = struct.Struct("<QQQQQQQ")
 _COUNT = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
+_GUARDED = struct.Struct("<QI")
 _WORTHS = 3
+_PLAIN = _WORTHS * _COUNT.size
 
 
 class Owner(Struct, frozen=True):
@@ -51,7 +53,10 @@ class Cursor(Struct, frozen=True):
 
 
 class Drops:
-    """How many records a journal shed, by what they were worth: in a mapped file, so that counting cannot fail."""
+    """How many records a journal shed, by what they were worth: in a mapped file, so that counting cannot fail.
+
+    Each count is there twice, plain and with a CRC. The plain one holds where that fails.
+    """
 
     def __init__(self, path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -61,29 +66,54 @@ class Drops:
         finally:
             os.close(fd)
         self.counts = [0] * _WORTHS
+        for worth in range(_WORTHS):
+            self._write(worth, 0)
 
     def add(self, worth: int) -> None:
         """Count one more. The caller holds a lock."""
         self.counts[worth] += 1
-        _COUNT.pack_into(self._mapped, worth * _COUNT.size, self.counts[worth])
+        self._write(worth, self.counts[worth])
+
+    def _write(self, worth: int, count: int) -> None:
+        _GUARDED.pack_into(self._mapped, _PLAIN + worth * _GUARDED.size, count, _crc_of(count))
+        _COUNT.pack_into(self._mapped, worth * _COUNT.size, count)
 
 
 def read_owner(folder: Path) -> Owner | None:
     """Who writes the journal in this folder; None where that cannot be read."""
     try:
         return msgspec.json.decode((folder / "process.json").read_bytes(), type=Owner)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors, and so are those of texts that are none
         return None
+
+
+def is_of(owner: Owner | None, folder: Path) -> bool:
+    """Whether the owner that was read is surely this folder's: its origin says twice what a flipped bit hits once."""
+    return owner is not None and owner.origin == f"{owner.boot}:{tail_of(folder)}"
+
+
+def tail_of(folder: Path) -> str:
+    """What the origin of a journal's owner ends with, behind the colon."""
+    return folder.name.partition(".")[0]
 
 
 def read_drops(folder: Path) -> tuple[int, int, int]:
     """How many records the journal in this folder shed, by worth."""
+    size = _PLAIN + _WORTHS * _GUARDED.size
     try:
-        data = (folder / "drops").read_bytes()[: _WORTHS * _COUNT.size]
+        data = (folder / "drops").read_bytes()[:size].ljust(size, b"\0")
     except OSError:
-        data = b""
-    progress, start, outcome = (count for (count,) in _COUNT.iter_unpack(data.ljust(_WORTHS * _COUNT.size, b"\0")))
+        return 0, 0, 0
+    plain = [count for (count,) in _COUNT.iter_unpack(data[:_PLAIN])]
+    guarded = list(_GUARDED.iter_unpack(data[_PLAIN:]))
+    progress, start, outcome = (
+        count if crc == _crc_of(count) else other for other, (count, crc) in zip(plain, guarded, strict=True)
+    )
     return progress, start, outcome
+
+
+def _crc_of(count: int) -> int:
+    return crc32(_COUNT.pack(count))
 
 
 def read_cursor(folder: Path) -> Cursor:
