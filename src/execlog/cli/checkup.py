@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -51,7 +51,7 @@ def _check_up(home: str | None, store: str | None) -> Iterator[Finding]:
     yield Finding("settings", "ok", str(file) if file.is_file() else f"defaults and environment (no {file})")
     yield from _check_home(settings)
     yield from _check_journals(settings)
-    yield _check_store(settings)
+    yield from _check_store(settings)
     yield _check_extras()
 
 
@@ -117,27 +117,51 @@ def _bytes(folder: Path) -> int:
     return sum(entry.stat().st_blocks * 512 for entry in folder.iterdir() if entry.is_file())
 
 
-def _check_store(settings: Settings) -> Finding:
+@runtime_checkable
+class Verifying(Protocol):
+    """A store of files that are more than its own."""
+
+    def damaged(self) -> list[Path]:
+        """The files that are not as it wrote them, or that it cannot read."""
+        ...
+
+
+def _check_store(settings: Settings) -> Iterator[Finding]:
     from execlog.store.opening import open_store
 
     if _is_to_be_made(settings.store_url):
-        return Finding("store", "ok", f"{settings.store_url} (made with the first record)")
+        yield Finding("store", "ok", f"{settings.store_url} (made with the first record)")
+        return
     try:
         store = open_store(settings.store_url, settings)
         try:
             facts = store.check()
             warning = facts.pop("warning", "")
             text = f"{store.url}: {', '.join(f'{name} {value}' for name, value in facts.items())}"
-            return Finding("store", "warning" if warning else "ok", text, warning)
+            yield Finding("store", "warning" if warning else "ok", text, warning)
+            if isinstance(store, Verifying):
+                yield _check_files(store.damaged())
         finally:
             store.close()
     except (ExeclogError, OSError) as error:
-        return Finding(
+        yield Finding(
             "store",
             BAD,
             str(error),
             "is it there, running, and yours to read? recording goes on into the journal meanwhile",
         )
+
+
+def _check_files(damaged: list[Path]) -> Finding:
+    if not damaged:
+        return Finding("files", "ok", "as they were written")
+    return Finding(
+        "files",
+        BAD,
+        f"{units.count(len(damaged))} are not as they were written, e.g. {damaged[0]}",
+        "changed by hand, or damaged: answers come from the index, which is right as long as it is kept; with "
+        ".execlog/written removed, the next process writes anew what changed last",
+    )
 
 
 def _is_to_be_made(url: str) -> bool:

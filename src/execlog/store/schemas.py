@@ -10,6 +10,7 @@ import apsw
 
 from execlog.core.errors import StoreError
 from execlog.store.sql import migrations
+from execlog.store.sqlite.connection import translated
 
 _SECONDS = 10.0
 
@@ -46,14 +47,12 @@ def require_current(url: str) -> None:
 def _in_sqlite(path: Path) -> int:
     if not path.is_file():
         return 0
-    try:
+    with translated(path):
         connection: Any = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             return int(str(connection.execute("pragma user_version").get))
         finally:
             connection.close()
-    except apsw.Error as error:
-        raise StoreError(f"{path}: {error}", retry=False) from error
 
 
 def _in_postgres(url: str) -> int:

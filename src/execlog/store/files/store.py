@@ -12,10 +12,11 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -24,7 +25,7 @@ from execlog.core.codec import to_json
 from execlog.core.errors import InvalidError, StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import Event, Execution, Key
-from execlog.store.base import SUMMARY, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
+from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.files.paths import SUFFIX, folders, path_of, write_all
 from execlog.store.jobs import JobStore
 from execlog.store.layout import event_of_record, to_record
@@ -151,6 +152,22 @@ class FilesStore:
         number = sum(1 for _, _, folder in folders(self.root) for _ in folder.glob(f"*{SUFFIX}"))
         return {**facts, "store": "files", "root": str(self.root), "files": str(number)}
 
+    def damaged(self) -> list[Path]:
+        """The files that are not as this store wrote them, or that it cannot read; each of them is read."""
+        with self._alone():
+            self._write_changed()
+            there = {path for _, _, folder in folders(self.root) for path in _files(folder)}
+            unlike: list[Path] = []
+            cursor = None
+            while True:
+                page = self._index.find(Filter(), limit=CHUNK, cursor=cursor, parts=WHOLE)
+                contents = {path_of(self.root, entry.key): _content(entry) for entry in page.entries}
+                unlike += [path for path, content in contents.items() if path in there and path.read_bytes() != content]
+                there -= contents.keys()
+                cursor = page.next_cursor
+                if cursor is None:
+                    return sorted([*unlike, *there])
+
     def close(self) -> None:
         """Release the index. Closing twice is fine."""
         self._index.close()
@@ -185,21 +202,24 @@ class FilesStore:
                 for folder in {path_of(self.root, key).parent for key in newest}:
                     self._seen[folder] = _time_of(folder)
                 written = changes[-1].number
-                write_all([(self._own / "written", str(written).encode())])
+                write_all([(self._own / "written", _note(written))])
         except OSError as error:
             raise StoreError(f"{self.root}: {error}", retry=True) from error
 
     def _content(self, key: Key) -> bytes | None:
         execution = self._index.get(key.id, kind=key.kind, namespace=key.namespace)
-        if execution is None:
-            return None
-        return msgspec.json.format(to_json(to_record(execution)), indent=2)
+        return None if execution is None else _content(execution)
 
     def _written(self) -> int:
+        """The last change that the files show; 0, which has all written again, where that is not known."""
         try:
-            return int((self._own / "written").read_bytes() or 0)
+            said = (self._own / "written").read_bytes()
+            number = int(said.partition(b" ")[0])
         except (FileNotFoundError, ValueError):
             return 0
+        last = self._index.changes(-1, limit=1)
+        # A note of another index, one that was moved away: this one counts its changes anew.
+        return number if said == _note(number) and last and number <= last[-1].number else 0
 
     def _look(self) -> None:
         """Take in what other hands did to the files, at most once a second."""
@@ -215,7 +235,7 @@ class FilesStore:
         """Compare a folder with the index: what it does not know is read, what is gone is removed."""
         self._write_changed()  # what a process that died in between had not written yet was not deleted by hand either
         at = _time_of(folder)
-        there = {path.name: path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith(".")}
+        there = {path.name: path for path in _files(folder)}
         known = self._known(kind, namespace)
         self._index.apply([event for name in there.keys() - known.keys() if (event := self._read(kind, there[name]))])
         for name in known.keys() - there.keys():
@@ -238,7 +258,7 @@ class FilesStore:
         try:
             record = _decode(path.read_bytes())
             return event_of_record(record, kind, at=round(path.stat().st_mtime * 1e6))
-        except (OSError, msgspec.MsgspecError, InvalidError):
+        except (OSError, ValueError, InvalidError):  # msgspec's errors are ValueErrors, and so are texts that are none
             return None
 
     @contextmanager
@@ -252,6 +272,21 @@ class FilesStore:
                 yield
             finally:
                 fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+
+def _note(written: int) -> bytes:
+    """The number of the last change that the files show, and a checksum."""
+    return f"{written} {crc32(str(written).encode()):08x}".encode()
+
+
+def _content(execution: Execution) -> bytes:
+    """What is in the file of a whole execution."""
+    return msgspec.json.format(to_json(to_record(execution)), indent=2)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of executions in a folder."""
+    return (path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
 def _time_of(folder: Path) -> int:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 
 from execlog.core.codec import to_json
-from execlog.core.errors import InvalidError, StoreError
+from execlog.core.errors import CodecError, InvalidError, StoreError
+from execlog.store.sqlite.damage import damaged, reason_in
 from execlog.store.sqlite.forking import close_at_once, mind
 
 PAGE_SIZE = 8_192
@@ -141,6 +143,16 @@ class Connections:
     def open(self, *, cache_kib: int, readonly: bool = False) -> Any:
         """A new apsw.Connection with the settings every connection has."""
         connection: Any = apsw.Connection(str(self.path), statementcachesize=_CACHED_STATEMENTS)
+        try:
+            self._set_up(connection, cache_kib)
+            if readonly:
+                connection.execute("pragma query_only = on")
+        except BaseException:  # the first that reads may find the file damaged
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: Any, cache_kib: int) -> None:
         connection.set_busy_timeout(self._busy_ms)
         connection.execute(f"pragma cache_size = {-cache_kib}")
         connection.execute("pragma synchronous = full")
@@ -149,9 +161,6 @@ class Connections:
         connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
         for name, function in self._functions.items():
             connection.create_scalar_function(name, function, deterministic=True)
-        if readonly:
-            connection.execute("pragma query_only = on")
-        return connection
 
     def _open_writer(self) -> Any:
         connection = self.open(cache_kib=WRITER_CACHE_KIB)
@@ -226,16 +235,23 @@ class Connections:
 
 @contextmanager
 def translated(path: Path, *, poison: bool = False) -> Generator[None]:
-    """Nothing; errors of apsw become StoreError, except, with `poison`, those an event can cause."""
+    """Nothing; errors of apsw and of reading rows become StoreError, except, with `poison`, those an event can cause."""
     try:
         yield
     except UnicodeEncodeError as error:
         if poison:
             raise
         raise InvalidError("a text with a lone surrogate cannot be looked for") from error
+    except (msgspec.DecodeError, CodecError) as error:
+        if poison:
+            raise
+        raise damaged(path, f"a row cannot be read: {error}") from error
     except apsw.Error as error:
         if poison and isinstance(error, POISON):
             raise
+        reason = reason_in(error)
+        if reason is not None:
+            raise damaged(path, reason) from error
         message = f"{path}: {error}" if str(error) else f"{path}: {type(error).__name__}"
         if isinstance(error, apsw.InterruptError):
             message = f"{path}: the question took longer than its time-out"

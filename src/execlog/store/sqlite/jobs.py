@@ -12,6 +12,7 @@ from execlog.core.errors import StoreError
 from execlog.store.sql import queries
 from execlog.store.sql_jobs import Rows, Run, SqlJobStore
 from execlog.store.sqlite.connection import Connections, translated
+from execlog.store.sqlite.damage import require_whole
 
 _BUSY_SECONDS = 10.0
 _READ_SECONDS = 60.0
@@ -75,6 +76,7 @@ def open_file(path: Path) -> Connections:
     with translated(path):
         connection = connections.open(cache_kib=_CACHE_KIB)
         try:
+            require_whole(path, int(connection.pragma("page_size")))
             connection.execute("pragma journal_mode = wal")
         finally:
             connection.close()

@@ -13,6 +13,7 @@ import apsw
 from execlog.core.errors import StoreError
 from execlog.store.sql import migrations
 from execlog.store.sqlite.connection import PAGE_SIZE, WRITER_CACHE_KIB, Connections, translated
+from execlog.store.sqlite.damage import require_whole
 
 APPLICATION_ID = 0x45584C47  # "EXLG"
 _OWNER_ALONE = 0o600
@@ -34,6 +35,7 @@ def migrate(connections: Connections, *, timeout: float) -> int:
     with translated(path):
         connection = connections.open(cache_kib=WRITER_CACHE_KIB)
         try:
+            require_whole(path, int(connection.pragma("page_size")))
             if _version(connection, path) < len(migrations("sqlite")):
                 _to_wal(connection, path, timeout)
                 _apply(connection, path)
@@ -95,5 +97,6 @@ def _apply(connection: Any, path: Path) -> None:
         connection.pragma("application_id", APPLICATION_ID)
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        if connection.in_transaction:  # a damaged page ends it by itself
+            connection.execute("rollback")
         raise

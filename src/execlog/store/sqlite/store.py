@@ -13,7 +13,6 @@ import msgspec
 
 from execlog.core.clock import Clock, SystemClock
 from execlog.core.codec import encode_event
-from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
@@ -24,6 +23,7 @@ from execlog.store.sql import queries
 from execlog.store.sql_pairs import SqlPairs
 from execlog.store.sqlite import reading, statistics
 from execlog.store.sqlite.connection import POISON, Connections, Session, translated
+from execlog.store.sqlite.damage import damaged, require_whole
 from execlog.store.sqlite.deleting import CHUNK, remove_some
 from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.migrating import migrate
@@ -175,9 +175,10 @@ class SQLiteStore:
     def check(self) -> dict[str, str]:
         """Facts about the database; raises StoreError where it is damaged."""
         with self._connections.read() as session:
+            require_whole(self.path, int(session.value("pragma page_size")))
             flaws = [row[0] for row in session.rows("pragma quick_check(5)")]
             if flaws != ["ok"]:
-                raise StoreError(f"{self.path} is damaged: {'; '.join(flaws)}", retry=False)
+                raise damaged(self.path, "; ".join(flaws))
             counts = session.rows(_READ["sizes"])[0]
             return {
                 "store": "sqlite",
