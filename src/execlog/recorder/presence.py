@@ -33,6 +33,7 @@ class Presence:
         self._next: dict[str, float] = {}
         self._next_look = 0.0
         self._reached_since: float | None = None
+        self._missed_since: dict[str, float] = {}
 
     def attend(self, store: Store, origin: str) -> None:
         """Say that a process is alive, a few times within each lease. Raises StoreError.
@@ -56,12 +57,15 @@ class Presence:
     def lost_touch(self) -> None:
         """Note that the store did not answer: then the others could not reach it either, and prove nothing by it."""
         self._reached_since = None
+        self._missed_since.clear()
         self._next.clear()
 
     def absent(self, store: Store) -> list[str]:
         """The processes whose heartbeat has stopped, asked now and then. Raises StoreError.
 
-        None before the store was in reach for a whole lease: after an outage everybody gets that long to be heard.
+        None before the store was in reach for a whole lease: after an outage everybody gets that long to be heard. And
+        each only once it was missed for half a lease by the clock that does not jump: when the store's does, everybody
+        is missed until the next heartbeat.
         """
         now = self._monotonic()
         if not self.wanted or now < self._next_look:
@@ -69,4 +73,7 @@ class Presence:
         self._next_look = now + self.lease_seconds / _BEATS
         if self._reached_since is None:
             self._reached_since = now
-        return store.absent() if now - self._reached_since > self.lease_seconds else []
+        if now - self._reached_since <= self.lease_seconds:
+            return []
+        self._missed_since = {origin: self._missed_since.get(origin, now) for origin in store.absent()}
+        return [origin for origin, since in self._missed_since.items() if now - since > self.lease_seconds / 2]

@@ -8,13 +8,14 @@ from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSimError
 from msgspec import Struct, structs
 
 from execlog.core.clock import MAX_AT, micros, moment
 from execlog.core.errors import InvalidError
 from execlog.runner.calendars import check_calendar, next_session
 from execlog.runner.job import Cron, Interval, Job, Misfire, Once, Session, Trigger
+from execlog.runner.wallclock import WallCron
 
 BATCH = 100
 """Most instants of one job that are fired in one go; the others follow in the next."""
@@ -174,10 +175,9 @@ def _after_cron(expression: str, timezone: str, at: int) -> int | None:
     here = moment(at).astimezone(ZoneInfo(timezone))
     if here.year >= _HORIZON.year:
         return None
-    simulator = CronSim(expression, here)
-    for found in simulator:
+    for found in WallCron(expression, here):
         instant = micros(found)
-        # A wall-clock time that DST repeats is one instant of Debian's cron; cronsim's start may lie inside the fold.
+        # A fixed time that DST repeats is one instant, the first; where we begin may lie behind it, in the repetition.
         if instant > at:
             return instant
     return None
@@ -190,7 +190,7 @@ def _check_cron(trigger: Cron) -> None:
         message = f"{trigger.timezone!r} is not a time zone; write one of the IANA names, e.g. Europe/Berlin"
         raise InvalidError(message, field="trigger.timezone") from error
     try:
-        found = next(CronSim(trigger.expression, datetime(2024, 1, 1, tzinfo=zone)), None)
+        found = next(WallCron(trigger.expression, datetime(2024, 1, 1, tzinfo=zone)), None)
     except (CronSimError, OverflowError, ValueError) as error:
         message = f"{trigger.expression!r} is not a cron expression ({error}); write e.g. */5 9-17 * * MON-FRI"
         raise InvalidError(message, field="trigger.expression") from error
