@@ -160,7 +160,7 @@ def test_every_flipped_bit_of_a_journal_costs_at_most_its_record(left, again, re
             byte = damage.place // 8
             assert kept(now, name)[byte : byte + 1] == damaged[byte : byte + 1]
 
-        tried += each(flips(path.stat().st_size, 40), attempt)
+        tried += each(flips(path.stat().st_size, 25), attempt)
     record_property("bits", f"{tried} flipped, at most the record hit was lost, none invented, each counted")
 
 
@@ -205,7 +205,7 @@ def test_damage_to_the_files_beside_the_segments_loses_nothing(left, again, name
         assert {key: one.status for key, one in found.items()} == {key: one.status for key, one in expected.items()}
         assert losses == Losses()
 
-    assert each([*flips(size, 60, of=of), *cuts(min(size, 128), 10)], attempt)
+    assert each([*flips(size, 30, of=of), *cuts(min(size, 128), 10)], attempt)
 
 
 def test_what_a_journal_shed_is_still_known_with_any_bit_flipped(left, again):
@@ -222,7 +222,7 @@ def test_what_a_journal_shed_is_still_known_with_any_bit_flipped(left, again):
         _, losses = adopt(now)
         assert losses == Losses(shed=(5, 300, 70_000))
 
-    assert each(flips(128, 60), attempt)
+    assert each(flips(128, 30), attempt)
 
 
 def test_a_bit_that_flips_under_a_living_writer_costs_its_record_alone(tmp_path):

@@ -298,7 +298,7 @@ def test_a_damaged_file_changes_no_answer_and_the_doctor_tells(folder, again, tm
         assert files_finding(root, tmp_path) == "ok"
 
     size = (folder / name).stat().st_size
-    assert each([*flips(size, 12), *cuts(size, 6)], attempt)
+    assert each([*flips(size, 8), *cuts(size, 4)], attempt)
 
 
 def test_an_index_made_anew_takes_in_every_file_that_can_be_read_and_tells_of_the_others(folder, again, tmp_path):
@@ -338,7 +338,7 @@ def test_a_damaged_note_of_what_was_written_leaves_no_file_out(folder, again):
         assert len(list(root.rglob("t.0.*.json"))) == 9
 
     size = written.stat().st_size
-    assert each([*flips(size, 60), *cuts(size, 20)], attempt)
+    assert each([*flips(size, 20), *cuts(size, 12)], attempt)
 
 
 @pytest.mark.parametrize("name", ["index.db", "jobs.db"])
@@ -371,4 +371,4 @@ def test_a_damaged_index_or_file_of_jobs_is_refused_and_says_what_to_do(folder, 
                 assert ask(store) == truth
 
     size = (folder / ".execlog" / name).stat().st_size
-    assert each([*flips(size, 15, most=3_000), *cuts(size, 8, most=3_000)], attempt)
+    assert each([*flips(size, 10, most=3_000), *cuts(size, 6, most=3_000)], attempt)

@@ -130,7 +130,7 @@ class Reader:
     def _first(self) -> int | None:
         magic, number, first, crc = HEADER.unpack_from(self._mapped)
         intact = crc == crc32(self._mapped[: HEADER.size - 4]) and magic == MAGIC and number == self.number
-        return first if intact else None
+        return first if intact and not any(self._mapped[HEADER.size : FIRST]) else None
 
     def close(self) -> None:
         """Unmap the file."""

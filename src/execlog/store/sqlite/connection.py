@@ -137,6 +137,8 @@ class Connections:
                 if snapshot:
                     connection.execute("begin")
                 yield Session(connection)
+            except (msgspec.DecodeError, CodecError) as error:
+                raise damaged(self.path, f"a row cannot be read: {error}") from error
             finally:
                 self._give_back(connection)
 
@@ -235,17 +237,13 @@ class Connections:
 
 @contextmanager
 def translated(path: Path, *, poison: bool = False) -> Generator[None]:
-    """Nothing; errors of apsw and of reading rows become StoreError, except, with `poison`, those an event can cause."""
+    """Nothing; errors of apsw become StoreError, except, with `poison`, those an event can cause."""
     try:
         yield
     except UnicodeEncodeError as error:
         if poison:
             raise
         raise InvalidError("a text with a lone surrogate cannot be looked for") from error
-    except (msgspec.DecodeError, CodecError) as error:
-        if poison:
-            raise
-        raise damaged(path, f"a row cannot be read: {error}") from error
     except apsw.Error as error:
         if poison and isinstance(error, POISON):
             raise
