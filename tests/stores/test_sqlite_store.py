@@ -1,8 +1,11 @@
 """What only SQLite can get wrong: locks, poisoned events, forks, interrupted questions, threads that compute."""
 
 import os
+import shutil
+import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import apsw
 import pytest
@@ -195,3 +198,18 @@ def test_deleting_more_than_one_transaction_takes_is_complete(store):
     assert store.stats(Filter(kind="job", subject="a"))[0].bucket.timed == 100
     with store.connections.read() as session:
         assert session.value("select count(*) from buckets where succeeded < 0 or timed < 0") == 0
+
+
+def test_another_program_may_read_the_file_after_a_kill_and_close_it_last(tmp_path):
+    """It moves the write-ahead log into the file then; nothing may depend on who does that."""
+    left = tmp_path / "left.db"
+    with closing(SQLiteStore(tmp_path / "live.db")) as store:
+        store.apply([ended(number) for number in range(500)])
+        for suffix in ("", "-wal"):  # as a kill leaves them
+            shutil.copy(tmp_path / f"live.db{suffix}", f"{left}{suffix}")
+    with closing(sqlite3.connect(left)) as other:
+        assert other.execute("select count(*) from executions").fetchone() == (500,)
+    assert not left.with_name("left.db-wal").exists()
+    with closing(SQLiteStore(left)) as store:
+        assert store.stats(Filter())[0].bucket.total == 500
+        assert store.check()["integrity"] == "ok"
