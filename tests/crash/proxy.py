@@ -32,8 +32,10 @@ class Proxy:
         self._lock = threading.Lock()
         self._pairs: set[socket.socket] = set()
         self._closed = False
-        self._listener: socket.socket | None = self._listen(0)
-        self.port: int = self._listener.getsockname()[1]
+        # Bound for good: while nobody listens, the kernel would give the port to another connection.
+        self._holder = self._bind(0)
+        self.port: int = self._holder.getsockname()[1]
+        self._listener: socket.socket | None = self._listen()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -45,7 +47,7 @@ class Proxy:
             if listener is not None:
                 listener.close()
         elif self._listener is None:
-            self._listener = self._listen(self.port)
+            self._listener = self._listen()
         if mode != "slow":
             self._abort_all()
 
@@ -54,11 +56,17 @@ class Proxy:
         self._closed = True
         self.set("refuse")
         self._thread.join(5)
+        self._holder.close()
 
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+    @staticmethod
+    def _bind(port: int) -> socket.socket:
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+        return bound
+
+    def _listen(self) -> socket.socket:
+        listener = self._bind(self.port)
         listener.listen(64)
         listener.settimeout(_POLL)
         return listener

@@ -247,7 +247,8 @@ def _freeze(server):
     pid = server.process.pid
     everyone = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     for one in everyone:
-        os.kill(one, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # a worker that had done its part
+            os.kill(one, signal.SIGSTOP)
 
     def go_on():
         for one in everyone:
