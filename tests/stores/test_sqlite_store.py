@@ -16,7 +16,7 @@ from execlog.core.filter import Filter
 from execlog.core.fold import begin
 from execlog.core.model import Error, Event, Status
 from execlog.store.preparing import complete
-from execlog.store.sqlite import SQLiteStore
+from execlog.store.sqlite import SQLiteStore, connection
 from execlog.testing.making import MIDNIGHT
 
 
@@ -198,6 +198,15 @@ def test_deleting_more_than_one_transaction_takes_is_complete(store):
     assert store.stats(Filter(kind="job", subject="a"))[0].bucket.timed == 100
     with store.connections.read() as session:
         assert session.value("select count(*) from buckets where succeeded < 0 or timed < 0") == 0
+
+
+def test_the_whole_file_may_be_checked_however_long_that_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "_PROGRESS_STEPS", 10)
+    with closing(SQLiteStore(tmp_path / "execlog.db", read_timeout=0.0)) as store:
+        store.apply([ended(number) for number in range(50)])
+        with pytest.raises(StoreError, match="time-out"):
+            store.find(Filter())
+        assert store.check()["integrity"] == "ok"
 
 
 def test_another_program_may_read_the_file_after_a_kill_and_close_it_last(tmp_path):

@@ -49,8 +49,8 @@ def migrate(url: str, settings: Settings | None = None) -> Migrated:
     try:
         if isinstance(store, Growing):
             store.make_ahead()
-        after = store.check().get("schema")
-        return Migrated(store.url, before and before.version, int(after) if after and after.isdigit() else None)
+        after = schema_of(url)
+        return Migrated(store.url, before and before.version, after and after.version)
     finally:
         store.close()
 

@@ -124,8 +124,11 @@ class Connections:
             self._write_lock.release()
 
     @contextmanager
-    def read(self, *, snapshot: bool = False) -> Generator[Session]:
-        """A reading connection, interrupted at the time-out; with `snapshot` all its statements see the same state."""
+    def read(self, *, snapshot: bool = False, unhurried: bool = False) -> Generator[Session]:
+        """A reading connection; with `snapshot` all its statements see the same state.
+
+        It is interrupted at the time-out, unless it is `unhurried`.
+        """
         self._check()
         with translated(self.path):
             with self._lock:
@@ -133,7 +136,8 @@ class Connections:
                 self._reading += 1
             try:
                 connection = connection or self.open(cache_kib=READER_CACHE_KIB, readonly=True)
-                connection.set_progress_handler(_deadline(self._read_timeout), _PROGRESS_STEPS)
+                if not unhurried:
+                    connection.set_progress_handler(_deadline(self._read_timeout), _PROGRESS_STEPS)
                 if snapshot:
                     connection.execute("begin")
                 yield Session(connection)

@@ -173,8 +173,8 @@ class SQLiteStore:
             return sorted(msgspec.json.decode(found, type=list[str]))
 
     def check(self) -> dict[str, str]:
-        """Facts about the database; raises StoreError where it is damaged."""
-        with self._connections.read() as session:
+        """Facts about the database, all of which is read; raises StoreError where it is damaged."""
+        with self._connections.read(unhurried=True) as session:
             require_whole(self.path, int(session.value("pragma page_size")))
             flaws = [row[0] for row in session.rows("pragma quick_check(5)")]
             if flaws != ["ok"]:
