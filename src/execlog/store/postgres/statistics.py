@@ -14,7 +14,6 @@ from execlog.store.postgres.reading import kinds_of, settle
 from execlog.store.sql import queries
 from execlog.store.sqlite.query import Bindings, Places, is_in, only, same_but
 from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
-from execlog.store.sqlite.sketches import take_in
 from execlog.store.sqlite.statistics import Tallies, add_sums, group_of, scanned
 from execlog.store.sqlite.tallying import SECOND
 
@@ -89,9 +88,8 @@ def _sum_cells(
         group = name if isinstance(name, int) else group_of(series[0], name)
         if group == "":
             continue
-        bucket, sketch = tallies.of(group)
-        add_sums(bucket, sums)
-        take_in(sketch, texts)
+        add_sums(tallies.of(group)[0], sums)
+        tallies.take_in(group, texts)
 
 
 def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies) -> None:

@@ -39,10 +39,11 @@ _decode_scan = msgspec.json.Decoder(
 
 
 class Tallies:
-    """Sums by group, their sketches still open."""
+    """Sums by group, their sketches still open: those at rest are merged all at once, at the end."""
 
     def __init__(self) -> None:
         self._groups: dict[_Key, tuple[Bucket, Sketch]] = {}
+        self._at_rest: dict[_Key, list[str]] = {}
 
     def of(self, key: _Key) -> tuple[Bucket, Sketch]:
         """The sums of a group."""
@@ -50,10 +51,16 @@ class Tallies:
             self._groups[key] = Bucket(), Sketch()
         return self._groups[key]
 
+    def take_in(self, key: _Key, texts: str) -> None:
+        """Merge sketches at rest, with spaces between them, into a group's."""
+        self._at_rest.setdefault(key, []).append(texts)
+
     def groups(self, group_by: GroupBy | None) -> list[Group]:
         """The groups, in order; over everything there is one even where nothing was counted."""
         if group_by is None:
             self.of(None)
+        for key, texts in self._at_rest.items():
+            take_in(self.of(key)[1], " ".join(texts))
         for bucket, sketch in self._groups.values():
             bucket.sketch = sketch.encode()
         keys = sorted(self._groups, key=lambda key: (key is not None, key))
@@ -126,9 +133,8 @@ def _sum_cells(
         group = key if isinstance(key, int) else group_of(series[0], key)
         if group == "":
             continue
-        bucket, sketch = tallies.of(group)
-        add_sums(bucket, sums)
-        take_in(sketch, texts)
+        add_sums(tallies.of(group)[0], sums)
+        tallies.take_in(group, texts)
 
 
 def group_of(series: Series, name: str) -> str | None:
