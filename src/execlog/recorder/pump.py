@@ -20,7 +20,7 @@ from execlog.store.base import Store
 log = logging.getLogger("execlog")
 _VISIT_SERVING, _VISIT_ALONE = 0.25, 2.0
 _BACKOFF_LEAST, _BACKOFF_MOST = 0.1, 5.0
-_BACKLOG_FACTOR = 4
+_BACKLOG_FACTOR = 8
 _POLL = 0.01
 _CARE_SECONDS = 1.0
 _SWEEP_SECONDS = 600.0
