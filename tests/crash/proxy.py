@@ -62,11 +62,24 @@ class Proxy:
     def _bind(port: int) -> socket.socket:
         bound = socket.socket()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", port))
+        try:
+            bound.bind(("127.0.0.1", port))
+        except OSError:
+            bound.close()
+            raise
         return bound
 
     def _listen(self) -> socket.socket:
-        listener = self._bind(self.port)
+        """Listen again: as soon as whatever else came to have the port, a connection of a moment, has left it."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                listener = self._bind(self.port)
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_POLL)
         listener.listen(64)
         listener.settimeout(_POLL)
         return listener
