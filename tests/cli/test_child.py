@@ -285,6 +285,6 @@ def test_the_terminal_going_away_hangs_the_command_up(wrapped, tmp_path, hangups
         pid = int((tmp_path / "pid").read_text())
         os.close(terminal.master)
         terminal.master = os.open(os.devnull, os.O_RDONLY)
-        servers.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 60, "the command's end")  # noqa: PTH110
+        servers.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 60, "the command's end")  # noqa: PTH110 - a plain look
         servers.wait_until(lambda: os.waitpid(terminal.pid, os.WNOHANG)[0], 60, "the runner's end")
         terminal._code = 0

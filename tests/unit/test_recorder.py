@@ -186,7 +186,7 @@ def test_a_signal_handler_may_record_the_first_record_while_the_first_is_recorde
     root = tmp_path / "journal" / "store"
     for turn in range(40):
         recorder = Recorder(load({}, home=str(tmp_path)), root)
-        before = signal.signal(signal.SIGALRM, lambda *_: recorder.record("handler"))  # noqa: B023
+        before = signal.signal(signal.SIGALRM, lambda *_: recorder.record("handler"))  # noqa: B023 - it runs within the same turn
         signal.setitimer(signal.ITIMER_REAL, 0.00005 + turn * 0.00004)
         recorder.record("main")
         while len(said(recorder)) < 2:

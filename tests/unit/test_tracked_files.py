@@ -82,3 +82,9 @@ def test_what_is_forbidden_is_found(text):
 )
 def test_what_is_alike_is_left_alone(text):
     assert not findings(text)
+
+
+def test_what_the_demo_leaves_behind_is_ignored():
+    assert (
+        subprocess.run(["git", "check-ignore", "-q", ".execlog-demo/execlog.db"], cwd=ROOT, check=False).returncode == 0
+    )

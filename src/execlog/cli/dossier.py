@@ -193,7 +193,7 @@ def _item_columns(terminal: Terminal) -> list[Column[Item]]:
 
 
 def _has_tail(one: Execution) -> bool:
-    return isinstance(one.output, dict) and isinstance(one.output.get("tail"), str)  # pyright: ignore[reportUnknownMemberType]
+    return isinstance(one.output, dict) and isinstance(one.output.get("tail"), str)  # pyright: ignore[reportUnknownMemberType] - an output is any JSON
 
 
 def _write_output(terminal: Terminal, one: Execution, *, whole: bool) -> None:

@@ -83,7 +83,7 @@ def _escape(character: str, *, keep_newlines: bool) -> str:
         return character
     named = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character)
     code = ord(character)
-    return named or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
+    return named or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004 - what two digits hold
 
 
 def columns_of(text: str) -> int:

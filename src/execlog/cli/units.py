@@ -14,7 +14,7 @@ def seconds(value: float | None) -> str:
     """A duration in the unit that fits, with three figures."""
     if value is None:
         return NOTHING
-    if value < 1e-3:  # noqa: PLR2004
+    if value < 1e-3:  # noqa: PLR2004 - a millisecond
         return f"{value * 1e6:.3g} µs" if value else "0 s"
     if value < 1:
         return f"{value * 1e3:.3g} ms"
@@ -84,7 +84,7 @@ def size(value: int) -> str:
     """A number of bytes in the unit that fits."""
     amount = float(value)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:  # noqa: PLR2004
+        if amount < 1024:  # noqa: PLR2004 - the step of binary units
             return f"{amount:.3g} {unit}" if unit != "B" else f"{value} B"
         amount /= 1024
     return f"{amount:.3g} TiB"
@@ -102,9 +102,9 @@ def dollars(nano: int | None) -> str:
 
 def percent(value: float) -> str:
     """A share in percent, never rounded up to 100 or down to 0."""
-    if 99.9 < value < 100:  # noqa: PLR2004
+    if 99.9 < value < 100:  # noqa: PLR2004 - what would round to all
         return "99.9 %"
-    if 0 < value < 0.1:  # noqa: PLR2004
+    if 0 < value < 0.1:  # noqa: PLR2004 - what would round to none
         return "0.1 %"
     return f"{value:.1f} %" if value % 1 else f"{value:.0f} %"
 
@@ -130,6 +130,6 @@ def parse_dollars(text: str) -> int:
 
 def _amount(text: str) -> float:
     value = float(text)
-    if not 0 <= value < 1e12:  # noqa: PLR2004
+    if not 0 <= value < 1e12:  # noqa: PLR2004 - no size, span or amount is larger
         raise ValueError(text)
     return value

@@ -23,7 +23,7 @@ _REPR_LIMIT = 500
 def _plain(value: object) -> object:
     """A storable stand-in for an object no codec knows: its text, cut."""
     if isinstance(value, set | frozenset):
-        return sorted(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return sorted(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - a set of anything
     return repr(value)[:_REPR_LIMIT]
 
 

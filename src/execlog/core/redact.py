@@ -175,7 +175,7 @@ def _compile(pattern: str) -> Pattern:
     # What counts as blank differs between the engines.
     pattern = pattern.replace(r"[^\s", rf"[^{_BLANKS}").replace(r"\s", rf"[{_BLANKS}]")
     try:
-        import re2  # pyright: ignore[reportMissingTypeStubs]
+        import re2  # pyright: ignore[reportMissingTypeStubs] - it has none
     except ImportError:
         return re.compile(pattern)
     compile_linear = cast("Any", re2).compile

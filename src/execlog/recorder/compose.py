@@ -108,7 +108,7 @@ def item_of(value: Item | Mapping[str, Any] | str, position: int = 0, at: int = 
 def _time(value: datetime | int) -> int:
     if isinstance(value, datetime):
         return micros(value)
-    if isinstance(value, int) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(value, int) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - callers hand in anything
         return value
     message = f"a time must be a datetime or an integer of UTC µs, not {value!r:.60}"
     raise InvalidError(message)

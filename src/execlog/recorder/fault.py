@@ -59,7 +59,7 @@ def _message(fault: BaseException) -> str:
         return f"(its message failed with {type(broken).__name__})"
     notes = getattr(fault, "__notes__", ())
     if isinstance(fault, BaseExceptionGroup):
-        text += "".join(f"\n- {_type_name(part)}: {_message(part)}" for part in fault.exceptions[:10])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType, reportUnknownMemberType]
+        text += "".join(f"\n- {_type_name(part)}: {_message(part)}" for part in fault.exceptions[:10])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType, reportUnknownMemberType] - a group of any exceptions
     cause = fault.__cause__
     because = f"\ncaused by {_type_name(cause)}: {_message(cause)[:500]}" if cause is not None else ""
     return "\n".join((text, *map(str, notes))) + because

@@ -93,7 +93,7 @@ class Home:
                 elif everyone:
                     taken += self._drain_living(folder, store, limit)
             except OSError as error:  # what is wrong with one must not keep the others waiting
-                log.error("execlog: journal %s cannot be read: %s", folder, error)  # noqa: TRY400
+                log.error("execlog: journal %s cannot be read: %s", folder, error)  # noqa: TRY400 - one line says it
         return taken
 
     def judge(self, store: Store) -> None:

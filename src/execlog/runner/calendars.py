@@ -58,7 +58,7 @@ def _instants(name: str, year: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _library() -> Any:
     try:
-        import exchange_calendars  # pyright: ignore[reportMissingTypeStubs]
+        import exchange_calendars  # pyright: ignore[reportMissingTypeStubs] - it has none
     except ImportError as error:
         raise MissingExtraError("calendars", needed_for="a trigger at an exchange's sessions") from error
     return exchange_calendars

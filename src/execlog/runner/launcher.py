@@ -154,12 +154,12 @@ class ThreadLauncher(Executor):
                 return False
             self._waiting -= 1
             self._running.add(task.work)
-            thread.work = task.work  # type: ignore[attr-defined]
+            thread.work = task.work  # type: ignore[attr-defined] - for `_is_lost`
         perform(task)
         with self._lock:
             kept = task.work in self._running
             self._running.discard(task.work)
-            thread.work = None  # type: ignore[attr-defined]
+            thread.work = None  # type: ignore[attr-defined] - as above
             self._idle += kept
         return kept
 

@@ -198,7 +198,7 @@ class SqlJobStore(ABC):
             if state is None or firing.key in admitted:
                 continue
             if state == "waiting":
-                firing = replace(firing, state=state, holder="", fence=0, lease_until=0)  # noqa: PLW2901
+                firing = replace(firing, state=state, holder="", fence=0, lease_until=0)  # noqa: PLW2901 - the one that is written
                 counts[firing.job_id][1] += firing.attempt == 1
             else:
                 counts[firing.job_id][0] += 1

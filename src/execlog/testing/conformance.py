@@ -37,7 +37,7 @@ def ended(number: int, status: Status | None = Status.SUCCEEDED, **fields: objec
         "subject": "prices",
         "at": MIDNIGHT + number * SECOND,
     }
-    return Event(**{**said, "status": status, "duration": 0.5, **fields})  # pyright: ignore[reportArgumentType]
+    return Event(**{**said, "status": status, "duration": 0.5, **fields})  # pyright: ignore[reportArgumentType] - fields by name
 
 
 class StoreConformance:

@@ -158,7 +158,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def filters(draw: st.DrawFn, sorts: tuple[str, ...] = ("newest", "oldest", "slowest", "costliest")) -> Filter:
     """Filters that narrow by up to three fields."""
-    return Filter(**_some(draw, _FIELDS, 3), sort=draw(st.sampled_from(sorts)))  # pyright: ignore[reportArgumentType]
+    return Filter(**_some(draw, _FIELDS, 3), sort=draw(st.sampled_from(sorts)))  # pyright: ignore[reportArgumentType] - drawn by name
 
 
 def _some(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]], most: int) -> dict[str, Any]:

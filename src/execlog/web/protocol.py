@@ -21,7 +21,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_size = 0
         self._deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] - uvicorn's is narrower
         """Begin to wait for a first request."""
         super().connection_made(transport)
         self._wait()

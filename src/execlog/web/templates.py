@@ -56,7 +56,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        filters = cast("dict[str, Any]", self._environment.filters)  # pyright: ignore[reportUnknownMemberType]
+        filters = cast("dict[str, Any]", self._environment.filters)  # pyright: ignore[reportUnknownMemberType] - jinja2 leaves it untyped
         filters.update({name: getattr(wording, name) for name in _WORDS})
         self._always: dict[str, Any] = {"release": release(), "signs_in": asks_for_tokens, "change": None, "feed": {}}
 

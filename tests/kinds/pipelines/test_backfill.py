@@ -120,7 +120,7 @@ def test_a_pair_is_tried_again_and_each_failure_counts(ledger, history, warehous
 
 
 def test_what_cannot_succeed_is_not_tried_again(ledger, warehouse):
-    class Refused(Exception):  # noqa: N818
+    class Refused(Exception):  # noqa: N818 - its name is what is shown
         retry = False
 
     source = FlakySource(A=[Refused("no such key")])

@@ -53,7 +53,7 @@ def test_rsi_by_hand():
     # Changes +2 −3 0 +9; N = 2: first means over two, then half of the one before and half of the new.
     closes = [10.0, 12.0, 9.0, 9.0, 18.0]
     gain, loss = [1.0, 0.5, 4.75], [1.5, 0.75, 0.375]
-    expected = {at: 100 - 100 / (1 + g / l) for at, g, l in zip((2, 3, 4), gain, loss, strict=True)}  # noqa: E741
+    expected = {at: 100 - 100 / (1 + g / l) for at, g, l in zip((2, 3, 4), gain, loss, strict=True)}  # noqa: E741 - gain and loss, as in the formula
     assert series(closes, "rsi_2") == pytest.approx(expected)
 
 

@@ -71,8 +71,8 @@ def test_no_symbols_at_all_is_a_rate_of_zero(history):
 
 
 def test_a_naive_time_is_utc(history):
-    id_ = history.create_scheduler_execution_log(datetime(2024, 11, 13, 2, 0), 1)  # noqa: DTZ001
-    history.update_scheduler_execution_log(id_, datetime(2024, 11, 13, 2, 0, 1, 500_000), 1, 0, 1)  # noqa: DTZ001
+    id_ = history.create_scheduler_execution_log(datetime(2024, 11, 13, 2, 0), 1)  # noqa: DTZ001 - a naive time is the point
+    history.update_scheduler_execution_log(id_, datetime(2024, 11, 13, 2, 0, 1, 500_000), 1, 0, 1)  # noqa: DTZ001 - a naive time is the point
     (entry,) = history.get_execution_history()
     assert (entry["started_at"], entry["completed_at"]) == ("2024-11-13T02:00:00Z", "2024-11-13T02:00:01.500000Z")
     assert entry["duration_seconds"] == 1.5

@@ -29,7 +29,7 @@ def change(sqlite_file):
 
 def test_a_result_is_given_again_for_a_while(make_gateway, tables, change, recorded):
     gateway = make_gateway(tables, cache_ttl=60)
-    ask = lambda query, **said: gateway.execute(Query(query=query, connection="file", **said))  # noqa: E731
+    ask = lambda query, **said: gateway.execute(Query(query=query, connection="file", **said))  # noqa: E731 - a word for a call
     first = ask("select b from t where a = 1", user_id="ann")
     change()
     again = ask("select b  from t -- as before\nwhere a = 1;", user_id="bob")

@@ -134,7 +134,7 @@ class HttpSource:
 
     def _backoff(self, attempt: int) -> float:
         """Seconds before the next try: doubled each time, spread by half so that clients do not come back together."""
-        return min(self._config.backoff * 2**attempt, self._config.max_wait) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(self._config.backoff * 2**attempt, self._config.max_wait) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
     def _rest(self, seconds: float) -> bool:
         """Whether it waited so long, and may try again."""

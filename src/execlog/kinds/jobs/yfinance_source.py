@@ -54,7 +54,7 @@ class YfinanceSource:
 
 def _load() -> Ticker:
     try:
-        import yfinance  # pyright: ignore[reportMissingTypeStubs]
+        import yfinance  # pyright: ignore[reportMissingTypeStubs] - it has none
     except ImportError as error:
         raise MissingExtraError("yfinance", needed_for="fetching prices from Yahoo Finance") from error
     yfinance.config.debug.hide_exceptions = False  # otherwise a refused request looks like a symbol without prices

@@ -36,7 +36,7 @@ def row(values: Sequence[Any]) -> list[Any]:
 
 def cell(value: Any, depth: int = 0) -> Any:
     """One value, safe for JSON."""
-    write = _WRITERS.get(type(value))  # pyright: ignore[reportUnknownArgumentType]
+    write = _WRITERS.get(type(value))  # pyright: ignore[reportUnknownArgumentType] - a driver's value is of any type
     if write is not None:
         return write(value)
     if depth >= MAX_DEPTH:
@@ -75,7 +75,7 @@ def _text(value: str) -> str:
 def _decimal(value: Decimal) -> str:
     if value.is_finite():
         return format(value, "f") if -40 < value.adjusted() < 40 else str(value)  # noqa: PLR2004 - digits worth writing out
-    return _float(float(value)) if not value.is_snan() else "NaN"  # pyright: ignore[reportReturnType]
+    return _float(float(value)) if not value.is_snan() else "NaN"  # pyright: ignore[reportReturnType] - not finite, so it is a text
 
 
 def _bytes(value: bytes | bytearray | memoryview) -> str:

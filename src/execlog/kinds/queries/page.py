@@ -73,8 +73,8 @@ def _encode(taken: Sequence[Sequence[Any]], rows: list[Raw], size: int, limit: i
     """The bytes so far and whether all rows were taken: rows are added until the limit is reached."""
     for values in taken:
         row = cells.encoded(cells.row(values))
-        size += len(row)  # pyright: ignore[reportArgumentType]
+        size += len(row)  # pyright: ignore[reportArgumentType] - Raw holds bytes
         if size > limit:
-            return size - len(row), False  # pyright: ignore[reportArgumentType]
+            return size - len(row), False  # pyright: ignore[reportArgumentType] - as above
         rows.append(row)
     return size, True

@@ -45,7 +45,7 @@ def correct(session: Session, gone: Sequence[Row], come: Sequence[Row]) -> None:
     minus, plus = gather(gone), gather(come)
     cells = sorted(minus.keys() | plus.keys())
     found = session.value(_SQL["cells_of"], {"cells": cells})
-    current = {Cell(*row[:3]): row[3:] for row in _decode_rows(found)}  # pyright: ignore[reportArgumentType]
+    current = {Cell(*row[:3]): row[3:] for row in _decode_rows(found)}  # pyright: ignore[reportArgumentType] - the first three are a cell's
     kept: list[Row] = []
     empty: list[Cell] = []
     lost: list[Cell] = []

@@ -165,7 +165,7 @@ class TrinoSession:
             "host": options.host, "user": options.user, "port": options.port or None,
             "catalog": options.catalog or None, "schema": options.schema or None, "roles": options.roles or None,
         }  # fmt: skip
-        return trino.dbapi.connect(  # pyright: ignore[reportUnknownMemberType]
+        return trino.dbapi.connect(  # pyright: ignore[reportUnknownMemberType] - trino is typed in part
             **{name: value for name, value in said.items() if value is not None},
             source="execlog",
             http_scheme="https" if options.tls else "http",
