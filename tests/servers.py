@@ -68,7 +68,29 @@ def package_folder(name: str, wheel: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-class Server(ABC):
+class Started(ABC):
+    """What is started by entering it, and of which nothing is left after leaving it."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start it."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Stop it and remove its folder."""
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class Server(Started):
     """One server process over a folder of its own; it keeps its port and its data when it is started again."""
 
     # What it logs when it takes requests. Asking the port would not do: a stranger may sit on it.
@@ -140,16 +162,6 @@ class Server(ABC):
         """Stop it and remove its folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.remove()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 class Postgres(Server):
@@ -292,7 +304,7 @@ class ValkeyNode(Valkey):
         return set(wanted) <= set(lines)
 
 
-class ValkeyCluster:
+class ValkeyCluster(Started):
     """Six nodes of a cluster: three masters, each with a replica."""
 
     SLOTS = ("0 5460", "5461 10922", "10923 16383")
@@ -343,16 +355,6 @@ class ValkeyCluster:
     @staticmethod
     def _wait(nodes: Sequence[ValkeyNode], *wanted: str) -> None:
         wait_until(lambda: all(node.says(*wanted) for node in nodes), START_SECONDS, f"a cluster with {wanted}")
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.remove()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 def _as_user() -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
+from every_store import EVERY_STORE
 from execlog.core.clock import SystemClock
 from execlog.kinds.pipelines import PipelineHistory, pipeline_kind
 from execlog.ledger import Ledger
@@ -32,15 +33,7 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "sqlite",
-        "files",
-        pytest.param("redis", marks=pytest.mark.valkey),
-        pytest.param("postgres", marks=pytest.mark.postgres),
-    ]
-)
+@pytest.fixture(params=EVERY_STORE)
 def ledger(request, tmp_path, clock, new_store_url) -> Iterator[Ledger]:
     with Ledger.open(new_store_url(request.param), home=tmp_path / "home", clock=clock) as opened:
         yield opened

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from every_store import EVERY_STORE
 from execlog.core.filter import Filter
 from execlog.kinds.queries import ExecutionTracker
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "sqlite",
-        "files",
-        pytest.param("redis", marks=pytest.mark.valkey),
-        pytest.param("postgres", marks=pytest.mark.postgres),
-    ]
-)
+@pytest.fixture(params=EVERY_STORE)
 def store_url(request, new_store_url):
     return new_store_url(request.param)
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 import execlog
+from every_store import EVERY_STORE
 from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter
 from execlog.core.model import Status
@@ -20,15 +21,7 @@ from execlog.kinds.queries import ExecutionTracker
 from execlog.ledger import Ledger
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "sqlite",
-        "files",
-        pytest.param("redis", marks=pytest.mark.valkey),
-        pytest.param("postgres", marks=pytest.mark.postgres),
-    ]
-)
+@pytest.fixture(params=EVERY_STORE)
 def store_url(request, new_store_url):
     return new_store_url(request.param)
 

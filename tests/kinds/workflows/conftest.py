@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from every_store import EVERY_STORE
 from execlog.kinds.workflows import (
     Endpoint,
     ExecutionEngine,
@@ -35,16 +36,7 @@ def service(ledger) -> ExecutionHistoryService:
     return ExecutionHistoryService(ledger)
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "sqlite",
-        "files",
-        pytest.param("redis", marks=pytest.mark.valkey),
-        pytest.param("postgres", marks=pytest.mark.postgres),
-        "store",
-    ]
-)
+@pytest.fixture(params=[*EVERY_STORE, "store"])
 def any_service(request, tmp_path, new_store_url) -> Iterator[ExecutionHistoryService]:
     """The service over a ledger in memory, over one in a file, over a server, and over a bare store."""
     if request.param == "store":

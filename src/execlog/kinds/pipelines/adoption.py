@@ -73,15 +73,11 @@ def failure_event(row: Row) -> Event:
     pair, failed = _pair(row), _at(row, "failed_at") or 1
     parent = row.get("execution_id")
     name = hashlib.blake2s(f"{pair.key}\n{failed}\n{parent}\n{row.get('error_message')}".encode()).hexdigest()
-    return Event(
-        id=f"failure-{name[:32]}",
-        kind=FEATURE,
-        at=failed,
+    return _computation(
+        f"failure-{name[:32]}",
+        pair,
+        failed,
         status=Status.FAILED,
-        name=pair.key,
-        subject=pair.key,
-        started_at=failed,
-        ended_at=failed,
         error=Error("FeatureComputationError", str(row.get("error_message") or "no message")),
         metadata={"timeframe": pair.timeframe, "retry_count": row.get("retry_count") or 0},
         parent_id=None if parent is None else check_id(str(parent)),
@@ -94,18 +90,19 @@ def freshness_event(row: Row) -> Event:
     points = row.get("data_point_count") or 0
     at = computed or 1
     never = {"never_computed": True} if computed is None and not points else {}
-    return Event(
-        id=f"freshness-{hashlib.blake2s(f'{pair.key} {at}'.encode()).hexdigest()[:32]}",
-        kind=FEATURE,
-        at=at,
+    return _computation(
+        f"freshness-{hashlib.blake2s(f'{pair.key} {at}'.encode()).hexdigest()[:32]}",
+        pair,
+        at,
         status=Status.SUCCEEDED,
-        name=pair.key,
-        subject=pair.key,
-        started_at=at,
-        ended_at=at,
         rows=points,
         metadata={"timeframe": pair.timeframe} | never,
     )
+
+
+def _computation(id: str, pair: Pair, at: int, **said: Any) -> Event:
+    """An execution about a pair of which one moment (UTC µs) is known."""
+    return Event(id=id, kind=FEATURE, at=at, name=pair.key, subject=pair.key, started_at=at, ended_at=at, **said)
 
 
 TABLES: dict[str, Callable[[Row], Event]] = {
