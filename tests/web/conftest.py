@@ -10,12 +10,28 @@ from starlette.testclient import TestClient
 
 from execlog.ledger import Ledger
 from execlog.web.app import create_app
+from histories import mixed, seed
 
 
 @pytest.fixture
 def ledger(tmp_path) -> Iterator[Ledger]:
     with Ledger.open("memory://", home=tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def each_ledger(request, tmp_path) -> Iterator[Ledger]:
+    """For tests that ask of a file, too: their `ledger` is this one."""
+    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'test.db'}"
+    with Ledger.open(url, home=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def seeded(ledger, client) -> TestClient:
+    """A client of a ledger in which something of every kind is."""
+    seed(ledger, *mixed())
+    return client
 
 
 @pytest.fixture
