@@ -10,7 +10,7 @@ from execlog.core.model import Event, Status, Usage
 from execlog.core.rollup import Sketch
 from execlog.store.base import WHOLE
 from execlog.store.memory import MemoryStore
-from execlog.store.sqlite import SQLiteStore, summing
+from execlog.store.sqlite import SQLiteStore, statistics, summing
 from execlog.store.sqlite.sketches import take_in
 from execlog.testing.making import MIDNIGHT, events
 
@@ -154,3 +154,40 @@ def test_what_cannot_be_added_up_is_mended(store, fields, plain):
     assert (applied.inserted, applied.quarantined) == (2, 0)
     assert sum(store.mended.values()) == 1
     assert store.get("run-00002").duration == (None if "duration" in fields else 1.0)
+
+
+def said_of(numbers, at):
+    return [ended(number, at=at + number, duration=number / 7) for number in numbers]
+
+
+def appended(store, resolution):
+    """How many durations are appended to the sketch of everything, by cell."""
+    with store.connections.read() as session:
+        sql = "select start, sketch from buckets where series = 'all' and resolution = :resolution order by start"
+        return [len(text.partition("+")[2]) // 2 for _, text in session.rows(sql, {"resolution": resolution})]
+
+
+def test_the_sketch_of_an_hour_that_is_over_is_made_compact(store):
+    """Even where a batch ends with the hour."""
+    store.apply(said_of(range(550), MIDNIGHT))
+    assert appended(store, 3_600) == [550]
+    store.apply(said_of(range(550, 1_050), MIDNIGHT + HOUR))
+    assert appended(store, 3_600) == [0, 500]
+    assert appended(store, 86_400) == [1_050]
+    assert appended(store, 60) == [550, 500]
+    judge = MemoryStore()
+    judge.apply([*said_of(range(550), MIDNIGHT), *said_of(range(550, 1_050), MIDNIGHT + HOUR)])
+    assert store.stats(Filter(), group_by="hour") == judge.stats(Filter(), group_by="hour")
+
+
+@pytest.mark.parametrize("group_by", [None, "day", "hour"])
+def test_a_long_window_is_answered_as_the_short_ones_it_is_made_of(store, monkeypatch, group_by):
+    monkeypatch.setattr(summing, "TAIL", 1)
+    day = 24 * HOUR
+    store.apply([ended(number, at=MIDNIGHT + number * 37 * day // 10) for number in range(20)])
+    window = Filter(since=MIDNIGHT, until=MIDNIGHT + 80 * day)
+    short = store.stats(window, group_by=group_by)
+    monkeypatch.setattr(statistics, "_MANY_STARTS", 1)
+    assert store.stats(window, group_by=group_by) == short
+    assert store.stats(Filter(), group_by=group_by) == short
+    assert sum(group.bucket.total for group in short) == 20

@@ -18,7 +18,10 @@ from execlog.store.sqlite.rows import Row
 from execlog.store.sqlite.sketches import appended, compact, take_in
 from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, Delta, gather
 
-_LONG_TAIL = 4_000
+_LONG_TAIL, _LONG_TAIL_OVER = 4_000, 1_000
+"""Characters appended to a sketch until it is made compact, and what is left so when its hour or day is over: reading a
+compact one takes as long as 100 durations, whatever it holds."""
+
 _FINER = {HOUR: MINUTE, DAY: HOUR}
 _SQL = queries("sqlite", "buckets")
 _ADD = _SQL["add_cells"].format(source=_SQL["cells_given"])
@@ -34,7 +37,8 @@ def add(session: Session, rows: Sequence[Row]) -> None:
 
 def shorten(session: Session, *, after: int, until: int) -> None:
     """Make the sketches compact that much was appended to, of the cells which executions (after, until] count in."""
-    found = session.value(_SQL["long_sketches"], {"after": after, "until": until, "limit": _LONG_TAIL})
+    limits = {"limit": _LONG_TAIL, "limit_over": _LONG_TAIL_OVER}
+    found = session.value(_SQL["long_sketches"], {"after": after, "until": until, **limits})
     rows = [(*cell, *(0,) * WIDTH, _compacted(str(text))) for *cell, text in _decode_rows(found)]
     if rows:
         session.run(_ADD, {"rows": rows})

@@ -27,6 +27,7 @@ _SQL = queries("sqlite", "statistics")
 _READ = queries("sqlite", "read")
 _FILTER = queries("sqlite", "filter")
 _FIRST, _LAST = -(2**62), 2**62
+_MANY_STARTS = 1_000
 _NAMES = (
     *(status.value for status in STATUSES), "timed", "duration_micros", "max_micros", "rows", "tokens_input",
     "tokens_output", "cost_nano",
@@ -118,18 +119,19 @@ def _sum_cells(
     *,
     sketches: bool,
 ) -> None:
-    since, until = window
+    since, until = (_FIRST if window[0] is None else window[0]), (_LAST if window[1] is None else window[1])
     bindings: Bindings = {
         "resolution": resolution,
-        "since": _FIRST if since is None else since,
-        "until": _LAST if until is None else until,
+        "since": since,
+        "until": until,
         "series": [entry.bounds for entry in series],
         "sketches": sketches,
     }
     sql = _SQL["cells_by_series"]
     if group_by in SPANS:
         sql, bindings["span"] = _SQL["cells_by_start"], SPANS[group_by] * SECOND
-    for key, sums, texts in _decode_cells(session.value(sql, bindings)):
+    starts = _SQL["all_starts" if until - since <= _MANY_STARTS * resolution * SECOND else "starts_there"]
+    for key, sums, texts in _decode_cells(session.value(sql.format(starts=starts), bindings)):
         group = key if isinstance(key, int) else group_of(series[0], key)
         if group == "":
             continue

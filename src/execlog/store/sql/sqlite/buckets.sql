@@ -257,11 +257,12 @@ where number <= (select number from summed)
 update buckets set max_micros = :greatest where resolution = :resolution and start = :start and series = :series;
 
 -- name: long_sketches
--- Sketches much was appended to, in the cells that executions numbered (:after, :until] are in.
+-- Sketches much was appended to, in the cells that executions numbered [:after, :until] are in: less is much for an hour
+-- or a day that is over. The one at :after was counted before; with the next it tells that an hour is over.
 with minutes (start) as (
     select distinct created_at - (created_at % 60000000 + 60000000) % 60000000
     from executions
-    where number > :after and number <= :until
+    where number >= :after and number <= :until
 ),
 starts (resolution, start) as (
     select 60, start from minutes
@@ -269,8 +270,13 @@ starts (resolution, start) as (
     select 3600, start - (start % 3600000000 + 3600000000) % 3600000000 from minutes
     union
     select 86400, start - (start % 86400000000 + 86400000000) % 86400000000 from minutes
+),
+limits (resolution, start, most) as (
+    select resolution, start,
+        iif(resolution > 60 and start + resolution * 1000000 <= (select max(start) from minutes), :limit_over, :limit)
+    from starts
 )
 select json_group_array(json_array(buckets.resolution, buckets.start, series, sketch))
-from starts
-cross join buckets on buckets.resolution = starts.resolution and buckets.start = starts.start
-where octet_length(sketch) > :limit and octet_length(sketch) - instr(sketch, '+') > :limit;
+from limits
+cross join buckets on buckets.resolution = limits.resolution and buckets.start = limits.start
+where octet_length(sketch) > most and octet_length(sketch) - instr(sketch, '+') > most;

@@ -1,21 +1,10 @@
 -- Statistics: sums over cells, and over executions where no cell serves. Each answers with groups
 -- [key, [six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano], sketches].
 
+-- The starts come first, as `all_starts` or `starts_there`: a series is then a single look-up in each.
+
 -- name: cells_by_series
--- The starts that have cells are stepped through one by one: a series is a single look-up in each.
-with recursive starts (start) as (
-    select (
-        select min(start) from buckets where resolution = :resolution and start >= :since and start < :until
-    )
-    union all
-    select (
-        select min(buckets.start)
-        from buckets
-        where buckets.resolution = :resolution and buckets.start > starts.start and buckets.start < :until
-    )
-    from starts
-    where starts.start is not null
-)
+{starts}
 select json_group_array(json_array(
     series,
     json_array(
@@ -39,19 +28,7 @@ from (
 );
 
 -- name: cells_by_start
-with recursive starts (start) as (
-    select (
-        select min(start) from buckets where resolution = :resolution and start >= :since and start < :until
-    )
-    union all
-    select (
-        select min(buckets.start)
-        from buckets
-        where buckets.resolution = :resolution and buckets.start > starts.start and buckets.start < :until
-    )
-    from starts
-    where starts.start is not null
-)
+{starts}
 select json_group_array(json_array(
     cell,
     json_array(
@@ -73,6 +50,31 @@ from (
         on resolution = :resolution and buckets.start = starts.start
             and series >= wanted.value ->> 0 and series < wanted.value ->> 1
     group by cell
+);
+
+-- name: all_starts
+with recursive starts (start) as (
+    select :since
+    union all
+    select start + :resolution * 1000000
+    from starts
+    where start + :resolution * 1000000 < :until
+);
+
+-- name: starts_there
+-- Those that have cells, for a window that is long or open: from each to the next takes three times as long.
+with recursive starts (start) as (
+    select (
+        select min(start) from buckets where resolution = :resolution and start >= :since and start < :until
+    )
+    union all
+    select (
+        select min(buckets.start)
+        from buckets
+        where buckets.resolution = :resolution and buckets.start > starts.start and buckets.start < :until
+    )
+    from starts
+    where starts.start is not null
 );
 
 -- name: executions
