@@ -1,4 +1,4 @@
-"""Files as a store: section B's layout to the letter, beside an index that can be made anew."""
+"""Files as a store: their clients' layout to the letter, beside an index that can be made anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis as a store: section A's keys to the letter, and what no crash, no writer and no eviction may break."""
+"""Redis as a store: the scheduler's keys to the letter, and what no crash, no writer and no eviction may break."""
 
 from __future__ import annotations
 

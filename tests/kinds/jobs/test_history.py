@@ -1,4 +1,4 @@
-"""The record, the registry, the executor and the serving class of section A."""
+"""The jobs' record, registry, executor and serving class."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The routes of section A, by their handlers and over HTTP."""
+"""The scheduler's routes, by their handlers and over HTTP."""
 
 import threading
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The Python methods of section C, as a backfill written against the contract calls them."""
+"""The pipelines' Python methods, as a backfill written against the contract calls them."""
 
 from __future__ import annotations
 

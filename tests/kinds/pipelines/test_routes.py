@@ -1,4 +1,4 @@
-"""The routes of section C, over the app."""
+"""The pipelines' routes, over the app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL names of section C on SQLite and PostgreSQL, as a client with a database tool of its own reads them."""
+"""The pipelines' SQL names on SQLite and PostgreSQL, as a client with a database tool of its own reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL names of section D on SQLite and PostgreSQL: every column, from any client, the same as the API says."""
+"""The queries' SQL names on SQLite and PostgreSQL: every column, from any client, the same as the API says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of section B, over the app."""
+"""The workflows' routes, over the app."""
 
 from __future__ import annotations
 

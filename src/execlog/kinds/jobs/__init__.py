@@ -1,4 +1,4 @@
-"""Scheduled jobs: their records, history, execution, management and routes (section A of the contract)."""
+"""Scheduled jobs: their records, history, execution, management and routes."""
 
 from execlog.kinds.jobs.executor import JobExecutor, JobResult
 from execlog.kinds.jobs.record import JobExecutionRecord

@@ -1,4 +1,4 @@
-"""Section A's records in a Redis that another program wrote: `scheduler:execution_history:{id}`, JSON each."""
+"""The scheduler's records in a Redis that another program wrote: `scheduler:execution_history:{id}`, JSON each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How jobs' executions look to other programs that read the store: section A's record."""
+"""How jobs' executions look to other programs that read the store: the scheduler's record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`JobExecutionRecord`: an execution of a job in the words of section A, and the way there and back.
+"""`JobExecutionRecord`: an execution of a job in the words of the scheduler's clients, and the way there and back.
 
 The canonical statuses that A does not know (timed_out, cancelled, crashed) are shown as `failed`; `partial` is
 `partial_success`.

@@ -1,4 +1,4 @@
-"""The routes of section A, and the kind `job` they belong to."""
+"""The scheduler's routes, and the kind `job` they belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipelines: backfills, features and how fresh they are (section C of the contract)."""
+"""Pipelines: backfills, features and how fresh they are."""
 
 from execlog.kinds.pipelines.backfill import Backfill, Report
 from execlog.kinds.pipelines.bars import Bar, RowSource

@@ -1,4 +1,4 @@
-"""Section C's tables as another program filled them: a row an event.
+"""The pipelines' tables as another program filled them: a row an event.
 
 A failure counts as resolved as here: once a later computation of its pair succeeded.
 """

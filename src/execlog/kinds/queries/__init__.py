@@ -1,4 +1,4 @@
-"""Query executions: their record, history, statistics and the gateway that runs them (section D of the contract)."""
+"""Query executions: their record, history, statistics and the gateway that runs them."""
 
 from execlog.kinds.queries.tracker import ExecutionTracker
 

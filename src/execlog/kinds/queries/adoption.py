@@ -1,4 +1,4 @@
-"""Section D's table `query_executions` as another program filled it: a row an event."""
+"""The queries' table `query_executions` as another program filled it: a row an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history and the statistics of queries, as section D answers them."""
+"""The history and the statistics of queries, as their clients are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An execution of a query in the words of section D, and the way there and back.
+"""An execution of a query in the words of its clients, and the way there and back.
 
 The columns that the spine has no place of its own for (conversation, complexity, page, parameters, metadata) live in
 the execution's metadata under their own names.
@@ -31,7 +31,7 @@ WORDS: dict[Status, str] = {
     Status.CANCELLED: "failed",
     Status.CRASHED: "error",
 }
-"""How section D calls each canonical status; the first status of a word is the one it is recorded as."""
+"""How queries' clients call each canonical status; the first status of a word is the one it is recorded as."""
 
 DEFAULT_PAGE, DEFAULT_PAGE_SIZE = 0, 100
 MAX_COUNT = 2**63 - 1
@@ -153,7 +153,7 @@ def metadata_of(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def canonical(word: str) -> Status:
-    """The status that a word of section D is recorded as. Raises InvalidError for a word that is none."""
+    """The status that a word of theirs is recorded as. Raises InvalidError for a word that is none."""
     for status, shown in WORDS.items():
         if shown == word:
             return status

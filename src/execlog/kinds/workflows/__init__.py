@@ -1,4 +1,4 @@
-"""Workflows: section B of the contract, and the engine that runs them.
+"""Workflows: their history, and the engine that runs them.
 
 The history comes with the import; the engine, with jinja2 and an HTTP client, when it is first asked for.
 """

@@ -1,4 +1,4 @@
-"""Section B's files that another program wrote: `projects/{projectId}/executions/{executionId}.json`."""
+"""The workflows' files that another program wrote: `projects/{projectId}/executions/{executionId}.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How workflow executions look to other programs that read the store: section B's full record."""
+"""How workflow executions look to other programs that read the store: the workflows' full record."""
 
 from __future__ import annotations
 

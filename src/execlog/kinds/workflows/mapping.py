@@ -1,4 +1,4 @@
-"""The way between an `Execution` of the spine and the records of section B, there and back."""
+"""The way between an `Execution` of the spine and the records of workflows, there and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of section B: `ExecutionSummary`, and `WorkflowExecution`, the full execution. camelCase on the wire.
+"""The records of workflows: `ExecutionSummary`, and `WorkflowExecution`, the full execution. camelCase on the wire.
 
 Times are aware UTC datetimes, durations milliseconds, money exact decimal numbers of US dollars. `costUSD` is null, not
 0, where tokens were used and no price is known.

@@ -1,4 +1,4 @@
-"""The routes of section B, and what they bring besides: exports, live progress, cost by model."""
+"""The workflows' routes, and what they bring besides: exports, live progress, cost by model."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class One(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Workflows:
-    """The handlers of section B over one ledger."""
+    """The handlers of the workflows' routes over one ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -1,6 +1,6 @@
 """Where files are, and how they are written so that nobody ever sees half of one.
 
-projects/{projectId}/executions/{executionId}.json           workflows: section B's layout to the letter
+projects/{projectId}/executions/{executionId}.json           workflows: their clients' layout to the letter
 kinds/{kind}/{namespace or _}/executions/{executionId}.json  the other kinds, in the same scheme
 .execlog/index.db                                            the index; it can be made anew from the files
 """

@@ -1,1 +1,1 @@
-"""Executions in Redis or Valkey: jobs in section A's own keys, the other kinds in the same scheme under a prefix."""
+"""Executions in Redis or Valkey: jobs in the keys their clients know, the other kinds in the same scheme."""

@@ -220,7 +220,7 @@ create function execlog_iso(micros bigint) returns text language sql stable retu
 create function execlog_whole(value json) returns bigint language sql immutable return
     case when json_typeof(value) = 'number' and value::text ~ '^-?\d{1,18}$' then value::text::bigint end;
 
--- The names of section C of the contract. Times are ISO 8601 in UTC, to the microsecond.
+-- The names that the pipelines' clients select from. Times are ISO 8601 in UTC, to the microsecond.
 create view scheduler_execution_log as
 select
     id as execution_id,
@@ -328,7 +328,7 @@ from (
     )
 ) as failures;
 
--- Section D of the contract: query executions under the names its clients select from, as views over the one spine.
+-- Query executions under the names its clients select from, as views over the one spine.
 
 -- A row a query that has ended. Times are ISO 8601 in UTC, `execution_time` is in seconds, the last three are JSON.
 create view query_executions as

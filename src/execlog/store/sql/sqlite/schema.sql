@@ -193,7 +193,7 @@ create table pair_counts (
 
 create index items_failures on items (execution) where status in ('failed', 'timed_out');
 
--- The names of section C of the contract. Times are ISO 8601 in UTC, to the microsecond.
+-- The names that the pipelines' clients select from. Times are ISO 8601 in UTC, to the microsecond.
 create view scheduler_execution_log as
 select
     id as execution_id,
@@ -320,7 +320,7 @@ from (
     )
 );
 
--- Section D of the contract: query executions under the names its clients select from, as views over the one spine.
+-- Query executions under the names its clients select from, as views over the one spine.
 
 -- A row a query that has ended. Times are ISO 8601 in UTC, `execution_time` is in seconds, the last three are JSON.
 create view query_executions as

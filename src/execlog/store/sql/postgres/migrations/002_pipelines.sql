@@ -38,7 +38,7 @@ create function execlog_iso(micros bigint) returns text language sql stable retu
 create function execlog_whole(value json) returns bigint language sql immutable return
     case when json_typeof(value) = 'number' and value::text ~ '^-?\d{1,18}$' then value::text::bigint end;
 
--- The names of section C of the contract. Times are ISO 8601 in UTC, to the microsecond.
+-- The names that the pipelines' clients select from. Times are ISO 8601 in UTC, to the microsecond.
 create view scheduler_execution_log as
 select
     id as execution_id,

@@ -29,7 +29,7 @@ create table pair_counts (
 
 create index items_failures on items (execution) where status in ('failed', 'timed_out');
 
--- The names of section C of the contract. Times are ISO 8601 in UTC, to the microsecond.
+-- The names that the pipelines' clients select from. Times are ISO 8601 in UTC, to the microsecond.
 create view scheduler_execution_log as
 select
     id as execution_id,

@@ -1,4 +1,4 @@
--- Section D of the contract: query executions under the names its clients select from, as views over the one spine.
+-- Query executions under the names its clients select from, as views over the one spine.
 
 -- A row a query that has ended. Times are ISO 8601 in UTC, `execution_time` is in seconds, the last three are JSON.
 create view query_executions as
