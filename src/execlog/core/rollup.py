@@ -117,9 +117,10 @@ class Sketch:
             return
         lanes = array("I", self._dense.to_bytes(-(-self._dense.bit_length() // 32) * 4, "little"))
         self._dense = self._merged = 0
-        for number, times in enumerate(lanes):
-            if times:
-                self.add(number, times)
+        bins = self.bins
+        self.bins = {number: times for number, times in enumerate(lanes) if times}
+        for number, times in bins.items():
+            self.add(number, times)
 
     @staticmethod
     def _at(ordered: list[tuple[int, int]], rank: float) -> float:
