@@ -124,10 +124,15 @@ def test_a_child_of_a_fork_writes_over_connections_of_its_own(store):
     assert store.check()["integrity"] == "ok"
 
 
-def test_what_was_cut_by_a_cursor_within_one_second_of_errors_is_whole(store):
-    told = [ended(number, status=Status.FAILED, error=Error("E", f"timeout {number}")) for number in range(500)]
+@pytest.mark.parametrize("apart", [1, 30_000, 60_000, 250_000, 2_000_000])
+def test_what_was_cut_by_a_cursor_within_one_second_of_errors_is_whole(store, apart):
+    told = [
+        ended(number, at=MIDNIGHT + number * apart, status=Status.FAILED, error=Error("E", f"timeout {number}"))
+        for number in range(500)
+    ]
     store.apply(told[::-1])
-    store.apply([ended(1_000, at=MIDNIGHT + 3 * 2**20, status=Status.FAILED, error=Error("E", "timeout late"))])
+    late = MIDNIGHT + 500 * apart + 3 * 2**20
+    store.apply([ended(1_000, at=late, status=Status.FAILED, error=Error("E", "timeout late"))])
     for sort, expected in (("newest", list(range(499, -1, -1))), ("oldest", list(range(500)))):
         seen, cursor = [], None
         while True:

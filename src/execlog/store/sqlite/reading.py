@@ -27,6 +27,10 @@ from execlog.store.sqlite.query import (
 from execlog.store.sqlite.rows import Head, ItemRow, decode_heads, text_range, to_execution, to_item
 
 _SQL = queries("sqlite", "read")
+_MORE = 10
+"""How many texts more than asked for are read: with them the last second that is shown has mostly ended, and a second
+search, which costs as much as the first, is not needed."""
+
 _LAST_KEY = 2**63 - 1
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
@@ -152,11 +156,13 @@ def _find_texts(session: Session, filter: Filter, question: Question, *, limit: 
         bindings = {**question.bindings, "first_key": first, "last_key": last, "limit": limit}
         return _decode_texts(session.value(sql, bindings))
 
-    found = walk(first, last, wanted)
-    if len(found) == wanted:
-        # The last second may be cut off in its middle: take all of it.
+    found = walk(first, last, wanted + _MORE)
+    if len(found) == wanted + _MORE:
+        # The last second may be cut off in its middle: leave it out, or take all of it.
         low, high = text_range(found[-1][2])
-        found = [row for row in found if not low <= row[1] <= high] + walk(low, high, -1)
+        found = [row for row in found if not low <= row[1] <= high]
+        if len(found) < wanted:
+            found += walk(low, high, -1)
     found.sort(key=lambda row: row[2:], reverse=downwards)
     page = [row[0] for row in found[offset:wanted]]
     heads = decode_heads(session.value(_SQL["heads_of"], {"numbers": page}))
