@@ -15,6 +15,7 @@ from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.fold import begin
 from execlog.core.model import Error, Event, Status
+from execlog.store.base import WHOLE
 from execlog.store.preparing import complete
 from execlog.store.sqlite import SQLiteStore, connection
 from execlog.testing.making import MIDNIGHT
@@ -227,3 +228,20 @@ def test_another_program_may_read_the_file_after_a_kill_and_close_it_last(tmp_pa
     with closing(SQLiteStore(left)) as store:
         assert store.stats(Filter())[0].bucket.total == 500
         assert store.check()["integrity"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [(b"marked", b"mar\xffed"), (b'{"metadata":', b'{"metadata";'), (b"jobsucceeded", b"jobsucseeded")],
+    ids=["no UTF-8", "no JSON", "no status"],
+)
+def test_what_cannot_be_read_as_it_was_written_is_refused_and_says_what_to_do(tmp_path, written, found):
+    path = tmp_path / "execlog.db"
+    with closing(SQLiteStore(path)) as store:
+        store.apply([ended(1, metadata={"text": "marked"})])
+    data = path.read_bytes()
+    assert written in data
+    path.write_bytes(data.replace(written, found))
+    with closing(SQLiteStore(path)) as store, pytest.raises(StoreError, match=r"is damaged .* move it away") as refused:
+        store.find(Filter(), parts=WHOLE)
+    assert not refused.value.retry

@@ -15,7 +15,7 @@ import msgspec
 
 from execlog.core.codec import to_json
 from execlog.core.errors import CodecError, InvalidError, StoreError
-from execlog.store.sqlite.damage import damaged, reason_in
+from execlog.store.sqlite.damage import UNREADABLE, damaged, reason_in
 from execlog.store.sqlite.forking import close_at_once, mind
 
 PAGE_SIZE = 8_192
@@ -248,7 +248,7 @@ def translated(path: Path, *, poison: bool = False) -> Generator[None]:
         if poison:
             raise
         raise InvalidError("a text with a lone surrogate cannot be looked for") from error
-    except apsw.Error as error:
+    except (apsw.Error, *UNREADABLE) as error:
         if poison and isinstance(error, POISON):
             raise
         reason = reason_in(error)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import apsw
+import msgspec
 
-from execlog.core.errors import StoreError
+from execlog.core.errors import CodecError, StoreError
 
 
 def require_whole(path: Path, page_size: int) -> None:
@@ -37,6 +38,10 @@ def damaged(path: Path, reason: str) -> StoreError:
     )
 
 
-def reason_in(error: apsw.Error) -> str | None:
+UNREADABLE = UnicodeDecodeError, msgspec.DecodeError, CodecError
+"""What reading raises where the bytes of a value are not what was written: SQLite itself does not look at those."""
+
+
+def reason_in(error: Exception) -> str | None:
     """What an error says about the file, where that is that its bytes are not what was written."""
-    return str(error) if isinstance(error, apsw.CorruptError | apsw.NotADBError) else None
+    return str(error) if isinstance(error, (apsw.CorruptError, apsw.NotADBError, *UNREADABLE)) else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from execlog.core.errors import CodecError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import UNSUCCESSFUL, Execution, Item, LogLine, Status
 from execlog.store.base import WHOLE, FailureGroup, Part
@@ -120,7 +121,10 @@ def failures(session: Session, filter: Filter, *, limit: int) -> list[FailureGro
     groups: list[tuple[Any, FailureGroup]] = []
     for fingerprint, count, first_at, last_at, subjects in found:
         own = same_but(narrowed, fingerprint=fingerprint, since=last_at, until=last_at + 1)
-        last = complete(session, find_heads(session, own, limit=1), WHOLE)[0]
+        heads = find_heads(session, own, limit=1)
+        if not heads:
+            raise CodecError("an index says what its row does not")
+        last = complete(session, heads, WHOLE)[0]
         error = failure_of(last) or unexplained(last.status)
         group = FailureGroup(
             fingerprint, error.type, error.message, count, first_at, last_at, last.key, tuple(sorted(subjects))
@@ -167,6 +171,8 @@ def _find_texts(session: Session, filter: Filter, question: Question, *, limit: 
     page = [row[0] for row in found[offset:wanted]]
     heads = decode_heads(session.value(_SQL["heads_of"], {"numbers": page}))
     by_number = {head.number: head for head in heads}
+    if by_number.keys() < set(page):
+        raise CodecError("an index has what its table has not")
     return [by_number[number] for number in page]
 
 

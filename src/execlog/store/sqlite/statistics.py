@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
+from execlog.core.errors import CodecError
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN, TERMINAL, Status
 from execlog.core.rollup import LOG_GAMMA, LONGEST_MICROS, SEPARATOR, Bucket, Sketch
@@ -140,8 +141,10 @@ def _sum_cells(
 
 
 def group_of(series: Series, name: str) -> str | None:
-    """The group that cells of this name belong to: None for the one over everything, "" for none."""
+    """The group that cells of this name belong to: None for the one over everything, "" for none. Raises CodecError."""
     parts = name.split(SEPARATOR)
+    if len(parts) <= max(series.part or 0, series.wanted[0] if series.wanted else 0):
+        raise CodecError(f"not the name of a series: {name!r:.60}")
     if series.wanted is not None and parts[series.wanted[0]] != series.wanted[1]:
         return ""
     return None if series.part is None else parts[series.part]
