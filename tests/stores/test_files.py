@@ -106,6 +106,18 @@ def test_files_of_other_hands_are_taken_in(tmp_path):
     with_less.close()
 
 
+def test_a_file_that_has_another_name_than_its_execution_is_left_alone_and_told_of(tmp_path):
+    """A copy, or a damaged id: what it says must not be said of the execution whose id that is."""
+    folder = tmp_path / "projects" / "proj-1" / "executions"
+    folder.mkdir(parents=True)
+    (folder / "theirs.json").write_text(json.dumps(THEIRS))
+    (folder / "copy.json").write_text(json.dumps(THEIRS | {"status": "failed", "completedAt": "2025-01-01T00:00:00Z"}))
+    opened = FilesStore(tmp_path)
+    assert [entry.status for entry in opened.find(Filter(kind="workflow")).entries] == [Status.SUCCEEDED]
+    assert opened.damaged() == [folder / "copy.json"]
+    opened.close()
+
+
 def test_a_lost_index_is_made_anew_from_the_files(store, tmp_path):
     store.apply(
         [workflow(1), workflow(2, status=Status.FAILED), Event(id="q", kind="query", at=AT, status=Status.RUNNING)]

@@ -254,10 +254,14 @@ class FilesStore:
                 return known
 
     def _read(self, kind: str, path: Path) -> Event | None:
-        """The event that says all of a file; None for one that is none of ours, which is left alone."""
+        """The event that says all of a file; None for one that is none of ours, which is left alone.
+
+        So is one whose name is not that of the execution in it: a copy, or a damaged id, which may be another's.
+        """
         try:
             record = _decode(path.read_bytes())
-            return event_of_record(record, kind, at=round(path.stat().st_mtime * 1e6))
+            event = event_of_record(record, kind, at=round(path.stat().st_mtime * 1e6))
+            return event if path_of(self.root, event.key).name == path.name else None
         except (OSError, ValueError, InvalidError):  # msgspec's errors are ValueErrors, and so are texts that are none
             return None
 

@@ -249,11 +249,11 @@ def translated(path: Path, *, poison: bool = False) -> Generator[None]:
             raise
         raise InvalidError("a text with a lone surrogate cannot be looked for") from error
     except (apsw.Error, *UNREADABLE) as error:
-        if poison and isinstance(error, POISON):
-            raise
         reason = reason_in(error)
         if reason is not None:
             raise damaged(path, reason) from error
+        if poison and isinstance(error, POISON):
+            raise
         message = f"{path}: {error}" if str(error) else f"{path}: {type(error).__name__}"
         if isinstance(error, apsw.InterruptError):
             message = f"{path}: the question took longer than its time-out"

@@ -44,4 +44,6 @@ UNREADABLE = UnicodeDecodeError, msgspec.DecodeError, CodecError
 
 def reason_in(error: Exception) -> str | None:
     """What an error says about the file, where that is that its bytes are not what was written."""
+    if isinstance(error, apsw.SQLError):  # the schema says so, which is in the file
+        return str(error) if str(error).startswith("no such ") else None
     return str(error) if isinstance(error, (apsw.CorruptError, apsw.NotADBError, *UNREADABLE)) else None
