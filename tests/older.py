@@ -1,4 +1,4 @@
-"""SQLite databases as the schema version before this one left them."""
+"""Databases as earlier schema versions left them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ import apsw
 from execlog.store.sql import migrations
 
 LATEST = len(migrations("sqlite"))
+POSTGRES = len(migrations("postgres"))
+TAKE_BACK = {
+    2: (
+        "drop view feature_computation_failures, feature_freshness, symbol_computation_status; "
+        "drop view scheduler_execution_log; drop function execlog_whole, execlog_iso; drop table pair_counts, pairs"
+    ),
+    3: "drop view user_recent_executions, execution_analytics, query_executions",
+    4: "drop table firings, jobs",
+    5: "delete from buckets where resolution = 86400 and series <> 'all' and not series ^@ ('kind' || chr(31))",
+}
+"""What takes back what each migration of PostgreSQL after the first did."""
 
 
 def make_older(connection: Any) -> None:
@@ -27,3 +38,11 @@ def make_older(connection: Any) -> None:
     connection.execute("drop table later").fetchall()
     connection.pragma("user_version", LATEST - 1)
     connection.execute("commit").fetchall()
+
+
+def make_older_postgres(connection: Any, version: int) -> None:
+    """Take back what the migrations after this version, at least 1, did; what only they have a place for is lost."""
+    assert max(TAKE_BACK) == POSTGRES, "say here how to take back the latest migration"
+    for later in range(POSTGRES, version, -1):
+        connection.execute(TAKE_BACK[later])
+        connection.execute("delete from execlog_schema where version = %s", (later,))

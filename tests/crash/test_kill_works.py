@@ -10,13 +10,16 @@ import random
 import shutil
 import time
 from collections import Counter
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import apsw
+import psycopg
 import pytest
 
+import servers
 from crash.harness import LONG, Acks, Forked, Scene, Zygote, everything, fill_as_before, recount, wait_until
 from crash.places import PLACES, SETTINGS, url_of
 from crash.victim import BATCH, old
@@ -26,7 +29,8 @@ from execlog.core.model import OPEN, Status
 from execlog.kinds.jobs import Call, Interval, Job, Misfire, SchedulerServingApp
 from execlog.store.base import WHOLE, Store
 from execlog.store.opening import open_store
-from older import LATEST
+from execlog.store.schemas import schema_of
+from older import LATEST, POSTGRES, make_older_postgres
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(7200 if LONG else 150)]
 ROUNDS = 200 if LONG else 3
@@ -36,6 +40,15 @@ COPIES, COPIED = 50 if LONG else 1, 1000
 DATABASES, IN_EACH = 8, 200
 JOBS, EVERY_SECONDS = 4, 0.05
 MOMENT = 0.05
+MOMENTS = 40 if LONG else 3
+MADE = [
+    "select version from execlog_schema order by version",
+    r"select * from information_schema.columns where table_schema = 'public' and table_name !~ '\d\d$' order by 3, 5",
+    r"select indexdef from pg_indexes where schemaname = 'public' and tablename !~ '\d\d$' order by 1",
+    "select viewname, definition from pg_views where schemaname = 'public' order by 1",
+    "select proname, prosrc from pg_proc where pronamespace = 'public'::regnamespace order by 1, 2",
+]
+"""All that a migration makes; months are made as time goes on."""
 
 
 @pytest.fixture(params=PLACES)
@@ -116,6 +129,68 @@ def test_a_migration_that_is_killed(tmp_path, zygote, record_property):
 def version_of(path: Path) -> int:
     with closing(apsw.Connection(str(path))) as connection:
         return connection.pragma("user_version")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("version", range(POSTGRES))
+def test_a_migration_of_postgresql_that_is_killed(postgres, tmp_path, zygote, version, record_property):
+    chance, wanted = random.Random(version), set(range(IN_EACH if version else 0))
+    with older_postgres(postgres, version) as url:
+        scene = Scene(tmp_path, url)
+        whole, took = migrate_whole(scene, postgres, zygote)
+        effective = undone = 0
+        for number in range(MOMENTS):
+            put_back(postgres)
+            acks = scene.acks("migrated")
+            victim = zygote.start(scene.task("t", acks, work="migrate"))
+            time.sleep(took * (number + chance.random()) / MOMENTS)
+            victim.kill()
+            effective += not acks.total()
+            undone += schema_of(url).version < POSTGRES
+            with closing(open_store(url)) as store:
+                assert numbers(store, "t") == wanted
+                assert "warning" not in store.check(), "text searches have no index"
+            assert everything_made(url) == whole
+        assert effective
+    record_property("migration", f"{effective} effective rounds, {undone} undone, 0 lost, 0 by halves")
+
+
+@contextmanager
+def older_postgres(server: servers.Postgres, version: int) -> Iterator[str]:
+    """The URL of a database for copies of one that is of an earlier version; version 0 has nothing in it."""
+    server.execute("create database older")
+    url = server.database_url("older")
+    try:
+        if version:
+            with closing(open_store(url)) as store:
+                store.apply([old("t", number) for number in range(IN_EACH)])
+            with psycopg.connect(url) as connection:
+                make_older_postgres(connection, version)
+        yield server.database_url("copy")
+    finally:
+        for name in ("copy", "older"):
+            server.execute(f"drop database if exists {name} with (force)")
+
+
+def put_back(server: servers.Postgres) -> None:
+    server.execute("drop database if exists copy with (force)")
+    server.execute("create database copy template older")
+
+
+def migrate_whole(scene: Scene, server: servers.Postgres, zygote: Zygote) -> tuple[list[object], float]:
+    """What a migration that nobody kills leaves, and how long it takes."""
+    put_back(server)
+    acks, began = scene.acks("whole"), time.monotonic()
+    zygote.start(scene.task("t", acks, work="migrate")).wait()
+    took = time.monotonic() - began
+    assert acks.ended()
+    return everything_made(scene.store), took
+
+
+def everything_made(url: str) -> list[object]:
+    """Every column, index, view and function of execlog's, and which migrations were applied."""
+    with psycopg.connect(url) as connection:
+        return [connection.execute(question).fetchall() for question in MADE]
 
 
 def test_a_copy_that_is_killed_and_begun_anew(scene, zygote, monkeypatch, capsys, record_property):

@@ -331,7 +331,7 @@ def memory_kib(what: str) -> int:
 
 
 IMPORTED = (
-    "execlog.store.sqlite", "execlog.store.sqlite.store", "execlog.store.files.store",
+    "execlog.store.sqlite", "execlog.store.sqlite.store", "execlog.store.files.store", "execlog.store.postgres.store",
     "execlog.history.retention", "execlog.history.copying", "execlog.store.migrating", "execlog.kinds.jobs",
     "execlog.cli.main", "execlog.cli.actions.export", "execlog.cli.commands.export", "execlog.recorder.crash",
     "execlog.core.pricing", "re2",

@@ -18,11 +18,11 @@ from execlog.store.jobs import Entry, Firing
 from execlog.store.migrating import foresee, migrate
 from execlog.store.opening import open_store
 from execlog.store.sql import migrations
-from older import LATEST, make_older
+from older import LATEST, POSTGRES, make_older, make_older_postgres
 
-POSTGRES = len(migrations("postgres"))
 DAY = 86_400_000_000
 PER_DAY = 300
+DAYS = "select series from buckets where resolution = 86400"
 
 
 def test_a_new_database_gets_the_whole_schema(tmp_path):
@@ -104,9 +104,6 @@ def test_every_earlier_version_is_brought_up_on_postgres(empty_postgres_url, ver
         assert connection.execute("select count(*) from query_executions").fetchone() == (0,)
 
 
-NO_DAYS = "delete from buckets where resolution = 86400 and series <> 'all' and series not like 'kind%'"
-
-
 def three_days(store):
     """Executions of two subjects and three users over three days, enough to be counted into the cells at once."""
     store.apply(
@@ -148,10 +145,20 @@ def test_days_are_added_up_from_the_hours_there_are_on_postgres(empty_postgres_u
         three_days(store)
         told = told_of_days(store)
     with psycopg.connect(empty_postgres_url) as connection:
-        assert connection.execute(f"{NO_DAYS} returning series").fetchall()
-        connection.execute("delete from execlog_schema where version = 5")
+        make_older_postgres(connection, 4)
+        assert not connection.execute(f"{DAYS} and series like 'actor%'").fetchall()
     with closing(open_store(empty_postgres_url)) as store:
         assert told_of_days(store) == told
+
+
+@pytest.mark.postgres
+def test_a_text_index_that_was_not_made_is_made_by_who_opens_it_next_and_may(empty_postgres_url):
+    migrate(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as connection:
+        connection.execute("drop index executions_searched")
+    for settings, warns in [(Settings(migrate=False), True), (Settings(), False), (Settings(migrate=False), False)]:
+        with closing(open_store(empty_postgres_url, settings)) as store:
+            assert ("warning" in store.check()) == warns
 
 
 @pytest.fixture

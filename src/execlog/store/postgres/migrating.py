@@ -15,10 +15,11 @@ _OURS = "select exists (select from pg_tables where schemaname = current_schema(
 _VERSION = "select coalesce(max(version), 0) from execlog_schema"
 
 
-def migrate(connections: Connections) -> int:
+def migrate(connections: Connections, *, indexes: bool = True) -> int:
     """The schema version the database has now: this code's. Several processes may do this at once.
 
-    Raises StoreError for a database of a newer execlog, and where the user may not create tables.
+    With `indexes` texts get theirs too where they have none: the migration died before it came to that, or the server
+    had no trigrams then. Raises StoreError for a database of a newer execlog, and where the user may not create tables.
     """
     known = len(migrations("postgres"))
     connection = connections.connect()
@@ -29,8 +30,9 @@ def migrate(connections: Connections) -> int:
                 with connection.transaction():
                     connection.execute(_LOCK)
                     _apply(connection, version_of(connection))
-                _index_texts(connection)
                 version = known
+            if version == known and indexes and not has_trigrams(connection):
+                _index_texts(connection)
     finally:
         connection.close()
     if version > known:

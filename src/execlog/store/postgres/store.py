@@ -55,7 +55,7 @@ class PostgresStore:
         self._searched = searched
         self._connections = Connections(url, write_timeout=write_timeout, read_timeout=read_timeout)
         self._poison = (*self._connections.poison, ValueError, TypeError, OverflowError, RecursionError)
-        self._version = migrate(self._connections)
+        self._version = migrate(self._connections, indexes=makes_tables)
         self._months = Months(makes=makes_tables)
         self.pairs = SqlPairs(
             queries("postgres", "pairs"), read=self._connections.read, write=self._write_alone, now=self._now
