@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from execlog.core.clock import iso, micros
-from execlog.core.errors import MissingExtraError
+from execlog.core.errors import InvalidError, MissingExtraError
 from execlog.runner.job import Command, Cron, Interval, Job, Misfire, Once, Session
 from execlog.runner.triggers import BATCH, COUNTED, after, anchored, check_trigger, due_at, plan
 
@@ -106,12 +106,37 @@ def test_intervals_keep_to_their_grid():
 def test_an_interval_without_start_begins_one_interval_after_the_job_was_made():
     job = anchored(Job(name="n", trigger=Interval(90)), at("2025-01-01T00:00:00Z"))
     assert instants(job.trigger, "2025-01-01T00:00:00Z", 1) == ["2025-01-01T00:01:30Z"]
-    assert anchored(job, 0) is job
+    assert anchored(job, 0) == job
 
 
 def test_once_is_once():
     trigger = Once(datetime(2025, 1, 1, 12))  # noqa: DTZ001 - a naive time is read as UTC
     assert instants(trigger, "2024-01-01T00:00:00Z", 3) == ["2025-01-01T12:00:00Z"]
+
+
+def timed(said):
+    time = datetime.fromisoformat(said)
+    return [("at", Once(time)), ("start_at", Interval(5, time))]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("2030-01-01T02:00:00+02:00", "2030-01-01T00:00:00+00:00"),
+        ("2030-01-01T00:00:00", "2030-01-01T00:00:00+00:00"),
+    ],
+)
+def test_the_times_of_a_trigger_are_kept_in_utc(said, kept):
+    for name, trigger in timed(said):
+        assert getattr(anchored(Job(name="n", trigger=trigger), 0).trigger, name).isoformat() == kept
+
+
+@pytest.mark.parametrize("said", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00"])
+def test_a_time_that_utc_has_no_year_for_is_refused(said):
+    for name, trigger in timed(said):
+        with pytest.raises(InvalidError, match="years 1 to 9999") as refused:
+            check_trigger(trigger)
+        assert refused.value.field == f"trigger.{name}"
 
 
 def test_sessions_know_holidays_half_days_and_dst():

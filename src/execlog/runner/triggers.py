@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSimError
 from msgspec import Struct, structs
 
-from execlog.core.clock import MAX_AT, micros, moment
+from execlog.core.clock import MAX_AT, MIN_AT, micros, moment
 from execlog.core.errors import InvalidError
 from execlog.runner.calendars import check_calendar, next_session
 from execlog.runner.job import Cron, Interval, Job, Misfire, Once, Session, Trigger
@@ -49,15 +49,19 @@ def check_trigger(trigger: Trigger) -> None:
         _check_cron(trigger)
     elif isinstance(trigger, Session):
         check_calendar(trigger.calendar)
+    else:
+        _check_time(trigger)
 
 
 def anchored(job: Job, now: int) -> Job:
-    """The job with the start of its interval fixed: one interval from `now` where none is said."""
+    """The job with the times of its trigger in UTC, an interval's start one interval from `now` where none is said."""
     trigger = job.trigger
-    if not isinstance(trigger, Interval) or trigger.start_at is not None:
-        return job
-    start = moment(now + round(trigger.seconds * _SECOND))
-    return structs.replace(job, trigger=structs.replace(trigger, start_at=start))
+    if isinstance(trigger, Once):
+        return structs.replace(job, trigger=Once(moment(micros(trigger.at))))
+    if isinstance(trigger, Interval):
+        start = micros(trigger.start_at) if trigger.start_at else now + round(trigger.seconds * _SECOND)
+        return structs.replace(job, trigger=structs.replace(trigger, start_at=moment(start)))
+    return job
 
 
 def due_at(job: Job, instant: int) -> int:
@@ -181,6 +185,12 @@ def _after_cron(expression: str, timezone: str, at: int) -> int | None:
         if instant > at:
             return instant
     return None
+
+
+def _check_time(trigger: Once | Interval) -> None:
+    field, when = ("at", trigger.at) if isinstance(trigger, Once) else ("start_at", trigger.start_at)
+    if when is not None and not MIN_AT <= micros(when) <= MAX_AT:
+        raise InvalidError(f"{field} is not within the years 1 to 9999 in UTC", field=f"trigger.{field}")
 
 
 def _check_cron(trigger: Cron) -> None:

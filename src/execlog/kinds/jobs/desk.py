@@ -267,7 +267,7 @@ class Desk:
 
     def _changed(self, entry: Entry, change: Callable[[Job], Job]) -> Entry:
         now = self._clock.now()
-        old = decode_job(entry)
+        old = anchored(decode_job(entry), now)
         new = anchored(self._checked(change(old)), now)
         next_at = entry.next_at
         if new.trigger != old.trigger or (new.enabled and not entry.enabled):
