@@ -2,133 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import inspect
 import json
 import re
-import tomllib
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import apsw
-import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from execlog.cli.families import open_families
+from contract.golden import CONTRACT, JOBS, RECORDS, check, within
 from execlog.core.model import TERMINAL, Event, Status
-from execlog.kinds.jobs import ExecutionHistoryRegistry, JobExecutionRecord
-from execlog.kinds.pipelines import PipelineHistory
-from execlog.kinds.queries import ExecutionTracker
-from execlog.kinds.workflows import ExecutionHistoryService
-from execlog.ledger import Ledger
 from execlog.store.redis.connecting import connect
-from execlog.web.app import create_app
 
-CONTRACT = tomllib.loads(Path(__file__).with_name("contract.toml").read_text(encoding="utf-8"))
-CALLS, RECORDS, WORDS = CONTRACT["calls"], CONTRACT["records"], CONTRACT["words"]
-STORES = {
-    "memory": "memory://",
-    "sqlite": "sqlite:///{folder}/history.db",
-    "files": "files:///{folder}/history",
-    "redis": "{valkey}",
-    "cluster": "{cluster}",
-    "postgres": "{postgres}",
-}
-"""Every store the contract is walked on, by its URL: a further one is one line."""
-"""What a store that cannot watch over pairs answers with 501 (docs/reference/stores.md)."""
-TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
-CONNECTION = '[connections.prices]\ntype = "sqlite"\npath = "{path}"\n'
-
-
-SERVERS = {
-    "redis": ("empty_valkey_url", pytest.mark.valkey),
-    "cluster": ("empty_cluster_url", pytest.mark.valkey),
-    "postgres": ("empty_postgres_url", pytest.mark.postgres),
-}
-"""The stores behind a server: the fixture that has its URL, and the mark of its tests."""
-
-
-@pytest.fixture(params=[pytest.param(name, marks=SERVERS[name][1] if name in SERVERS else ()) for name in STORES])
-def ledger(request, tmp_path) -> Iterator[Ledger]:
-    server = {request.param: request.getfixturevalue(SERVERS[request.param][0])} if request.param in SERVERS else {}
-    urls = {"valkey": server.get("redis"), "cluster": server.get("cluster"), "postgres": server.get("postgres")}
-    url = STORES[request.param].format(folder=tmp_path, **urls)
-    apsw.Connection(str(tmp_path / "prices.db")).close()
-    (tmp_path / "execlog.toml").write_text(CONNECTION.format(path=tmp_path / "prices.db"))
-    with Ledger.open(url, home=tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def client(ledger) -> Iterator[TestClient]:
-    with open_families(ledger, schedule=False) as (kinds, _), TestClient(create_app(ledger, kinds)) as connected:
-        connected.base_url = "http://localhost"
-        yield connected
-
-
-@pytest.fixture
-def lived(ledger) -> Ledger:
-    """The ledger after each family said something through its own Python API."""
-    now = datetime.now(UTC)
-    record = JobExecutionRecord(
-        execution_id="job-real",
-        job_id="nightly",
-        job_name="Nightly",
-        start_time=now,
-        end_time=now,
-        status="partial_success",
-        fetched_stocks=["AAPL"],
-        failed_stocks=["GOOGL"],
-        errors=["Failed to fetch GOOGL: Connection timeout after 30s"],
-        total_stocks=2,
-        duration_seconds=1.5,
-        triggered_by="manual",
-        metadata={"year": 2003},
-    )
-    registry = ExecutionHistoryRegistry(ledger)
-    assert registry.save_execution(record)
-    assert registry.save_execution(msgspec.structs.replace(record, execution_id="job-second"))
-    usage = {"input": 100, "output": 50, "total": 150}
-    workflow = {"id": "workflow-real", "status": "completed", "startedAt": now.isoformat(), "duration": 500}
-    assert ExecutionHistoryService(ledger).save_execution("shop", workflow | {"tokenUsage": usage, "costUSD": 0.001})
-    pipelines = PipelineHistory(ledger)
-    backfill = pipelines.create_scheduler_execution_log(now, total_symbols=2)
-    pipelines.log_feature_computation_failure("GOOG", "1d", "no rows", backfill)
-    pipelines.log_symbol_computation_status(backfill, "AAPL", "stock", "1d", "completed", 10, 10, 5, now, now, 0.5)
-    pipelines.update_feature_freshness("AAPL", "1d", now, 10)
-    pipelines.monitor([("MSFT", "1d")])
-    assert pipelines.update_scheduler_execution_log(backfill, now, 1, 1, 10, "completed")
-    columns = {"query": "select 1", "database_type": "kdb", "user_id": "ann", "execution_time": 0.5, "total_rows": 1}
-    asyncio.run(ExecutionTracker(ledger).log_execution(execution_id="query-real", status="success", **columns))
-    assert ledger.flush()
-    return ledger
-
-
-def check(answer: Any, record: str, where: str) -> None:
-    """Every field of the record is there, and is what the contract says."""
-    assert isinstance(answer, dict), where
-    for name, type_ in RECORDS[record].items():
-        value = answer.get(name)
-        if value is None:
-            assert type_.endswith("?"), f"{where}: {name} is missing"
-            continue
-        wanted = tuple(TYPES[one] for one in type_.removesuffix("?").split(","))
-        assert isinstance(value, wanted), f"{where}: {name} is {value!r}"
-
-
-def within(answer: Any, path: str) -> list[Any]:
-    """What is at the path: "a.b" a field's field, "a[]" each entry of a list."""
-    found = [answer]
-    for part in filter(None, path.split(".")):
-        name = part.removesuffix("[]")
-        found = [one[name] for one in found] if name else found
-        found = [entry for one in found for entry in one] if part.endswith("[]") else found
-    return found
+CALLS, WORDS = CONTRACT["calls"], CONTRACT["words"]
 
 
 def test_every_call_answers_with_every_field(lived, client):
@@ -172,7 +60,7 @@ def test_what_is_deleted_is_gone(lived, client):
 
 def test_limits_and_defaults_are_the_contracts(lived, client):
     document = client.get("/openapi.json").json()["paths"]
-    for call in CALLS:
+    for call in [*CALLS, *JOBS["calls"]]:
         method, path = call["ask"].split()
         operation = document[path][method.lower()]
         known = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
@@ -187,7 +75,7 @@ def test_limits_and_defaults_are_the_contracts(lived, client):
                 assert client.get(call["at"], params={name: value}).status_code == 200, (call["ask"], name, value)
     paths = {f"{method.upper()} {path}" for path, methods in document.items() for method in methods}
     asked = {call["ask"] for call in [*CALLS, *CONTRACT["deletions"]]}
-    assert (asked | set(CONTRACT["management"]["calls"])) <= paths
+    assert (asked | {call["ask"] for call in JOBS["calls"]}) <= paths
 
 
 @pytest.mark.parametrize("kind", ["job", "workflow", "pipeline", "query"])
@@ -241,14 +129,6 @@ def _shown(client: TestClient, kind: str, id_: str, word: str) -> dict[str, Any]
     else:
         entries = client.get("/api/v1/admin/scheduler/execution-history").json()["executions"]
     return next(entry for entry in entries if entry["execution_id"] == id_)
-
-
-@pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
-def test_every_view_has_every_column(lived, tmp_path):
-    with contextlib.closing(apsw.Connection(str(tmp_path / "history.db"))) as database:
-        for view, columns in CONTRACT["sql"].items():
-            rows = database.execute(f"select {', '.join(columns)} from {view}").fetchall()
-            assert rows, view
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""The golden files, and what an answer is held against them with."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+CONTRACT = tomllib.loads(Path(__file__).with_name("contract.toml").read_text(encoding="utf-8"))
+JOBS = tomllib.loads(Path(__file__).with_name("jobs.toml").read_text(encoding="utf-8"))
+RECORDS = CONTRACT["records"] | JOBS["records"]
+TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
+
+
+def check(answer: Any, record: str, where: str) -> None:
+    """Every field of the record is there, and is what the contract says."""
+    assert isinstance(answer, dict), where
+    for name, type_ in RECORDS[record].items():
+        value = answer.get(name)
+        if value is None:
+            assert type_.endswith("?"), f"{where}: {name} is missing"
+            continue
+        wanted = tuple(TYPES[one] for one in type_.removesuffix("?").split(","))
+        assert isinstance(value, wanted), f"{where}: {name} is {value!r}"
+
+
+def within(answer: Any, path: str) -> list[Any]:
+    """What is at the path: "a.b" a field's field, "a[]" each entry of a list."""
+    found = [answer]
+    for part in filter(None, path.split(".")):
+        name = part.removesuffix("[]")
+        found = [one[name] for one in found] if name else found
+        found = [entry for one in found for entry in one] if part.endswith("[]") else found
+    return found
