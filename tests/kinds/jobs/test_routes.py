@@ -294,7 +294,8 @@ def test_a_running_job_is_not_run_beside_itself_and_can_be_cancelled(app, http):
     job = make(http, run={"type": "call", "function": "chores:stick_on_b"}, stocks=["A", "B"])
     path = f"/scheduler/jobs/{job['id']}"
     execution_id = http.post(f"{path}/run").json()["execution_id"]
-    wait_for(lambda: http.get(f"{path}/history?status=running").json())
+    running = f"{path}/history?status=running"
+    wait_for(lambda: [record["fetched_stocks"] for record in http.get(running).json()] == [["A"]])
     assert http.post(f"{path}/run").status_code == 409
     assert http.post(f"{path}/cancel").json() == {"cancelled": [execution_id]}
     wait_for(lambda: http.get(f"{path}/history").json())
