@@ -17,6 +17,8 @@ from execlog.core.settings import Settings
 from execlog.store.jobs import Entry, Firing
 from execlog.store.migrating import foresee, migrate
 from execlog.store.opening import open_store
+from execlog.store.postgres import migrating
+from execlog.store.postgres.store import PostgresStore
 from execlog.store.sql import migrations
 from older import LATEST, POSTGRES, make_older, make_older_postgres
 
@@ -159,6 +161,38 @@ def test_a_text_index_that_was_not_made_is_made_by_who_opens_it_next_and_may(emp
     for settings, warns in [(Settings(migrate=False), True), (Settings(), False), (Settings(migrate=False), False)]:
         with closing(open_store(empty_postgres_url, settings)) as store:
             assert ("warning" in store.check()) == warns
+
+
+@pytest.mark.postgres
+def test_a_database_that_may_only_be_read_is_opened_without_a_text_index(postgres, empty_postgres_url):
+    migrate(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as connection:
+        connection.execute("drop index executions_searched")
+    name = empty_postgres_url.rpartition("/")[2]
+    postgres.execute(f"alter database {name} set default_transaction_read_only = on")
+    with closing(open_store(empty_postgres_url)) as store:
+        assert not store.find(Filter()).entries
+        assert "warning" in store.check()
+
+
+@pytest.mark.postgres
+def test_a_migration_may_take_longer_than_any_question(empty_postgres_url, monkeypatch):
+    longer = [*migrations("postgres"), (POSTGRES + 1, "select pg_sleep(1.5)")]
+    monkeypatch.setattr("execlog.store.postgres.migrating.migrations", lambda _: longer)
+    PostgresStore(empty_postgres_url, read_timeout=1.0).close()
+    with psycopg.connect(empty_postgres_url) as connection:
+        assert connection.execute("select max(version) from execlog_schema").fetchone() == (POSTGRES + 1,)
+
+
+@pytest.mark.postgres
+def test_a_text_index_may_take_longer_than_any_question(empty_postgres_url, monkeypatch):
+    migrate(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as connection:
+        connection.execute("drop index executions_searched")
+    slowly = "select pg_sleep(1.5); " + migrating._SQL["index_trigrams"]
+    monkeypatch.setitem(migrating._SQL, "index_trigrams", slowly)
+    with closing(PostgresStore(empty_postgres_url, read_timeout=1.0)) as store:
+        assert "warning" not in store.check()
 
 
 @pytest.fixture

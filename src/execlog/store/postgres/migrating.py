@@ -9,6 +9,8 @@ from execlog.store.postgres.connection import Connections
 from execlog.store.sql import migrations, queries
 
 _SQL = queries("postgres", "write")
+# A large database takes its time, and so does waiting for another process's migration.
+_PATIENCE = "set local statement_timeout = 0"
 _LOCK = "select pg_advisory_xact_lock(hashtext('execlog schema ' || current_schema()))"
 # Asked of the catalogue's table: `to_regclass` may answer from before another process's migration that we waited for.
 _OURS = "select exists (select from pg_tables where schemaname = current_schema() and tablename = 'execlog_schema')"
@@ -28,6 +30,7 @@ def migrate(connections: Connections, *, indexes: bool = True) -> int:
             version = version_of(connection)
             if version < known:
                 with connection.transaction():
+                    connection.execute(_PATIENCE)
                     connection.execute(_LOCK)
                     _apply(connection, version_of(connection))
                 version = known
@@ -67,12 +70,15 @@ def _apply(connection: Any, version: int) -> None:
 
 def _index_texts(connection: Any) -> None:
     """Index texts by trigrams where the server has them and lets us; else a search reads them, and doctor says so."""
-    import psycopg
+    from psycopg import errors
 
     try:
         with connection.transaction():
+            connection.execute(_PATIENCE)
             connection.execute(_LOCK)
             connection.execute(_SQL["trigrams"])
             connection.execute(_SQL["index_trigrams"])
-    except (psycopg.errors.UndefinedFile, psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
+    except (errors.UndefinedFile, errors.InsufficientPrivilege, errors.FeatureNotSupported):
+        return
+    except errors.ReadOnlySqlTransaction:  # a replica: what its primary has not, it has not
         return
