@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -127,7 +128,8 @@ def test_edges_are_the_contracts(client):
             assert valued(answered(client, "GET", PATH), edge["at"]) == value
         for value in refused:
             answer = client.patch(PATH, json=changing(edge, value))
-            assert (answer.status_code, answer.json()["field"]) == (422, edge["at"]), (str(value)[:50], answer.text)
+            field = answer.json()["field"].partition("[")[0]  # of "tags[0]"
+            assert (answer.status_code, field) == (422, edge["at"]), (str(value)[:50], answer.text)
 
 
 def of_length(field: str, length: int) -> Any:
@@ -143,6 +145,19 @@ def changing(edge: dict[str, Any], value: Any) -> dict[str, Any]:
 def valued(job: dict[str, Any], path: str) -> Any:
     (value,) = within(job, path)
     return value
+
+
+def test_an_id_is_taken_as_it_is_or_refused(client):
+    ids = JOBS["ids"]
+    for id_ in [*ids["taken"], "x" * ids["most"]]:
+        assert answered(client, "POST", "/scheduler/jobs", LEAST | {"id": id_})["id"] == id_
+        assert answered(client, "GET", f"/scheduler/jobs/{quote(id_)}")["id"] == id_
+        assert client.put(f"/scheduler/jobs/{quote(id_)}", json=LEAST | {"id": "other"}).status_code == 422
+        assert client.delete(f"/scheduler/jobs/{quote(id_)}").status_code == 204
+    for id_ in [*ids["refused"], "x" * (ids["most"] + 1)]:
+        answer = client.post("/scheduler/jobs", json=LEAST | {"id": id_})
+        assert (answer.status_code, answer.json()["field"]) == (422, "id"), id_
+    assert answered(client, "GET", "/scheduler/jobs") == []
 
 
 def test_what_nobody_knows_is_refused_by_name(client):
