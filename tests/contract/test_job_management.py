@@ -258,6 +258,19 @@ def test_a_running_execution_is_cancelled(running):
     wait_for(lambda: answered(running, "GET", PATH)["running"] == [])
 
 
+def test_a_trigger_runs_a_job_that_tells_when_it_last_did(running):
+    run, trigger = {"type": "call", "function": "chores:wait_politely"}, {"type": "interval", "seconds": 0.1}
+    made = answered(running, "POST", "/scheduler/jobs", LEAST | {"run": run, "stocks": [], "trigger": trigger})
+    wait_for(lambda: answered(running, "GET", PATH)["skipped"] > 0)
+    paused = answered(running, "POST", f"{PATH}/pause")
+    assert made["created_at"] < paused["last_run_at"] < paused["updated_at"]
+    (execution_id,) = paused["running"]
+    record = answered(running, "GET", f"/scheduler/executions/{execution_id}")
+    assert (record["job_id"], record["triggered_by"]) == (LEAST["id"], "schedule")
+    assert answered(running, "POST", f"{PATH}/cancel") == {"cancelled": [execution_id]}
+    wait_for(lambda: answered(running, "GET", PATH)["running"] == [])
+
+
 def test_a_job_that_was_run_is_in_the_history_and_stays_there(running):
     run = {"type": "call", "function": "chores:fail_on_b"}
     answered(running, "POST", "/scheduler/jobs", LEAST | {"run": run, "stocks": ["A", "B"]})
