@@ -146,7 +146,9 @@ def test_a_migration_of_postgresql_that_is_killed(postgres, tmp_path, zygote, ve
             time.sleep(took * (number + chance.random()) / MOMENTS)
             victim.kill()
             effective += not acks.total()
-            undone += schema_of(url).version < POSTGRES
+            found = schema_of(url).version
+            assert found in {version, POSTGRES}, "a part of it was kept"
+            undone += found < POSTGRES
             with closing(open_store(url)) as store:
                 assert numbers(store, "t") == wanted
                 assert "warning" not in store.check(), "text searches have no index"
