@@ -18,6 +18,7 @@ TAKE_BACK = {
     3: "drop view user_recent_executions, execution_analytics, query_executions",
     4: "drop table firings, jobs",
     5: "delete from buckets where resolution = 86400 and series <> 'all' and not series ^@ ('kind' || chr(31))",
+    6: "drop index executions_texts",
 }
 """What takes back what each migration of PostgreSQL after the first did."""
 

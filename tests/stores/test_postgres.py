@@ -16,10 +16,12 @@ from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Error, Event, Item, Status
 from execlog.ledger import Ledger
+from execlog.store.memory import MemoryStore
 from execlog.store.opening import open_store
+from execlog.store.postgres import reading
 from execlog.store.postgres.connection import without_secrets
 from execlog.store.postgres.store import PostgresStore
-from execlog.store.sql import migrations, schema
+from execlog.store.sql import migrations, queries, schema
 from histories import SECOND, T0
 
 pytestmark = pytest.mark.postgres
@@ -293,3 +295,46 @@ def test_a_child_of_a_fork_has_connections_of_its_own(store):
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert store.count(Filter()) == 2
+
+
+@pytest.mark.parametrize("sort", ["newest", "oldest"])
+def test_a_text_is_found_near_or_far_in_order(store, monkeypatch, sort):
+    """Whether it is among the first that have any text or not, with many at one time, page by page."""
+    monkeypatch.setattr(reading, "NEAR", 5)
+    judge = MemoryStore()
+    words = ("common", "common rare", "odd")
+    told = [
+        ended(n, at=T0 + n // 4 * DAY, status=Status.FAILED, error=Error("E", words[n % 7 // 3])) for n in range(60)
+    ]
+    store.apply(told)
+    judge.apply(told)
+    window = {"since": T0 + 3 * DAY, "until": T0 + 12 * DAY}
+    for text in ("common", "rare", "odd", "none"):
+        for asked in (Filter(text=text, sort=sort), Filter(text=text, sort=sort, kind="job", **window)):
+            cursor = None
+            while True:
+                page, wanted = (one.find(asked, limit=4, cursor=cursor) for one in (store, judge))
+                assert [entry.id for entry in page.entries] == [entry.id for entry in wanted.entries]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+
+
+def test_statistics_of_a_long_history_look_their_cells_up(postgres, store):
+    """The planner takes the starts of a window for a thousand, and would rather read all cells."""
+    name = store.url.rpartition("/")[2].partition("?")[0]
+    postgres.execute(
+        "insert into buckets (resolution, start, series, sketch) select 3600, hour * 3600000000::bigint, 'actor' || "
+        "chr(31) || 'job' || chr(31) || 'user-' || number || chr(31), '+' from generate_series(1, 300) as hour, "
+        "generate_series(1, 500) as number; analyze buckets",
+        name,
+    )
+    lows = [f"actor\x1f{kind}\x1fuser-7\x1f" for kind in ("job", "query", "workflow")]
+    bindings = {"resolution": 3600, "since": 0, "until": 24 * 3_600_000_000, "sketches": True, "lows": lows}
+    bindings["highs"] = [low.replace("7\x1f", "7 ") for low in lows]
+    statistics = queries("postgres", "statistics")
+    with psycopg.connect(postgres.database_url(name)) as connection:
+        sql = statistics["cells"].format(key=statistics["key_series"])
+        plan = "\n".join(row[0] for row in connection.execute(f"explain {sql}", bindings))
+    assert "Seq Scan on buckets" not in plan
+    assert plan.count("buckets_pkey") == 3, plan

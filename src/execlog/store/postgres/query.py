@@ -19,6 +19,7 @@ _PLAIN = (
     "fingerprint", "min_duration", "max_duration", "min_cost_nano", "max_cost_nano", "min_tokens", "max_tokens",
     "id_prefix", "since", "until",
 )  # fmt: skip
+_IN_TIME = frozenset(_SQL[name] for name in ("since", "until", "after_newest", "after_oldest"))
 _NARROW = ("ids", "id_prefix", "parent_id", "root_id", "retry_of", "fingerprint", "subject", "actor")
 
 
@@ -44,6 +45,11 @@ class Question(Struct, kw_only=True):
     def where(self) -> str:
         """The condition, never empty."""
         return "\nand ".join(self.conditions) or "true"
+
+    @property
+    def window(self) -> str:
+        """What of the condition is about the order of time, never empty."""
+        return "\nand ".join(one for one in self.conditions if one in _IN_TIME) or "true"
 
 
 def ask(filter: Filter, *, places: Places = (), by_item: bool = True) -> Question:

@@ -22,6 +22,10 @@ _SQL = queries("postgres", "read")
 HEAD = _SQL["head"].format(searched="null::text", detail="null::text", stamps="null::text")
 """The columns of a `Head` in a list: without what only folding and details need."""
 
+DIRECTIONS = {"newest": "desc", "oldest": "asc"}
+NEAR = 2_000
+"""How many executions with a text are looked through before all are searched for one."""
+
 # Unchecked: where SQLite has the key of a text in its index, the text itself stands here.
 _make_head: Any = Head
 WHOLE_HEAD = _SQL["head"].format(
@@ -48,10 +52,14 @@ def find_heads(
         return []
     question = ask(settled[0], places=settled[1])
     continue_after(filter, question, cursor)
-    sql = _SQL["find_searched" if question.searched else "find"].format(
-        head=HEAD, source=question.source, where=question.where, order=order(filter)
-    )
-    return heads_of(session.rows(sql, {**question.bindings, "limit": limit, "offset": offset}))
+    bindings = {**question.bindings, "limit": limit, "offset": offset}
+    places = {"head": HEAD, "source": question.source, "where": question.where, "order": order(filter)}
+    if question.searched and filter.sort in DIRECTIONS and not question.by_item:
+        near = {"window": question.window, "direction": DIRECTIONS[filter.sort], "most": NEAR}
+        heads = heads_of(session.rows(_SQL["find_near"].format(**places, **near), bindings))
+        if len(heads) == limit:
+            return heads
+    return heads_of(session.rows(_SQL["find_searched" if question.searched else "find"].format(**places), bindings))
 
 
 def heads_of(rows: Sequence[tuple[Any, ...]]) -> list[Head]:

@@ -17,6 +17,21 @@ where {where}
 order by {order}
 limit %(limit)s offset %(offset)s;
 
+-- name: find_near
+-- A common text is soon among those that have any text, in the order of time.
+with executions as materialized (
+    select executions.*
+    from executions
+    where octet_length(executions.searched) > 0 and {window}
+    order by executions.created_at {direction}
+    fetch first {most} rows with ties
+)
+select {head}
+from executions
+where {where}
+order by {order}
+limit %(limit)s offset %(offset)s;
+
 -- name: find_searched
 -- The search comes first, and alone: asked for the newest fifty, the planner would walk the index of times instead, which
 -- for a rare text means reading everything.

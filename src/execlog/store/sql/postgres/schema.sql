@@ -86,6 +86,7 @@ create index executions_open on executions (created_at, kind, subject) where sta
 create index executions_parent on executions (parent_id) where parent_id is not null;
 create index executions_root on executions (root_id) where root_id is not null;
 create index executions_retry on executions (retry_of) where retry_of is not null;
+create index executions_texts on executions (created_at) where octet_length(searched) > 0;
 
 -- What no month of its own is made for: before 2000, and far in the future.
 create table executions_other partition of executions default;

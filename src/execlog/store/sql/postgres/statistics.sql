@@ -2,7 +2,8 @@
 -- (six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano) and sketches.
 
 -- name: cells
--- The starts of a window are counted through, so that a series is a single look-up in each.
+-- The starts of a window are counted through, so that a series is a single look-up in each: `offset 0` keeps the planner,
+-- who takes them for a thousand, from reading all cells instead.
 select {key}, sum(succeeded)::bigint, sum(partial)::bigint, sum(failed)::bigint, sum(timed_out)::bigint,
     sum(cancelled)::bigint, sum(crashed)::bigint, sum(timed)::bigint, sum(duration_micros)::bigint,
     max(max_micros)::bigint, sum(rows)::bigint, sum(tokens_input)::bigint, sum(tokens_output)::bigint,
@@ -17,8 +18,13 @@ from generate_series(
     %(resolution)s * 1000000::bigint
 ) as starts (start)
 cross join unnest(%(lows)b::text [], %(highs)b::text []) as wanted (low, high)
-inner join buckets on buckets.resolution = %(resolution)s and buckets.start = starts.start
-    and buckets.series >= wanted.low and buckets.series < wanted.high
+cross join lateral (
+    select *
+    from buckets
+    where buckets.resolution = %(resolution)s and buckets.start = starts.start
+        and buckets.series >= wanted.low and buckets.series < wanted.high
+    offset 0
+) as buckets
 group by 1;
 
 -- name: key_series
