@@ -330,7 +330,8 @@ def test_statistics_of_a_long_history_look_their_cells_up(postgres, store):
         name,
     )
     lows = [f"actor\x1f{kind}\x1fuser-7\x1f" for kind in ("job", "query", "workflow")]
-    bindings = {"resolution": 3600, "since": 0, "until": 24 * 3_600_000_000, "sketches": True, "lows": lows}
+    windows = {"resolutions": [86_400, 3_600], "sinces": [0, 0], "untils": [0, 24 * 3_600_000_000]}
+    bindings = {**windows, "sketches": True, "lows": lows}
     bindings["highs"] = [low.replace("7\x1f", "7 ") for low in lows]
     statistics = queries("postgres", "statistics")
     with psycopg.connect(postgres.database_url(name)) as connection:

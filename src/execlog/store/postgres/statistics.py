@@ -35,8 +35,8 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
         _scan(session, narrowed, places, group_by, tallies)
         return tallies.groups(group_by)
     cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))
-    for resolution, window in cells:
-        _sum_cells(session, series, resolution, window, group_by, tallies, sketches=sketches)
+    if cells:
+        _sum_cells(session, series, cells, group_by, tallies, sketches=sketches)
     for since, until in edges:
         _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies)
     return tallies.groups(group_by)
@@ -65,18 +65,16 @@ def _count(session: Session, filter: Filter) -> int:
 def _sum_cells(
     session: Session,
     series: Sequence[Series],
-    resolution: int,
-    window: Window,
+    cells: Sequence[tuple[int, Window]],
     group_by: GroupBy | None,
     tallies: Tallies,
     *,
     sketches: bool,
 ) -> None:
-    since, until = window
     bindings: Bindings = {
-        "resolution": resolution,
-        "since": _FIRST if since is None else since,
-        "until": _LAST if until is None else until,
+        "resolutions": [resolution for resolution, _ in cells],
+        "sinces": [_FIRST if since is None else since for _, (since, _) in cells],
+        "untils": [_LAST if until is None else until for _, (_, until) in cells],
         "lows": [entry.bounds[0] for entry in series],
         "highs": [entry.bounds[1] for entry in series],
         "sketches": sketches,

@@ -2,26 +2,27 @@
 -- (six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano) and sketches.
 
 -- name: cells
--- The starts of a window are counted through, so that a series is a single look-up in each: `offset 0` keeps the planner,
--- who takes them for a thousand, from reading all cells instead.
+-- The starts of each window are counted through, so that a series is a single look-up in each: `offset 0` keeps the
+-- planner, who takes them for a thousand, from reading all cells instead.
 select {key}, sum(succeeded)::bigint, sum(partial)::bigint, sum(failed)::bigint, sum(timed_out)::bigint,
     sum(cancelled)::bigint, sum(crashed)::bigint, sum(timed)::bigint, sum(duration_micros)::bigint,
     max(max_micros)::bigint, sum(rows)::bigint, sum(tokens_input)::bigint, sum(tokens_output)::bigint,
     sum(cost_nano)::bigint, string_agg(case when %(sketches)s then sketch else '' end, ' ')
-from generate_series(
+from unnest(%(resolutions)b::bigint [], %(sinces)b::bigint [], %(untils)b::bigint []) as windows (resolution, since, until)
+cross join lateral generate_series(
     (
-        select min(b.start) from buckets as b where b.resolution = %(resolution)s and b.start >= %(since)s
+        select min(b.start) from buckets as b where b.resolution = windows.resolution and b.start >= windows.since
     ),
     (
-        select max(b.start) from buckets as b where b.resolution = %(resolution)s and b.start < %(until)s
+        select max(b.start) from buckets as b where b.resolution = windows.resolution and b.start < windows.until
     ),
-    %(resolution)s * 1000000::bigint
+    windows.resolution * 1000000
 ) as starts (start)
 cross join unnest(%(lows)b::text [], %(highs)b::text []) as wanted (low, high)
 cross join lateral (
     select *
     from buckets
-    where buckets.resolution = %(resolution)s and buckets.start = starts.start
+    where buckets.resolution = windows.resolution and buckets.start = starts.start
         and buckets.series >= wanted.low and buckets.series < wanted.high
     offset 0
 ) as buckets
