@@ -162,7 +162,7 @@ def test_a_limited_caller_cancels_their_own_only(guarded, gateway):
     theirs = gateway.submit(Query(query=SLOW, connection="file", execution_id="theirs", user_id="bob"))
     assert guarded("operator:alice").post("/v3/execute/theirs/cancel").status_code == 404
     assert guarded("operator").post("/v3/execute/theirs/cancel").status_code == 202
-    assert theirs.outcome(5).status.value == "cancelled"
+    assert theirs.future.result(5).status.value == "cancelled"
 
 
 def test_reading_does_not_allow_asking(guarded):

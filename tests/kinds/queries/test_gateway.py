@@ -183,7 +183,7 @@ def test_a_query_is_cancelled_by_its_id(gateway, recorded, connection):
     with pytest.raises(NotFoundError):
         gateway.cancel("slow", user_id="bob")
     gateway.cancel("slow", user_id="ann", by="ann")
-    outcome = running.outcome(5)
+    outcome = running.future.result(5)
     assert (outcome.status, outcome.trouble.message) == (Status.CANCELLED, "cancelled by ann")
     kept = recorded("slow")
     assert (kept.status, kept.error.type) == (Status.CANCELLED, "Cancelled")
@@ -201,7 +201,7 @@ def test_an_id_runs_once_at_a_time(gateway):
     with pytest.raises(ConflictError):
         gateway.submit(Query(query="select 1", connection="file", execution_id="same"))
     gateway.cancel("same")
-    running.outcome(5)
+    running.future.result(5)
     assert gateway.execute(Query(query="select 1", connection="file", execution_id="same")).status is Status.SUCCEEDED
 
 
@@ -216,11 +216,11 @@ def test_so_many_run_so_many_wait_and_the_rest_is_turned_away(make_gateway, tabl
     other = gateway.execute(Query(query="select 1", connection="duck"))
     assert other.status is Status.SUCCEEDED
     gateway.cancel("busy0")
-    assert waiting.outcome(5).part.values() == [[7]]
+    assert waiting.future.result(5).part.values() == [[7]]
     kept = recorded("waiting")
     assert kept.queued_at < kept.started_at
     gateway.cancel("busy1")
-    assert [running.outcome(5).status for running in busy] == [Status.CANCELLED] * 2
+    assert [running.future.result(5).status for running in busy] == [Status.CANCELLED] * 2
 
 
 def test_waiting_counts_against_the_time_out_and_can_be_cancelled(make_gateway, tables, recorded):
@@ -231,9 +231,9 @@ def test_waiting_counts_against_the_time_out_and_can_be_cancelled(make_gateway, 
     assert "waited" in recorded(late.execution_id).error.message
     cancelled = gateway.submit(Query(query="select 1", connection="file"))
     gateway.cancel(cancelled.id)
-    assert cancelled.outcome(1).status is Status.CANCELLED
+    assert cancelled.future.result(1).status is Status.CANCELLED
     gateway.cancel(busy.id)
-    busy.outcome(5)
+    busy.future.result(5)
     assert gateway.execute(Query(query="select 1", connection="file")).status is Status.SUCCEEDED
 
 
@@ -295,7 +295,7 @@ def test_closing_cancels_what_runs(make_gateway, tables, recorded):
     gateway = make_gateway(tables)
     running = gateway.submit(Query(query=SLOW, connection="file"))
     gateway.close()
-    assert running.outcome(0).status is Status.CANCELLED
+    assert running.future.result(0).status is Status.CANCELLED
     assert recorded(running.id).error.message == "the gateway is shutting down"
     with pytest.raises(ConflictError):
         gateway.submit(Query(query="select 1", connection="file"))

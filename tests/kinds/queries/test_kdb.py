@@ -132,7 +132,7 @@ def test_a_query_is_cancelled_by_its_id(gateway, peer):
     running = gateway.submit(Query(query="slow", connection="kdb", execution_id="slow"))
     wait_until(lambda: peer.asked != [], 5, "beginning")
     gateway.cancel("slow")
-    assert running.outcome(5).status is Status.CANCELLED
+    assert running.future.result(5).status is Status.CANCELLED
 
 
 def test_a_line_that_was_lost_while_idle_is_made_anew(ask, peer):
@@ -145,7 +145,7 @@ def test_a_process_that_dies_in_a_query_is_an_error(gateway, peer):
     running = gateway.submit(Query(query="slow", connection="kdb"))
     wait_until(lambda: peer.asked != [], 5, "beginning")
     peer.hang_up()
-    outcome = running.outcome(5)
+    outcome = running.future.result(5)
     assert (outcome.status, outcome.trouble.kind) == (Status.CRASHED, "ConnectionResetError")
 
 

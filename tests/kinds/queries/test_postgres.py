@@ -161,7 +161,7 @@ def test_a_query_is_cancelled_by_its_id(gateway, recorded, count):
     running = gateway.submit(Query(query=SLEEP, connection="pg", execution_id="slow"))
     wait_until(lambda: count() == 1, 5, "beginning")
     gateway.cancel("slow")
-    assert running.outcome(5).status is Status.CANCELLED
+    assert running.future.result(5).status is Status.CANCELLED
     wait_until(lambda: count() == 0, 2, "the server stopping")
     assert recorded("slow").error.type == "Cancelled"
 
@@ -174,8 +174,8 @@ def test_a_cancellation_never_hits_the_next_query(make_gateway, tables):
         time.sleep(0.001 * (number % 20))
         with suppress(NotFoundError, ConflictError):  # it may have ended
             gateway.cancel(f"q{number}")
-        assert running.outcome(5).status in {Status.CANCELLED, Status.SUCCEEDED}
-        assert following.outcome(5).status is Status.SUCCEEDED
+        assert running.future.result(5).status in {Status.CANCELLED, Status.SUCCEEDED}
+        assert following.future.result(5).status is Status.SUCCEEDED
 
 
 def test_what_the_server_refuses_is_failed_in_its_words(ask):
@@ -202,7 +202,7 @@ def test_a_connection_that_breaks_in_a_query_is_an_error(gateway, tables, record
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'execlog' "
             "and datname = current_database()"
         )
-    outcome = running.outcome(5)
+    outcome = running.future.result(5)
     assert (outcome.status, outcome.trouble.kind) == (Status.CRASHED, "AdminShutdown")
     assert recorded(outcome.execution_id).status is Status.CRASHED
 

@@ -147,7 +147,7 @@ def test_a_query_is_cancelled_by_its_id(gateway, peer):
     running = gateway.submit(Query(query="select endless", connection="lake", execution_id="slow"))
     wait_until(lambda: peer.queries != [] and peer.queries[0].state == "RUNNING", 5, "beginning")
     gateway.cancel("slow")
-    assert running.outcome(5).status is Status.CANCELLED
+    assert running.future.result(5).status is Status.CANCELLED
     wait_until(lambda: peer.queries[0].state == "FAILED", 5, "the server stopping")
 
 
@@ -157,7 +157,7 @@ def test_a_query_that_has_no_id_yet_is_cancelled_when_it_has(gateway, peer):
     wait_until(lambda: peer.requests != [], 5, "asking")
     time.sleep(0.2)  # its time is up, and the coordinator has not answered
     peer.slow_start.set()
-    assert running.outcome(5).status is Status.TIMED_OUT
+    assert running.future.result(5).status is Status.TIMED_OUT
     wait_until(lambda: peer.queries[0].state == "FAILED", 5, "the server stopping")
 
 

@@ -142,8 +142,8 @@ class Executor:
         # Reading a long query takes too long for the event loop.
         submit = self._gateway.submit
         running = submit(query) if len(query.query) <= _LONG else await asyncio.to_thread(submit, query)
-        await asyncio.wrap_future(running.future)
-        return reply_of(running.outcome(), call.path)
+        outcome = await asyncio.wrap_future(running.future)
+        return reply_of(outcome, call.path)
 
     def cancel(self, call: Call) -> Cancelling:
         """Stop a query that runs here."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Self
 
 from msgspec.structs import replace
@@ -72,7 +71,7 @@ class Gateway:
 
     def execute(self, query: Query) -> Outcome:
         """What became of the query, once it has ended; never later than its time-out and a moment."""
-        return self.submit(query).outcome()
+        return self.submit(query).future.result()
 
     def submit(self, query: Query) -> Running:
         """The query on its way: its `future` has the outcome.
@@ -195,13 +194,13 @@ class Gateway:
             waiting = f"{limits.max_concurrent} queries run on {place.connection.name!r} and {limits.max_waiting} wait"
             running.settle(trouble=broken("Overloaded", f"{waiting}; try again later"))
             return
+        running.announce(Status.RUNNING if at_once else Status.QUEUED)
         seconds = min(query.timeout or limits.timeout, limits.max_timeout)
         stop = self._deadlines.set(seconds, lambda: self._time_out(running, seconds))
         running.deadlines.append(stop)
         offset = query.page * query.page_size
         statement = Statement(text, query.params, seconds, offset, query.page_size)
-        work = partial(self._work, running, place, statement, wanted, key)
-        running.start(Status.RUNNING if at_once else Status.QUEUED, lambda: place.lane.put(work))
+        place.lane.put(lambda: self._work(running, place, statement, wanted, key))
 
     @staticmethod
     def _work(running: Running, place: Place, statement: Statement, wanted: Cut, key: Key | None) -> bool:
@@ -254,7 +253,7 @@ def _sealing(ledger: Ledger, record: Callable[[Event], Any]) -> Callable[[Event]
 
 def _ended(running: Running, seconds: float) -> bool:
     try:
-        running.outcome(seconds)
+        running.future.result(seconds)
     except TimeoutError:
         return False
     return True

@@ -46,11 +46,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Running:
-    """One query from request to outcome. The first outcome holds: the worker's, or that of what stopped it.
-
-    To wake a thread takes longer than to record, so both happen at once: whoever takes over is woken first, and waits
-    for `_recording` where it comes before the record is made.
-    """
+    """One query from request to outcome. The first outcome holds: the worker's, or that of what stopped it."""
 
     def __init__(self, event: Event, connection: Connection, stamp: Callable[[], int], record: Record) -> None:
         self.event, self.connection = event, connection
@@ -58,7 +54,7 @@ class Running:
         self.deadlines: list[Deadline] = []
         self.began: float | None = None
         self._stamp, self._record = stamp, record
-        self._lock, self._recording = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._session: Session | None = None
         self._stopped: TroubleError | None = None
         self._settled = False
@@ -69,19 +65,6 @@ class Running:
         """The execution's id."""
         return self.event.id
 
-    def outcome(self, seconds: float | None = None) -> Outcome:
-        """What became of it, once that is recorded. Raises TimeoutError after so many seconds."""
-        outcome = self.future.result(seconds)
-        with self._recording:
-            return outcome
-
-    def start(self, status: Status, wake: Callable[[], None]) -> None:
-        """Wake who runs it, and record that it waits or runs before they `begin`."""
-        with self._recording:
-            wake()
-            if not self._settled:
-                self.announce(status)
-
     def announce(self, status: Status) -> None:
         """Record that it waits or runs."""
         at = self._stamp()
@@ -91,7 +74,7 @@ class Running:
 
     def begin(self) -> bool:
         """Whether it may start now: nothing stopped it while it waited."""
-        with self._recording, self._lock:
+        with self._lock:
             if self._settled:
                 return False
             self.began = time.monotonic()
@@ -159,6 +142,7 @@ class Running:
         for deadline in self.deadlines:
             deadline.drop()
         said = self.event.metadata or {}
+        self._end(seconds, part, trouble, cached=cached)
         outcome = Outcome(
             execution_id=self.id,
             connection=self.connection,
@@ -169,11 +153,7 @@ class Running:
             trouble=trouble,
             cached=cached,
         )
-        with self._recording:
-            self._end(seconds, part, trouble, cached=cached)
-            self.future.set_result(outcome)
-            # What the beginning said is in the journal, and a thing said stays said.
-            self._record(msgspec.structs.replace(self.event, **_SAID) if self._said else self.event)
+        self.future.set_result(outcome)
         return True
 
     def _end(self, seconds: float, part: Part | None, trouble: TroubleError | None, *, cached: bool) -> None:
@@ -201,3 +181,5 @@ class Running:
             error=None if trouble is None else trouble.error,
             metadata=metadata,
         )
+        # What the beginning said is in the journal, and a thing said stays said.
+        self._record(msgspec.structs.replace(self.event, **_SAID) if self._said else self.event)
