@@ -27,7 +27,8 @@ _COUNTS = frozenset(
 _BLANKS = r" \t\r\n\f\v"
 _BOUND = re.compile(r"\{([01]),\d+\}")
 # No bounds are needed to stay linear: a quoted value ends at the next quote, which the next match needs to begin.
-_VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s,;&"'<>)}\]]+)"""
+# A mask is a value, brackets and all: a text that was read and is saved again stays as it is.
+_VALUE = r"""("[^"\n]*"|'[^'\n]*'|\[redacted\]|[^\s,;&"'<>)}\]]+)"""
 _REFUSALS = (
     "no such", "not found", "permission denied", "operation not permitted", "access denied", "is a directory",
     "not a directory", "file exists", "cannot open", "cannot access", "cannot stat", "read-only file system",
