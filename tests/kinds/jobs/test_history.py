@@ -195,6 +195,38 @@ def test_saving_again_updates_and_never_goes_back(registry):
     assert registry.get_execution_count("j1") == 1
 
 
+def test_a_job_of_another_namespace_is_not_the_schedulers(registry):
+    """Its clients know no namespaces: what they cannot read by its id they neither see nor remove."""
+    fields = {"kind": "job", "subject": "j1", "at": 1, "started_at": 1, "ended_at": 2, "status": Status.SUCCEEDED}
+    registry.append([Event(id="theirs", namespace="shop", **fields)])
+    registry.save_execution(record("ours"))
+    assert [found.execution_id for found in registry.get_job_history("j1")] == ["ours"]
+    assert registry.get_execution_count("j1") == 1
+    assert not registry.delete_execution("theirs")
+    assert registry.delete_job_history("j1") == 1
+
+
+@pytest.mark.valkey
+def test_what_another_scheduler_writes_into_redis_is_in_its_jobs_history(empty_valkey_url, tmp_path):
+    redis = pytest.importorskip("redis")
+    client = redis.Redis.from_url(empty_valkey_url, decode_responses=True)
+    for day in (1, 2, 3):
+        id_ = f"theirs-{day}"
+        said = DOCUMENTED | {"execution_id": id_, "start_time": f"2025-10-0{day}T10:00:00"}
+        client.set(f"scheduler:execution_history:{id_}", json.dumps(said), ex=1000)
+        client.lpush("scheduler:job_history_index:job-456", id_)
+    with Ledger.open(empty_valkey_url, home=tmp_path) as ledger, SchedulerServingApp(ledger) as app:
+        shown = app.get_job_execution_history("job-456")
+        assert [one["execution_id"] for one in shown] == ["theirs-3", "theirs-2", "theirs-1"]
+        assert app.get_latest_execution("job-456") == shown[0]
+        assert app.registry.get_execution_count("job-456") == 3
+        client.delete("scheduler:execution_history:theirs-3")  # its time to live ended, or its writer removed it
+        assert app.registry.get_latest_execution("job-456").execution_id == "theirs-2"
+        assert app.registry.delete_job_history("job-456") == 2
+        assert list(client.scan_iter("scheduler:execution_history:*")) == []
+    client.close()
+
+
 def test_deleting(registry):
     for number in range(3):
         registry.save_execution(record(f"e{number}", start=number))

@@ -51,8 +51,7 @@ class ExecutionHistoryRegistry:
         Running and queued ones only where their status is asked for. Raises InvalidError for an unknown status or a
         limit out of range.
         """
-        wanted = Filter(kind=KIND, subject=job_id, statuses=statuses_for(status))
-        page = self._reader().find(wanted, limit=limit, parts=PARTS)
+        page = self._reader().find(_of(job_id, statuses_for(status)), limit=limit, parts=PARTS)
         return [record_of(execution) for execution in page.entries]
 
     def get_latest_execution(self, job_id: str) -> JobExecutionRecord | None:
@@ -62,15 +61,15 @@ class ExecutionHistoryRegistry:
 
     def delete_execution(self, execution_id: str) -> bool:
         """Whether there was such an execution. One deleted while it runs stays deleted."""
-        return self._reader().delete(Filter(kind=KIND, ids=(execution_id,))) > 0
+        return self._reader().delete(Filter(kind=KIND, namespace="", ids=(execution_id,))) > 0
 
     def delete_job_history(self, job_id: str) -> int:
         """How many executions of the job were removed: all that have ended; what runs is still to come."""
-        return self._reader().delete(Filter(kind=KIND, subject=job_id, statuses=statuses_for(None)))
+        return self._reader().delete(_of(job_id, statuses_for(None)))
 
     def get_execution_count(self, job_id: str) -> int:
         """How many executions of the job have ended and are kept."""
-        return self._reader().count(Filter(kind=KIND, subject=job_id, statuses=statuses_for(None)))
+        return self._reader().count(_of(job_id, statuses_for(None)))
 
     def find(self, execution_id: str) -> Execution | None:
         """The whole execution behind a record; None when there is none."""
@@ -78,12 +77,11 @@ class ExecutionHistoryRegistry:
 
     def knows(self, job_id: str) -> bool:
         """Whether there is any execution of the job, running and queued ones included."""
-        return bool(self._reader().find(Filter(kind=KIND, subject=job_id), limit=1).entries)
+        return bool(self._reader().find(_of(job_id), limit=1).entries)
 
     def running(self, job_id: str) -> list[Execution]:
         """The job's open executions, newest first."""
-        wanted = Filter(kind=KIND, subject=job_id, statuses=(Status.RUNNING, Status.QUEUED))
-        return list(self._reader().find(wanted, limit=1000).entries)
+        return list(self._reader().find(_of(job_id, (Status.RUNNING, Status.QUEUED)), limit=1000).entries)
 
     @property
     def origin(self) -> str | None:
@@ -114,3 +112,8 @@ class ExecutionHistoryRegistry:
         with self._lock:
             self._last_at = max(self._clock.now(), self._last_at + 1)
             return self._last_at
+
+
+def _of(job_id: str, statuses: tuple[Status, ...] = ()) -> Filter:
+    """A job's executions; with their namespace, so that Redis reads the job's own index, which others write too."""
+    return Filter(kind=KIND, namespace="", subject=job_id, statuses=statuses)
