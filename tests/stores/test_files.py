@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from execlog.core.filter import Filter
 from execlog.core.model import Event, Item, Status, Usage
 from execlog.store.base import WHOLE
+from execlog.store.files import store as files
 from execlog.store.files.store import FilesStore
 from execlog.store.opening import open_store
 from execlog.store.sqlite import deleting, writing
@@ -116,6 +118,19 @@ def test_a_file_that_has_another_name_than_its_execution_is_left_alone_and_told_
     assert [entry.status for entry in opened.find(Filter(kind="workflow")).entries] == [Status.SUCCEEDED]
     assert opened.damaged() == [folder / "copy.json"]
     opened.close()
+
+
+def test_files_of_other_hands_are_not_overlooked_beside_ones_own(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LOOK_EVERY", 0.0)
+    store.apply([workflow(1)])
+    assert store.count(Filter()) == 1
+    folder = tmp_path / "projects" / "proj-1" / "executions"
+    (folder / "theirs.json").write_text(json.dumps(THEIRS))
+    (folder / "exec-1.json").unlink()
+    later = folder.stat().st_mtime_ns + 1_000_000_000  # two changes within a tick of the kernel's clock look like one
+    os.utime(folder, ns=(later, later))
+    store.apply([workflow(2)])
+    assert {entry.id for entry in store.find(Filter()).entries} == {"theirs", "exec-2"}
 
 
 def test_a_lost_index_is_made_anew_from_the_files(store, tmp_path):

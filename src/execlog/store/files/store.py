@@ -198,9 +198,11 @@ class FilesStore:
         try:
             while changes := self._index.changes(written, limit=CHUNK):
                 newest = {change.key: change for change in changes}
+                folders_of_these = {path_of(self.root, key).parent for key in newest}
+                # Only our own files are new here; where there may be others' the next look still has to see them.
+                ours = [folder for folder in folders_of_these if self._seen.get(folder, 0) == _time_of(folder)]
                 write_all((path_of(self.root, key), self._content(key)) for key in newest)
-                for folder in {path_of(self.root, key).parent for key in newest}:
-                    self._seen[folder] = _time_of(folder)
+                self._seen.update((folder, _time_of(folder)) for folder in ours)
                 written = changes[-1].number
                 write_all([(self._own / "written", _note(written))])
         except OSError as error:
