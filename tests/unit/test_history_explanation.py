@@ -83,6 +83,11 @@ def test_a_first_failure_says_so(store):
     )
 
 
+def test_an_error_that_says_no_more_than_its_type_is_said_once(store):
+    store.apply([execution(1, status=Status.FAILED, error=Error("AssertionError", "AssertionError"))])
+    assert told(store, "run-1").summary[0] == "AssertionError"
+
+
 def test_what_succeeded_needs_no_explanation(store):
     store.apply([execution(0), execution(1)])
     found = told(store, "run-1")

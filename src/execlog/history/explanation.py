@@ -134,6 +134,10 @@ def _troubles(store: Store, kin: Filter, execution: Execution) -> tuple[ItemTrou
     )
 
 
+def _in_one(error: ErrorView) -> str:
+    return error.message if error.message == error.type else f"{error.type}: {error.message}"
+
+
 def _failed(item: Item) -> bool:
     return item.status in TERMINAL and item.status is not Status.SUCCEEDED
 
@@ -142,7 +146,7 @@ def _in_words(execution: Execution, found: Explanation) -> list[str]:
     """The explanation in plain sentences, the most telling first."""
     if found.error is None:
         return []
-    said = [f"{found.error.type}: {found.error.message}" if execution.error else _of_items(execution, found)]
+    said = [_in_one(found.error) if execution.error else _of_items(execution, found)]
     if found.occurrences is not None and found.occurrences.count > 1:
         others = found.occurrences.count - 1
         said.append(f"The same error came {others} more {_times(others)} in the last {DAYS} days.")

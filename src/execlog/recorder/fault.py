@@ -54,7 +54,7 @@ def _type_name(fault: BaseException) -> str:
 
 def _message(fault: BaseException) -> str:
     try:
-        text = str(fault)
+        text = str(fault) or type(fault).__qualname__  # what `assert` and many time-outs raise says nothing itself
     except Exception as broken:  # noqa: BLE001 - a caller's broken __str__ must not hide the error itself
         return f"(its message failed with {type(broken).__name__})"
     notes = getattr(fault, "__notes__", ())
