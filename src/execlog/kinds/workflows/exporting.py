@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -67,7 +68,9 @@ def _row(execution: Execution) -> tuple[Any, ...]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return text_cell(value) if isinstance(value, str) else format(value, "f")
+    if isinstance(value, Decimal):
+        return format(value, "f")  # never as 1E-7
+    return text_cell(value) if isinstance(value, str) else str(value)
 
 
 def _time(when: Any) -> str | None:
