@@ -56,6 +56,8 @@ def test_a_page_is_as_the_contract_says(client, five):
         ],
         "total": 2,
     }
+    fields = "id projectId status startedAt completedAt duration tokenUsage costUSD"
+    assert list(found.json()["executions"][0]) == fields.split()
 
 
 def test_limit_is_fifty_unless_said(client, service, record):
@@ -157,6 +159,7 @@ def test_csv_export(client, service, record):
     assert [line["id"] for line in lines] == ["exec-2", "exec-1"]
     assert (lines[0]["costUSD"], lines[1]["costUSD"]) == ("", "0.001")
     assert lines[1]["error"] == "'=HYPERLINK(1)"
+    assert [lines[1][name] for name in ("duration", "inputTokens", "totalTokens")] == ["500", "100", "150"]
     assert lines[1]["triggeredBy"] == 'a,"b"\nc'
     assert lines[1]["startedAt"] == "2024-01-01T10:00:01Z"
     assert client.get("/api/projects/proj-123/executions.csv?status=failed").text.count("\r\n") == 2

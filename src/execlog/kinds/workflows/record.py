@@ -95,10 +95,10 @@ class ExecutionSummary(Struct, frozen=True, kw_only=True, rename="camel", omit_d
     project_id: str
     status: str
     started_at: datetime
-    token_usage: TokenUsage
-    cost_usd: Money | None = field(name="costUSD")
     completed_at: datetime | None = None
     duration: int | None = None
+    token_usage: TokenUsage
+    cost_usd: Money | None = field(name="costUSD")
     error: str | None = None
 
     def to_dict(self) -> Json:
