@@ -297,6 +297,15 @@ def test_a_clock_that_jumped_does_not_make_a_crash_end_before_it_began():
     assert crashed.duration == 0
 
 
+def test_an_execution_did_not_end_before_its_process_spoke_of_it_last():
+    store = MemoryStore()
+    done = Item(key="b", status=Status.SUCCEEDED, at=60, ended_at=60)
+    store.apply([running("r", "boot:one", at=50), Event(id="r", kind="task", at=60, items=(done,))])
+    assert mark_crashed(store, "boot:one", "process 1", now=90, seen_at=55) == 1
+    crashed = store.get("r")
+    assert (crashed.ended_at, {item.ended_at for item in crashed.items}) == (60, {60})
+
+
 def test_more_open_items_than_one_event_can_say_are_all_crashed():
     store = MemoryStore()
     for first in (0, 6_000):

@@ -18,8 +18,8 @@ _ITEMS = 1_000
 def mark_crashed(store: Store, origin: str, process: str, *, now: int, seen_at: int) -> int:
     """How many open executions of a process that is gone became `crashed`, their open items too.
 
-    They ended when the process was last seen (`seen_at`, 0 where that is not known: then now). A real outcome that
-    turns up later wins (`core.fold`).
+    They ended when the process was last seen (`seen_at`, 0 where that is not known: then now), or last said something
+    about them, if that was later. A real outcome that turns up later wins (`core.fold`).
     """
     error = Error("Crashed", f"the process that ran it is gone ({process})")
     marked = 0
@@ -50,7 +50,8 @@ def _open_pages(store: Store, origin: str | None) -> Iterator[tuple[Execution, .
 def _crash_of(execution: Execution, error: Error, now: int, seen_at: int) -> Iterator[Event]:
     started = execution.started_at
     at = max(now, execution.at + 1)
-    ended_at = max(min(seen_at, now), started or execution.created_at)
+    heard_at = max(execution.at, *(item.at for item in execution.items), seen_at)
+    ended_at = max(min(heard_at, now), started or execution.created_at)
     items = [_crashed(item, error, at, ended_at) for item in execution.items if item.status in OPEN]
     crash = Event(
         id=execution.id,
