@@ -101,6 +101,17 @@ def test_a_record_can_be_filled_in_as_the_job_goes_on():
     assert JobExecutionRecord("f", "j", "J", made.start_time).fetched_stocks == []
 
 
+def test_what_a_record_does_not_say_of_its_time_follows_from_the_rest(registry):
+    registry.save_execution(record("no duration", duration_seconds=None))
+    registry.save_execution(record("no end", end_time=None, duration_seconds=30.0))
+    registry.save_execution(record("no time at all", duration_seconds=0.0))
+    shown = {one: registry.get_execution(one).to_dict() for one in ("no duration", "no end", "no time at all")}
+    assert [one["duration_seconds"] for one in shown.values()] == [2.0, 30.0, 0.0]
+    assert shown["no end"]["end_time"] == "2025-10-29T10:00:30"
+    unsaid = {name: value for name, value in DOCUMENTED.items() if name != "duration_seconds"}
+    assert JobExecutionRecord.from_dict(unsaid).to_dict()["duration_seconds"] is None
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -262,12 +273,15 @@ def test_every_canonical_status_has_its_word_and_every_word_its_statuses():
         assert status in statuses_for(WORDS[status])
 
 
+@pytest.mark.parametrize("said", [True, False])
 @pytest.mark.parametrize("status", [Status.TIMED_OUT, Status.CANCELLED, Status.CRASHED])
-def test_statuses_a_does_not_know_are_failed_with_an_error_that_says_so(status):
-    error = None if status is Status.CRASHED else Error("X", f"it was {status}")
+def test_statuses_a_does_not_know_are_failed_with_an_error_that_says_so(status, said):
+    error = Error("X", f"it was {status}") if said else None
     shown = record_of(Execution(id="e", kind="job", at=1, created_at=1, status=status, subject="j", error=error))
     assert shown.status == "failed"
-    assert status.value in shown.errors[0].lower()
+    assert [line.lower().replace(" ", "_").partition(":")[0] for line in shown.errors] == [
+        f"it_was_{status}" if said else status.value
+    ]
 
 
 def test_an_error_of_the_execution_is_not_said_twice():
@@ -334,6 +348,14 @@ class BrokenStore(MemoryStore):
         if self.down:
             raise StoreError("the store is down", retry=True)
         return super().apply(events)
+
+
+def test_an_exception_that_says_nothing_is_named(registry):
+    def fetch(_: str) -> None:
+        raise ValueError
+
+    with JobExecutor(registry, fetch=fetch) as executor:
+        assert executor.execute_job(Job(name="Mute", stocks=("A",))).errors == ["Failed to fetch A: ValueError"]
 
 
 def test_a_job_goes_on_when_its_history_cannot_be_saved(caplog):

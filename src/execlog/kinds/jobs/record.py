@@ -6,6 +6,7 @@ The canonical statuses that A does not know (timed_out, cancelled, crashed) are 
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -38,7 +39,12 @@ _ACCEPTED = {
     "partial_success": Status.PARTIAL,
     "failed": Status.FAILED,
 }
-_CRASHED = "Crashed: the process that ran it is gone"
+_UNSAID = {
+    Status.CRASHED: "Crashed: the process that ran it is gone",
+    Status.TIMED_OUT: "Timed out",
+    Status.CANCELLED: "Cancelled",
+}
+"""What is said of executions that A shows as failed and that bring no error."""
 
 
 class RecordView(Struct, frozen=True, kw_only=True):
@@ -62,6 +68,8 @@ class RecordView(Struct, frozen=True, kw_only=True):
 class JobExecutionRecord(Struct, kw_only=False):
     """One execution of a job. Times are aware UTC datetimes; naive ones given are read as UTC.
 
+    An end that is not said follows from the duration, a duration that is not said from the end.
+
     It may be filled in as the job goes on: create it at the start, set `status`, `end_time` and the lists, save it.
     """
 
@@ -75,7 +83,7 @@ class JobExecutionRecord(Struct, kw_only=False):
     failed_stocks: list[str] = field(default_factory=list[str])
     errors: list[str] = field(default_factory=list[str])
     total_stocks: int = 0
-    duration_seconds: float | None = 0.0
+    duration_seconds: float | None = None
     triggered_by: str = "manual"
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -134,8 +142,8 @@ def errors_of(execution: Execution) -> list[str]:
     error = execution.error
     if error is not None and error.message and not any(error.message in line for line in lines):
         lines.append(error.message)
-    elif error is None and execution.status is Status.CRASHED:
-        lines.append(_CRASHED)
+    elif error is None and (execution.status is Status.CRASHED or (not lines and execution.status in _UNSAID)):
+        lines.append(_UNSAID[execution.status])
     return lines
 
 
@@ -154,9 +162,6 @@ def event_of(record: JobExecutionRecord, at: int) -> Event:
     check_id(record.execution_id, field="execution_id")
     check_id(record.job_id, field="job_id")
     status = _canonical(record.status)
-    ended_at = None if record.end_time is None else micros(_aware(record.end_time))
-    if ended_at is None and status not in OPEN:
-        ended_at = at
     return Event(
         id=record.execution_id,
         kind=KIND,
@@ -166,7 +171,7 @@ def event_of(record: JobExecutionRecord, at: int) -> Event:
         subject=record.job_id,
         actor=record.triggered_by,
         started_at=micros(_aware(record.start_time)),
-        ended_at=ended_at,
+        ended_at=_end(record, None if status in OPEN else at),
         duration=None if status in OPEN else record.duration_seconds,
         error=_error_of(record, status),
         total=record.total_stocks or (None if status in OPEN else 0),
@@ -195,6 +200,16 @@ def _canonical(word: str) -> Status:
     if found is None:
         raise InvalidError(f"status {word!r:.60} is none of {', '.join(dict.fromkeys(WORDS.values()))}", field="status")
     return found
+
+
+def _end(record: JobExecutionRecord, at: int | None) -> int | None:
+    """When it ended: as said, else by its duration, else `at`; None where it has not."""
+    if record.end_time is not None:
+        return micros(_aware(record.end_time))
+    seconds = record.duration_seconds
+    if at is None or not seconds or not math.isfinite(seconds):
+        return at
+    return micros(_aware(record.start_time)) + round(seconds * 1e6)
 
 
 def _items_of(record: JobExecutionRecord, at: int) -> tuple[Item, ...]:
