@@ -268,6 +268,24 @@ def test_a_store_that_is_down_does_not_fail_a_workflow(tmp_path):
     assert engine.history.recorder.refused["store"] >= 1
 
 
+def test_a_store_that_is_down_is_not_waited_for(ledger, monkeypatch):
+    def down(*_, **__):
+        raise StoreError("the store is down", retry=True)
+
+    engine = ExecutionEngine(ledger)
+    flow = Flow("w")
+    flow.python("a", give, input={"value": 3})
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.store, "apply", down)
+        patch.setattr(ledger.store, "get", down)
+        began = time.monotonic()
+        for number in range(3):
+            assert engine.run(flow, execution_id=f"w-{number}").output == 3
+        assert time.monotonic() - began < 5
+    with pytest.raises(ConflictError):
+        engine.run(flow, execution_id="w-2")
+
+
 def test_many_executions_at_once(engine):
     flow = Flow("w")
     flow.python("a", give, input={"value": "{{ input.n }}"})

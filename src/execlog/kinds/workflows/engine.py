@@ -204,9 +204,11 @@ class ExecutionEngine:
         """Nothing, when the id somebody chose is free. Raises ConflictError."""
         if order.execution_id is None or self.history is None:
             return
+        project, id_ = check_project(order.project_id), check_execution(order.execution_id)
         with contextlib.suppress(StoreError):  # a store that is down keeps nobody from running
-            self.history.reader(everything=True)
-            if self.history.find(check_project(order.project_id), check_execution(order.execution_id)) is not None:
+            # Asked at once, too: the one that is down says so, and is not waited for until it has our records.
+            found = self.history.store.get(id_, kind=KIND, namespace=project)
+            if found or self.history.reader(everything=True).get(id_, kind=KIND, namespace=project):
                 raise ConflictError(f"project {order.project_id!r} has an execution {order.execution_id!r} already")
 
     def _recorder(self, *, save: bool) -> Recorder:
