@@ -97,6 +97,20 @@ def test_a_record_another_program_wrote_is_read(store, client):
     assert store.get("theirs") == found
 
 
+def test_a_record_of_others_that_cannot_be_read_hides_no_other(store, client, caplog):
+    store.apply([execution(1)])
+    for id_, record in (("nan", '{"metadata": {"x": NaN}}'), ("poor", '{"execution_id": "poor"}')):
+        client.set(f"scheduler:execution_history:{id_}", record)
+        client.lpush("scheduler:job_history_index:daily", id_)
+    asked = Filter(kind="job", namespace="", subject="daily")
+    for _ in range(2):
+        assert [one.id for one in store.find(asked).entries] == ["exec-1"]
+    assert store.count(asked) == 1
+    assert [line.message.count("cannot be read") for line in caplog.records] == [1, 1]
+    with pytest.raises(StoreError, match="scheduler:execution_history:nan cannot be read"):
+        store.get("nan")
+
+
 def test_an_index_keeps_the_newest_hundred_and_no_orphans(store, client):
     store.apply([execution(number) for number in range(130)])
     store.apply([execution(500), execution(-1)])

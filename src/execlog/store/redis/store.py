@@ -7,6 +7,7 @@ newest first: what is kept is bounded by the time to live and the length of an i
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -37,6 +38,7 @@ from execlog.store.redis.saving import OneStep, Save, Saving
 from execlog.store.redis.stepwise import Stepwise
 from execlog.store.scanning import failures_of, latest_of, stats_of
 
+log = logging.getLogger("execlog")
 CHUNK = 200
 TRIES = 50
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -63,6 +65,7 @@ class RedisStore:
         self._client, self._answers = self.connection.client, self.connection.answers
         self.url = self.connection.url
         self.mended: Counter[str] = Counter()
+        self._unreadable: set[Key] = set()
         names = (settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
         self.keys = Keys(*names, clustered=self.connection.clustered)
         self._ttl_ms = round(settings.redis_ttl * 1000)
@@ -220,6 +223,25 @@ class RedisStore:
         """The executions of keys, None where there is none."""
         return {key: entry for key, (_, entry) in self._read(keys).items()}
 
+    def _readable(self, keys: Sequence[Key], *, asked: bool) -> Iterator[Execution]:
+        """The executions of keys. One that cannot be read is an error where it was asked for, else left out."""
+        found = self.connection.get_many([self.keys.record(key) for key in keys])
+        for key, raw in zip(keys, found, strict=True):
+            try:
+                execution = self._execution(raw, key)
+            except StoreError as error:  # others write into a job's keys, too: theirs must not hide all the rest
+                if asked:
+                    raise
+                self._warn_once(key, error)
+            else:
+                if execution is not None:
+                    yield execution
+
+    def _warn_once(self, key: Key, error: StoreError) -> None:
+        if key not in self._unreadable:
+            self._unreadable.add(key)
+            log.warning("execlog: left out of its list: %s", error)
+
     def _execution(self, raw: str | None, key: Key) -> Execution | None:
         if not raw:
             return None
@@ -246,7 +268,7 @@ class RedisStore:
             return
         if filter.ids or (filter.subject and filter.kind is not None and filter.namespace is not None):
             with self._answers():
-                found = [entry for _, entry in self._read(self._few(filter)).values() if entry is not None]
+                found = list(self._readable(self._few(filter), asked=bool(filter.ids)))
             yield from sorted(found, key=sort_key(filter), reverse=not upwards)
             return
         for members in self._walk(filter, after):
