@@ -65,3 +65,9 @@ def test_an_id_that_could_escape_is_refused(text):
     with pytest.raises(InvalidError) as refused:
         check_id(text, field="execution_id")
     assert refused.value.field == "execution_id"
+
+
+def test_a_routes_own_name_is_no_execution_of_its_family():
+    assert check_id("stats", kind="job") == check_id("stats") == "stats"
+    with pytest.raises(InvalidError, match="that is a route's name"):
+        check_id("stats", kind="workflow")

@@ -176,6 +176,7 @@ def test_bodies_that_are_no_json_are_4xx(client, body):
         ({"id": "a/b"}, "id"),
         ({"id": ".."}, "id"),
         ({"id": "a\u0000b"}, "id"),
+        ({"id": "stats", "kind": "workflow"}, "id"),
         ({"kind": "../x"}, "kind"),
         ({"namespace": "a/b"}, "namespace"),
         ({"root_id": "a\\b"}, "root_id"),

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from execlog.core.errors import InvalidError
 
 MAX_LENGTH = 100
+RESERVED = (("workflow", "stats"),)
+"""Kind and id of what would be an execution's, were it not a fixed segment of its family's routes."""
+
 _LAST_BLOCK = 0xFFF
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\.\.|^\.$")
 
@@ -64,10 +67,10 @@ class IdMaker:
             return first
 
 
-def check_id(text: str, *, field: str = "id") -> str:
+def check_id(text: str, *, field: str = "id", kind: str | None = None) -> str:
     """The id itself, if it may enter: 1 to 100 characters, none that could escape a path, a key or a route.
 
-    Raises InvalidError otherwise.
+    With a `kind` it is an execution's, and must not be a name that is a route's own. Raises InvalidError otherwise.
     """
     if not 1 <= len(text) <= MAX_LENGTH:
         message = f"{field} must have 1 to {MAX_LENGTH} characters, this one has {len(text)}"
@@ -75,4 +78,6 @@ def check_id(text: str, *, field: str = "id") -> str:
     if _FORBIDDEN.search(text):
         message = f"{field} must not contain '/', '\\', '..' or control characters: {text!r:.120}"
         raise InvalidError(message, field=field)
+    if (kind, text) in RESERVED:
+        raise InvalidError(f"{field} must not be {text!r}: that is a route's name", field=field)
     return text

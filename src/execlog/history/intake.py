@@ -223,7 +223,7 @@ def lease_of(said: ExecutionInput, event: Event, *, at: int, now: int) -> Event 
 
 def _check_ids(said: ExecutionInput) -> None:
     if said.id is not None:
-        check_id(said.id)
+        check_id(said.id, kind=said.kind)
     check_id(said.kind, field="kind")
     if said.namespace:
         check_id(said.namespace, field="namespace")

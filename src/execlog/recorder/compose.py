@@ -32,7 +32,7 @@ def event_of(fields: dict[str, Any]) -> Event:
     for name in _TEXTS:
         if not isinstance(plain.get(name, ""), str | None):
             raise InvalidError(f"{name} must be a text, not {plain[name]!r:.60}", field=name)
-    check_id(plain["id"])
+    check_id(plain["id"], kind=plain.get("kind"))
     status = plain["status"] = Status(plain["status"]) if plain.get("status") is not None else None
     at = plain["at"]
     if status is not None and status not in OPEN:
@@ -48,7 +48,7 @@ def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
     A status that is none counts as failed: a failure that is none is looked into, the other way round nobody would.
     Raises InvalidError for an id that may not enter.
     """
-    check_id(fields["id"])
+    check_id(fields["id"], kind=fields.get("kind"))
     kept = {name: fields[name] for name in ("id", "at")}
     odd: dict[str, Any] = {}
     for name, value in fields.items():

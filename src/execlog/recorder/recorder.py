@@ -172,7 +172,7 @@ class Recorder:
         names = (name, kind, namespace, subject, actor, engine, status)
         try:
             if given:
-                check_id(id)
+                check_id(id, kind=kind)
             payload = None
             if (
                 not rest and names in self._known and type(started_at) is int and type(ended_at) is int

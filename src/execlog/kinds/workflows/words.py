@@ -7,8 +7,6 @@ from execlog.core.ids import check_id
 from execlog.core.model import Status
 
 KIND = "workflow"
-RESERVED = frozenset({"stats"})
-"""Execution ids that are fixed segments of the routes."""
 
 WORDS: dict[Status, str] = {
     Status.QUEUED: "pending",
@@ -57,6 +55,4 @@ def check_project(project_id: str) -> str:
 
 def check_execution(execution_id: str) -> str:
     """The execution's id, if it may enter. Raises InvalidError otherwise, and for a name that is a route's own."""
-    if execution_id in RESERVED:
-        raise InvalidError(f"executionId must not be {execution_id!r}: that is a route's name", field="executionId")
-    return check_id(execution_id, field="executionId")
+    return check_id(execution_id, field="executionId", kind=KIND)
