@@ -11,6 +11,7 @@ import apsw
 import psycopg
 import pytest
 
+from columns import typed
 from contract.golden import CONTRACT
 from contract.life import live_variously
 from execlog.ledger import Ledger
@@ -32,7 +33,7 @@ def ask_sqlite(path: str) -> Ask:
     def ask(sql: str) -> list[dict[str, Any]]:
         with contextlib.closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
             cursor = connection.execute(sql)
-            return [dict(zip([column[0] for column in cursor.description], row, strict=True)) for row in cursor]
+            return [typed(dict(zip([c[0] for c in cursor.description], row, strict=True))) for row in cursor]
 
     return ask
 
@@ -77,6 +78,23 @@ def test_every_column_has_the_same_values(databases):
                 assert same(column, here[column], there[column]), (view, column, here, there)
 
 
+@pytest.mark.postgres
+def test_postgres_types_the_columns_as_its_clients_do(databases):
+    """What is asked of tables with instants and JSON in them may be asked of the views."""
+    ask = databases["postgres"]
+    for sql in (
+        "select count(*) from query_executions where started_at < now() - interval '7 days'",
+        "select count(*) from query_executions where connection_params @> '{}' and request_metadata ->> 'a' is null",
+        "select sum(execution_count) from execution_analytics where execution_date < current_date + 1",
+        "select count(*) from user_recent_executions where completed_at - started_at < interval '1 hour'",
+        "select date_trunc('day', started_at), max(completed_at - started_at) from scheduler_execution_log group by 1",
+        "select count(*) from feature_computation_failures where failed_at < now() and not resolved",
+        "select count(*) from feature_freshness where updated_at > now() - interval '1 day'",
+        "select count(*) from symbol_computation_status where started_at is null or started_at < now()",
+    ):
+        assert next(iter(ask(sql)[0].values())), sql
+
+
 def sorted_rows(ask: Ask, view: str) -> list[dict[str, Any]]:
     keys = KEYS.get(view, ("execution_id",))
     rows = {tuple(str(row[key]) for key in keys): row for row in ask(f"select * from {view}")}
@@ -89,5 +107,5 @@ def same(column: str, here: Any, there: Any) -> bool:
     if column == "staleness_seconds" and here is not None:
         return abs(here - there) <= SECONDS
     if column == "updated_at":
-        return abs(datetime.fromisoformat(here) - datetime.fromisoformat(there)).total_seconds() <= SECONDS
+        return abs(here - there).total_seconds() <= SECONDS
     return here == there

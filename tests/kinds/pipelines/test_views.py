@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from columns import typed
 from execlog.kinds.pipelines import PipelineHistory
 from execlog.ledger import Ledger
 
@@ -65,7 +66,7 @@ def read(ledger, url):
         path = url.removeprefix("sqlite:///")
         with contextlib.closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
             cursor = connection.execute(sql)
-            return [dict(zip((c[0] for c in cursor.description), row, strict=True)) for row in cursor]
+            return [typed(dict(zip((c[0] for c in cursor.description), row, strict=True))) for row in cursor]
 
     return ask
 
@@ -111,12 +112,11 @@ def test_the_view_says_what_the_method_says(read, history, ledger):
     for row, entry in zip(rows, entries, strict=True):
         del entry["success_rate"]
         for name in ("started_at", "completed_at"):
-            row[name] = row[name] and datetime.fromisoformat(row[name])
             entry[name] = entry[name] and datetime.fromisoformat(entry[name])
         assert row == entry
 
 
-def test_times_are_iso_8601_to_the_microsecond(read, history):
+def test_times_are_exact_to_the_microsecond(read, history):
     for at in (
         datetime(2024, 11, 13, 2, 0, 0, 5, tzinfo=UTC),
         datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
@@ -124,7 +124,7 @@ def test_times_are_iso_8601_to_the_microsecond(read, history):
     ):
         id_ = history.create_scheduler_execution_log(at, 0)
         (row,) = read(f"select started_at from scheduler_execution_log where execution_id = '{id_}'")
-        assert row["started_at"] == at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        assert row["started_at"] == at
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_a_symbols_status(read, history, word, shown):
         "records_processed": 100,
         "records_inserted": 90,
         "features_computed": 9,
-        "started_at": "2024-11-13T02:00:00.000000Z",
-        "completed_at": "2024-11-13T02:00:02.500000Z" if ended else None,
+        "started_at": started,
+        "completed_at": started + timedelta(seconds=2.5) if ended else None,
         "duration_seconds": 2.5 if ended else None,
         "error_message": "why",
     }
@@ -189,7 +189,7 @@ def test_freshness_is_worked_out_when_it_is_read(read, history):
     ages = [row["staleness_seconds"] for row in rows]
     assert [age is not None and age // 10 for age in ages] == [1, 360, 8640, 1, 0, False]
     assert rows[5]["last_computed_at"] is None
-    assert all(abs(datetime.fromisoformat(row["updated_at"]) - now()) < timedelta(seconds=30) for row in rows)
+    assert all(abs(row["updated_at"] - now()) < timedelta(seconds=30) for row in rows)
 
 
 def test_removing_a_history_does_not_make_features_disappear(read, history, ledger):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
+from datetime import date, datetime
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 from starlette.testclient import TestClient
 
+from columns import typed
 from execlog.kinds.queries import ExecutionTracker
 from execlog.kinds.queries.routes import query_kind
 from execlog.web.app import create_app
@@ -38,7 +39,7 @@ def select(ledger, store_url):
         connection = sqlite3.connect(f"file:{store_url.removeprefix('sqlite:///')}?mode=ro", uri=True)
         try:
             connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(sql, values)]
+            return [typed(dict(row)) for row in connection.execute(sql, values)]
         finally:
             connection.close()
 
@@ -81,10 +82,8 @@ def test_the_view_and_the_api_say_the_same(ledger, log, select):
     told = client.get("/api/v1/executions/ann").json()["executions"]
     assert len(told) == len(rows) == 6
     for row in told:
-        seen = rows[row["execution_id"]]
-        for name in ("connection_params", "request_metadata", "response_metadata"):
-            seen[name] = json.loads(seen[name])
-        assert seen == row
+        row |= {name: datetime.fromisoformat(row[name]) for name in ("started_at", "completed_at")}
+        assert rows[row["execution_id"]] == row
 
 
 def test_columns_can_be_selected_filtered_and_summed(log, select):
@@ -109,14 +108,15 @@ def test_analytics_are_per_day_user_database_and_status(log, select):
     log(started_at="2025-01-01T00:00:00Z", database_type="starburst", user_id="bob")
     found = select("select * from execution_analytics order by execution_date, user_id, status desc")
     assert found[0] == {
-        "execution_date": "2025-01-01", "user_id": "ann", "database_type": "kdb", "status": "success",
+        "execution_date": date(2025, 1, 1), "user_id": "ann", "database_type": "kdb", "status": "success",
         "execution_count": 2, "avg_execution_time": 2.0, "min_execution_time": 1.0, "max_execution_time": 3.0,
         "total_rows": 20,
     }  # fmt: skip
-    assert [(row["execution_date"], row["user_id"], row["status"], row["execution_count"]) for row in found[1:]] == [
-        ("2025-01-01", "ann", "failed", 1),
-        ("2025-01-01", "bob", "success", 1),
-        ("2025-01-02", "ann", "success", 1),
+    shown = [(row["execution_date"].day, row["user_id"], row["status"], row["execution_count"]) for row in found[1:]]
+    assert shown == [
+        (1, "ann", "failed", 1),
+        (1, "bob", "success", 1),
+        (2, "ann", "success", 1),
     ]
 
 
@@ -130,3 +130,20 @@ def test_recent_executions_are_ranked_per_user(log, select):
     assert [row["execution_id"] for row in newest] == ["a2", "b2"]
     whole = select("select * from user_recent_executions limit 1")
     assert list(whole[0]) == [*COLUMNS, "rank"]
+
+
+def test_the_newest_of_a_second_comes_first(log, select):
+    for name, fraction in (("first", ""), ("third", ".9"), ("second", ".000001")):
+        log(execution_id=name, started_at=f"2025-01-01T10:30:00{fraction}Z")
+    ranked = select("select execution_id from user_recent_executions order by rank")
+    sorted_ = select("select execution_id from query_executions order by started_at desc")
+    assert [row["execution_id"] for row in ranked] == ["third", "second", "first"]
+    assert sorted_ == ranked
+
+
+def test_what_no_database_stores_does_not_keep_the_rest_from_being_read(log, select):
+    log(execution_id="odd", request_metadata={"a\0": ["\ud800", float("nan"), 10**400, {"\0": "\0"}]})
+    log(execution_id="plain", request_metadata={"n": 1})
+    rows = {row["execution_id"]: row for row in select("select execution_id, request_metadata from query_executions")}
+    assert rows["plain"]["request_metadata"] == {"n": 1}
+    assert len(rows) == 2

@@ -210,23 +210,22 @@ create table pair_counts (
     primary key (span, number)
 );
 
--- An instant (UTC µs) in ISO 8601, to the microsecond.
-create function execlog_iso(micros bigint) returns text language sql stable return to_char(
+-- The instant of so many µs since 1970 in UTC. (Days apart from the rest: an interval is multiplied as a float.)
+create function execlog_instant(micros bigint) returns timestamptz language sql immutable return (
     timestamp '1970-01-01' + (micros / 86400000000)::integer * interval '1 day'
-    + (micros % 86400000000)::double precision * interval '1 microsecond',
-    'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
-);
+    + (micros % 86400000000)::double precision * interval '1 microsecond'
+) at time zone 'UTC';
 
 -- The whole number that a JSON value is; null if it is none, or none of 64 bits.
 create function execlog_whole(value json) returns bigint language sql immutable return
     case when json_typeof(value) = 'number' and value::text ~ '^-?\d{1,18}$' then value::text::bigint end;
 
--- The names that the pipelines' clients select from. Times are ISO 8601 in UTC, to the microsecond.
+-- The names that the pipelines' clients select from.
 create view scheduler_execution_log as
 select
     id as execution_id,
-    execlog_iso(started_at) as started_at,
-    execlog_iso(ended_at) as completed_at,
+    execlog_instant(started_at) as started_at,
+    execlog_instant(ended_at) as completed_at,
     coalesce(execlog_whole(detail -> 'metadata' -> 'total_symbols'), total, items_total) as total_symbols,
     coalesce(declared_succeeded, items_succeeded) as successful_symbols,
     coalesce(declared_failed, items_failed) as failed_symbols,
@@ -259,8 +258,8 @@ select
     coalesce(i.rows, 0) as records_processed,
     coalesce(execlog_whole(i.detail -> 'data' -> 'records_inserted'), 0) as records_inserted,
     coalesce(execlog_whole(i.detail -> 'data' -> 'features_computed'), 0) as features_computed,
-    execlog_iso(i.started_at) as started_at,
-    execlog_iso(i.ended_at) as completed_at,
+    execlog_instant(i.started_at) as started_at,
+    execlog_instant(i.ended_at) as completed_at,
     coalesce(
         i.duration,
         case
@@ -278,7 +277,7 @@ create view feature_freshness as
 select
     symbol,
     timeframe,
-    execlog_iso(last_computed_at) as last_computed_at,
+    execlog_instant(last_computed_at) as last_computed_at,
     data_point_count,
     case
         when ranked_at is null then 'missing'
@@ -287,14 +286,14 @@ select
         else 'stale'
     end as status,
     case when last_computed_at is not null then greatest(now - last_computed_at, 0) / 1000000 end as staleness_seconds,
-    execlog_iso(greatest(said_at, known_at)) as updated_at
+    execlog_instant(greatest(said_at, known_at)) as updated_at
 from (
     select *, (extract(epoch from statement_timestamp()) * 1000000)::bigint as now from pairs where monitored
 ) as monitored_pairs;
 
 -- What failed: computations recorded as such, and items of pipelines that were not recorded so too.
 create view feature_computation_failures as
-select symbol, timeframe, error_message, execution_id, retry_count, resolved, execlog_iso(failed) as failed_at
+select symbol, timeframe, error_message, execution_id, retry_count, resolved, execlog_instant(failed) as failed_at
 from (
     select
         coalesce(p.symbol, e.subject, '') as symbol,
@@ -331,7 +330,7 @@ from (
 
 -- Query executions under the names its clients select from, as views over the one spine.
 
--- A row a query that has ended. Times are ISO 8601 in UTC, `execution_time` is in seconds, the last three are JSON.
+-- A row a query that has ended. `execution_time` is in seconds.
 create view query_executions as
 select
     number as id,
@@ -359,11 +358,11 @@ select
         when status = 'crashed' then coalesce(error_type, 'Crashed')
         else error_type
     end as error_type,
-    replace(execlog_iso(coalesce(started_at, created_at)), '.000000Z', 'Z') as started_at,
-    replace(execlog_iso(ended_at), '.000000Z', 'Z') as completed_at,
-    coalesce((metadata -> 'connection_params')::text, '{}') as connection_params,
-    coalesce((metadata -> 'request_metadata')::text, '{}') as request_metadata,
-    coalesce((metadata -> 'response_metadata')::text, '{}') as response_metadata
+    execlog_instant(coalesce(started_at, created_at)) as started_at,
+    execlog_instant(ended_at) as completed_at,
+    coalesce((metadata -> 'connection_params')::jsonb, '{}') as connection_params,
+    coalesce((metadata -> 'request_metadata')::jsonb, '{}') as request_metadata,
+    coalesce((metadata -> 'response_metadata')::jsonb, '{}') as response_metadata
 from (
     select *, detail -> 'metadata' as metadata
     from executions
@@ -373,7 +372,7 @@ from (
 -- What queries come to, per UTC day, user, type of database and status.
 create view execution_analytics as
 select
-    substr(started_at, 1, 10) as execution_date,
+    (started_at at time zone 'UTC')::date as execution_date,
     user_id,
     database_type,
     status,
@@ -383,7 +382,7 @@ select
     max(execution_time) as max_execution_time,
     coalesce(sum(total_rows), 0)::bigint as total_rows
 from query_executions
-group by substr(started_at, 1, 10), user_id, database_type, status;
+group by execution_date, user_id, database_type, status;
 
 -- Every user's queries, the newest with `rank` 1.
 create view user_recent_executions as

@@ -322,7 +322,8 @@ from (
 
 -- Query executions under the names its clients select from, as views over the one spine.
 
--- A row a query that has ended. Times are ISO 8601 in UTC, `execution_time` is in seconds, the last three are JSON.
+-- A row a query that has ended. Times are ISO 8601 in UTC, to the microsecond, so that they sort; `execution_time` is in
+-- seconds, the last three are JSON.
 create view query_executions as
 select
     number as id,
@@ -351,9 +352,9 @@ select
         else error_type
     end as error_type,
     strftime('%Y-%m-%dT%H:%M:%S', (begun - begun_fraction) / 1000000, 'unixepoch')
-    || case when begun_fraction = 0 then 'Z' else printf('.%06dZ', begun_fraction) end as started_at,
+    || printf('.%06dZ', begun_fraction) as started_at,
     strftime('%Y-%m-%dT%H:%M:%S', (ended_at - ended_fraction) / 1000000, 'unixepoch')
-    || case when ended_fraction = 0 then 'Z' else printf('.%06dZ', ended_fraction) end as completed_at,
+    || printf('.%06dZ', ended_fraction) as completed_at,
     coalesce(detail -> '$.metadata.connection_params', '{}') as connection_params,
     coalesce(detail -> '$.metadata.request_metadata', '{}') as request_metadata,
     coalesce(detail -> '$.metadata.response_metadata', '{}') as response_metadata
