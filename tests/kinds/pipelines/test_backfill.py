@@ -233,6 +233,26 @@ def test_a_callback_that_fails_changes_nothing(ledger, warehouse, caplog):
     assert report.succeeded == 1
 
 
+def test_symbols_are_counted_as_symbols_while_it_runs_and_after_it_was_stopped(ledger, history, warehouse):
+    stop, seen = threading.Event(), []
+
+    def look(progress):
+        (entry,) = history.get_execution_history()
+        seen.append(tuple(entry[name] for name in ("successful_symbols", "failed_symbols", "total_records_processed")))
+        if progress.done == 5:
+            stop.set()
+
+    source = FlakySource(B=[OSError("x")])
+    backfill = Backfill(ledger, source, warehouse, limit=1, attempts=1, on_progress=look)
+    backfill.run(["A", "B", "C", "D"], ["1d", "1h"], stop=stop)
+    assert seen == [(0, 0, 20), (1, 0, 40), (1, 1, 40), (1, 1, 60), (1, 1, 80)]
+    (entry,) = history.get_execution_history()
+    assert (entry["status"], entry["total_symbols"], entry["successful_symbols"], entry["failed_symbols"]) == (
+        "failed", 4, 1, 1
+    )  # fmt: skip
+    assert (entry["success_rate"], entry["total_records_processed"]) == (25.0, 80)
+
+
 def test_stopping_leaves_the_rest_for_later(ledger, history, warehouse, whole):
     stop = threading.Event()
     source = FlakySource()

@@ -62,6 +62,7 @@ def test_a_row_may_be_written_in_many_ways(row, bar):
         ({"date": "1970-01-02", "close": 5, "volume": float("inf")}, "not a finite number"),
         (Bar(0, float("nan")), "not finite"),
         (None, "row 1 has no time"),
+        (("1970-01-02", 5), "row 1 has no time: it is a tuple without at, date, time or timestamp"),
     ],
 )
 def test_a_row_that_is_no_price_says_why(row, why):

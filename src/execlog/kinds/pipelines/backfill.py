@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -140,24 +141,25 @@ class _Execution:
         self._lock = threading.Lock()
         self._failures: dict[str, str] = {}
         self._succeeded = self._rows = self._inserted = self._values = 0
+        self._left = Counter(pair.symbol for pair in pairs)
+        self._whole: set[str] = set()
+        self._failed: set[str] = set()
         self._began = 0.0
 
     def run(self) -> Report:
         self._began = time.monotonic()
-        symbols = {pair.symbol for pair in self._pairs}
         with self._backfill.ledger.run(
             self._plan.name,
             kind=PIPELINE,
             total=len(self._pairs),
             params=self._plan.params,
-            metadata={"total_symbols": len(symbols), "done_before": self._skipped},
+            metadata={"total_symbols": len(self._left), "done_before": self._skipped},
             retry_of=self._before.retry_of,
             root_id=self._before.root_id,
         ) as run:
-            try:
-                self._work(run)
-            finally:
+            with self._lock:
                 self._declare(run)
+            self._work(run)
             self._decide(run)
         return Report(
             execution_id=run.id,
@@ -211,13 +213,11 @@ class _Execution:
                     continue
                 error = error_of(fault)
                 run.say_item(_ended(item, status_of(fault), began, error=error))
-                with self._lock:
-                    self._failures[pair.key] = error.message[:_SHOWN_ERROR]
+                self._fail(pair, error.message[:_SHOWN_ERROR], run)
                 return
-            self._count(figures)
-            rows = figures.pop("rows")
-            run.rows(rows)
-            run.say_item(_ended(item, Status.SUCCEEDED, began, rows=rows, data=(item.data or {}) | figures))
+            said = {name: figure for name, figure in figures.items() if name != "rows"}
+            run.say_item(_ended(item, Status.SUCCEEDED, began, rows=figures["rows"], data=(item.data or {}) | said))
+            self._succeed(pair, figures, run)
             self._backfill.history.note_success(pair)
             return
 
@@ -243,12 +243,23 @@ class _Execution:
         missing = {"missing": computed.missing} if computed.missing else {}
         return figures | {"features_computed": kept, "data_point_count": len(series)} | missing
 
-    def _count(self, figures: dict[str, Any]) -> None:
+    def _succeed(self, pair: Pair, figures: dict[str, Any], run: Run) -> None:
         with self._lock:
             self._succeeded += 1
             self._rows += figures["rows"]
             self._inserted += figures["records_inserted"]
             self._values += figures["features_computed"]
+            self._left[pair.symbol] -= 1
+            if not self._left[pair.symbol] and pair.symbol not in self._failed:
+                self._whole.add(pair.symbol)
+            self._declare(run)
+
+    def _fail(self, pair: Pair, why: str, run: Run) -> None:
+        with self._lock:
+            self._failures[pair.key] = why
+            self._left[pair.symbol] -= 1
+            self._failed.add(pair.symbol)
+            self._declare(run)
 
     def _tell(self) -> None:
         """Call back with the progress."""
@@ -269,17 +280,19 @@ class _Execution:
             log.exception("execlog: a backfill's on_progress failed; the backfill goes on")
 
     def _declare(self, run: Run) -> None:
-        """Record how the symbols fared: one is successful when all its pairs are, failed when one of them is."""
-        failed = {key.rpartition("/")[0] for key in self._failures}
-        tried = self._succeeded + len(self._failures) == len(self._pairs)
-        symbols = {pair.symbol for pair in self._pairs} - failed
+        """Record how the symbols fare: one is successful once all its pairs are, failed when one of them is.
+
+        Said after each pair, under the lock since the latest stamp decides: whoever looks while it runs, or after it
+        was killed, would else find pairs counted as symbols.
+        """
         ledger = self._backfill.ledger
         event = Event(
             id=run.id,
             kind=PIPELINE,
             at=ledger.recorder.stamp(),
-            declared_succeeded=len(symbols) if tried else None,
-            declared_failed=len(failed) if tried else None,
+            rows=self._rows,
+            declared_succeeded=len(self._whole),
+            declared_failed=len(self._failed),
         )
         ledger.append(event)
 

@@ -105,7 +105,8 @@ def bar_of(row: Any, number: int = 1) -> Bar:
             raise SourceError(f"row {number} has no closing price")
         return Bar(time_of(at), close, *(_figure(get(name)) for name in _FIGURES))
     except StopIteration:
-        raise SourceError(f"row {number} has no time") from None
+        looked = f"{', '.join(_TIMES[:-1])} or {_TIMES[-1]}"
+        raise SourceError(f"row {number} has no time: it is a {type(row).__name__} without {looked}") from None
     except (TypeError, ValueError, OverflowError, InvalidError) as error:
         raise SourceError(f"row {number} is not a price ({type(error).__name__}: {error})") from error
 
