@@ -164,10 +164,12 @@ def test_secrets_are_taken_out(ledger):
 
 def test_saving_again_is_an_update(ledger):
     tracker = ExecutionTracker(ledger)
-    tracker.log_execution_background(execution_id="one", query="q", database_type="kdb", status="running")
+    said = {"conversation_id": "talk", "page": 2, "request_metadata": {"a": 1}}
+    tracker.log_execution_background(execution_id="one", query="q", database_type="kdb", status="running", **said)
     tracker.log_execution_background(execution_id="one", query="q", database_type="kdb", status="success", total_rows=3)
     tracker.log_execution_background(execution_id="one", query="q", database_type="kdb", status="running")
     assert (read(ledger, "one").status, read(ledger, "one").rows) == (Status.SUCCEEDED, 3)
+    assert read(ledger, "one").metadata == said
     assert ledger.store.count(Filter(kind="query")) == 1
 
 

@@ -98,7 +98,7 @@ def event_of(columns: Mapping[str, Any], *, id: str, at: int) -> Event:
         rows=count_of(columns.get("total_rows")),
         error=error,
         input=query,
-        metadata=metadata_of(columns),
+        metadata=metadata_of(columns) or None,
     )
 
 
