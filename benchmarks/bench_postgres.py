@@ -107,7 +107,7 @@ def reads(report: Report, store: PostgresStore, url: str) -> None:
                 report,
                 name,
                 lambda a=asked, n=limit: store.find(a, limit=n),
-                lambda s=sql, b=bindings: connection.execute(s, b).fetchall(),  # pyright: ignore[reportArgumentType]
+                lambda s=sql, b=bindings: connection.execute(s, b).fetchall(),  # pyright: ignore[reportArgumentType] - SQL from a file
             )
     figures = [took(lambda: store.stats(Filter(kind="job", subject=newest.subject, since=week))) for _ in range(100)]
     everything = [took(lambda: store.stats(Filter(since=week))) for _ in range(100)]

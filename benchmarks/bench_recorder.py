@@ -70,7 +70,7 @@ def cpu_of(work: Callable[[], object]) -> float:
 def plain_event(number: int, _: dict[str, Any]) -> Event:
     """An event of identifiers and numbers, its fields spelled out as a caller spells them."""
     return Event(
-        id=ID, kind="query", at=number, status="succeeded", name="load", subject="kdb-prod", actor="u-17", engine="kdb",  # pyright: ignore[reportArgumentType]
+        id=ID, kind="query", at=number, status="succeeded", name="load", subject="kdb-prod", actor="u-17", engine="kdb",  # pyright: ignore[reportArgumentType] - a word for a status
         started_at=1_700_000_000_000_000, ended_at=1_700_000_000_100_000, duration=0.1, rows=10,
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ def plain_event(number: int, _: dict[str, Any]) -> Event:
 def free_event(number: int, more: dict[str, Any]) -> Event:
     """The same with free text and metadata."""
     return Event(
-        id=ID, kind="query", at=number, status="succeeded", name="load", subject="kdb-prod", actor="u-17", engine="kdb",  # pyright: ignore[reportArgumentType]
+        id=ID, kind="query", at=number, status="succeeded", name="load", subject="kdb-prod", actor="u-17", engine="kdb",  # pyright: ignore[reportArgumentType] - a word for a status
         started_at=1_700_000_000_000_000, ended_at=1_700_000_000_100_000, duration=0.1, rows=10, input=more["input"],
         metadata=more["metadata"],
     )  # fmt: skip
@@ -170,7 +170,7 @@ def queue_cost() -> float:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers.clear()
-    logger.addHandler(logging.handlers.QueueHandler(waiting))  # pyright: ignore[reportArgumentType]
+    logger.addHandler(logging.handlers.QueueHandler(waiting))  # pyright: ignore[reportArgumentType] - it only puts
 
     def work() -> None:
         for _ in range(NUMBER):

@@ -57,7 +57,7 @@ def relax(store: Store, synchronous: str) -> None:
         with connections.write():
             pass  # the writer is there from now on; within a transaction the setting does not change
         with connections._write_lock:  # noqa: SLF001 - only benchmarks trade safety for time
-            connections._writer.execute(f"pragma synchronous = {synchronous}")  # noqa: SLF001
+            connections._writer.execute(f"pragma synchronous = {synchronous}")  # noqa: SLF001 - as above
 
 
 def made_beside(size: int, skipped: int) -> Iterator[list[Event]]:

@@ -26,7 +26,7 @@ def execution(number: int, **fields: object) -> Event:
         "duration": 10.0,
         "rows": 100,
     }
-    return Event(**(said | fields))  # type: ignore[arg-type]
+    return Event(**(said | fields))  # type: ignore[arg-type] - fields by name
 
 
 def seed(ledger: Ledger, *events: Event) -> None:

@@ -92,7 +92,7 @@ class Terminal:
 
     def is_stopped(self) -> bool:
         """Whether the program is stopped, as by Ctrl-Z."""
-        with open(f"/proc/{self.pid}/stat") as file:  # noqa: PTH123
+        with open(f"/proc/{self.pid}/stat") as file:  # noqa: PTH123 - read many times a second
             return file.read().rpartition(")")[2].split()[0] == "T"
 
     def is_raw(self) -> bool:

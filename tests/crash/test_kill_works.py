@@ -112,7 +112,7 @@ def test_a_migration_that_is_killed(tmp_path, zygote, record_property):
         scene = Scene(tmp_path, f"sqlite:///{paths[0]}")
         acks = scene.acks("migrated")
         urls = [f"sqlite:///{path}" for path in paths]
-        task = scene.task("t", acks, work="migrate all", urls=urls)
+        task = scene.task("t", acks, work="migrate", urls=urls)
         strike(zygote, task, acks, chance.randrange(DATABASES), chance)
         versions = [version_of(path) for path in paths]
         assert versions[: acks.total()] == [LATEST] * acks.total(), "what was acknowledged was undone"

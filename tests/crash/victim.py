@@ -262,21 +262,13 @@ def rebuild(task: dict, acknowledged: Acknowledged) -> None:
         acknowledged.note(0, (number + 1) * BATCH)
 
 
-def migrate_all(task: dict, acknowledged: Acknowledged) -> None:
-    """Bring one store after the other to this version's schema."""
+def migrate(task: dict, acknowledged: Acknowledged) -> None:
+    """Bring the store, or one of `urls` after the other, to this version's schema."""
     from execlog.store.migrating import migrate as bring_up
 
-    for number, url in enumerate(task["urls"]):
+    for number, url in enumerate(task.get("urls", [task["store"]])):
         bring_up(url, settings_of(task))
         acknowledged.note(0, number + 1)
-
-
-def migrate(task: dict, acknowledged: Acknowledged) -> None:
-    """Bring the store to this version's schema."""
-    from execlog.store.migrating import migrate as bring_up
-
-    bring_up(task["store"], settings_of(task))
-    acknowledged.note(0, 1)
 
 
 def export(task: dict, acknowledged: Acknowledged) -> None:
@@ -338,7 +330,7 @@ IMPORTED = (
 )  # fmt: skip
 WORKS = {
     "record": record_on, "serve": serve, "apply": apply, "drain": drain, "prune": prune, "prune on": prune_on,
-    "migrate": migrate, "migrate all": migrate_all, "export": export, "copy": copy, "schedule": schedule,
+    "migrate": migrate, "export": export, "copy": copy, "schedule": schedule,
     "rebuild": rebuild, "time": time_calls,
 }  # fmt: skip
 

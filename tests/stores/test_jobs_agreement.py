@@ -63,7 +63,7 @@ operations = st.one_of(
 @given(st.lists(operations, max_size=25))
 def test_sqlite_agrees_with_memory(history):
     # In memory where there is such a folder: hundreds of histories need no disk.
-    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112
+    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112 - a text is wanted
     with TemporaryDirectory(dir=folder) as place, closing(SqliteJobStore(f"{place}/jobs.db")) as jobs:
         _compare(MemoryJobStore(), jobs, history)
 

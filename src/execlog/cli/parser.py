@@ -69,7 +69,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
 
 def _branches(action: argparse.Action) -> bool:
-    return isinstance(action, argparse._SubParsersAction)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return isinstance(action, argparse._SubParsersAction)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - argparse has no public name for it
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -100,7 +100,7 @@ def _forget_after_fork() -> None:
     _guard = threading.RLock()
     for lock in _held.values():
         os.close(lock._fd)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the parent's locks are not the child's
-        lock._fd = -1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        lock._fd = -1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - its own class's
     _held.clear()
 
 

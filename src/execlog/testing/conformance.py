@@ -31,12 +31,8 @@ SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 
 def ended(number: int, status: Status | None = Status.SUCCEEDED, **fields: object) -> Event:
     """A whole job execution, `number` seconds after midnight."""
-    said: dict[str, object] = {
-        "id": f"run-{number:04d}",
-        "kind": "job",
-        "subject": "prices",
-        "at": MIDNIGHT + number * SECOND,
-    }
+    at = MIDNIGHT + number * SECOND
+    said: dict[str, object] = {"id": f"run-{number:04d}", "kind": "job", "subject": "prices", "at": at}
     return Event(**{**said, "status": status, "duration": 0.5, **fields})  # pyright: ignore[reportArgumentType] - fields by name
 
 

@@ -1,31 +1,24 @@
-"""The jobs' record, registry, executor and serving class."""
+"""The jobs' record and registry, and the serving class."""
 
 import json
-import logging
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import execlog
-from execlog.core.errors import InvalidError, NotFoundError, StoreError
-from execlog.core.filter import Filter
+from execlog.core.errors import InvalidError, NotFoundError
 from execlog.core.model import Error, Event, Execution, Item, Status
 from execlog.kinds.jobs import (
-    Call,
     ExecutionHistoryRegistry,
-    Fetch,
     Job,
     JobExecutionRecord,
-    JobExecutor,
     SchedulerServingApp,
 )
 from execlog.kinds.jobs.record import WORDS, record_of, statuses_for
 from execlog.ledger import Ledger
 from execlog.store.memory import MemoryStore
 
-STOCKS = ("MSFT", "AMZN", "IBM", "GOOG", "AAPL")
 DOCUMENTED = {
     "execution_id": "abc-123",
     "job_id": "job-456",
@@ -41,30 +34,6 @@ DOCUMENTED = {
     "triggered_by": "manual",
     "metadata": {"region": "eu"},
 }
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open("memory://", home=tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture(
-    params=[
-        "ledger", "store", "sqlite", "files", pytest.param("postgres", marks=pytest.mark.postgres),
-        pytest.param("redis", marks=pytest.mark.valkey),
-    ]
-)  # fmt: skip
-def registry(request, ledger, tmp_path):
-    if request.param == "ledger":
-        yield ExecutionHistoryRegistry(ledger)
-    elif request.param == "store":
-        yield ExecutionHistoryRegistry(MemoryStore())
-    else:
-        servers = {"postgres": "kept_postgres_url", "redis": "empty_valkey_url"}
-        url = {"sqlite": f"sqlite:///{tmp_path / 'x.db'}", "files": f"files:///{tmp_path / 'files'}"}.get(request.param)
-        with Ledger.open(url or request.getfixturevalue(servers[request.param]), home=tmp_path / "home") as opened:
-            yield ExecutionHistoryRegistry(opened)
 
 
 def record(execution_id="e1", job_id="j1", start=0, status="success", **fields):
@@ -308,73 +277,6 @@ def test_secrets_in_a_record_are_not_kept(ledger):
     assert "Failed to fetch A: password=[redacted]" in registry.get_execution("e1").errors
 
 
-def test_real_prices_really_end_for_one_of_five(ledger):
-    job = Job(id="y2000", name="Year 2000", stocks=STOCKS, run=Fetch(start="2000-01-01", end="2000-12-31"))
-    with JobExecutor(ledger) as executor:
-        result = executor.execute_job(job, triggered_by="test")
-        assert result.saved
-        assert result.status == "partial_success"
-        assert result.fetched_stocks == ["MSFT", "AMZN", "IBM", "AAPL"]
-        assert result.failed_stocks == ["GOOG"]
-        assert result.errors == [
-            "Failed to fetch GOOG: no rows for GOOG between 2000-01-01 and 2000-12-31; its first row is 2004-08-01"
-        ]
-        kept = executor.registry.get_execution(result.execution_id)
-    assert kept.to_dict() == result.to_dict()
-    assert (kept.triggered_by, kept.total_stocks, kept.job_name) == ("test", 5, "Year 2000")
-
-
-def test_a_fetch_function_of_ones_own_and_its_errors(registry):
-    def fetch(symbol):
-        if symbol == "GOOGL":
-            raise TimeoutError("Connection timeout after 30s")
-        return [1, 2, 3]
-
-    with JobExecutor(registry, fetch=fetch) as executor:
-        result = executor.execute_job(Job(id="j", name="J", stocks=("AAPL", "GOOGL", "MSFT")), stocks=["AAPL", "GOOGL"])
-    assert result.errors == ["Failed to fetch GOOGL: Connection timeout after 30s"]
-    assert result.record.total_stocks == 2
-    execution = registry.find(result.execution_id)
-    assert execution.rows == 3
-    assert execution.items[1].status is Status.TIMED_OUT
-
-
-class BrokenStore(MemoryStore):
-    """A store that is down."""
-
-    down = True
-
-    def apply(self, events):
-        if self.down:
-            raise StoreError("the store is down", retry=True)
-        return super().apply(events)
-
-
-def test_an_exception_that_says_nothing_is_named(registry):
-    def fetch(_: str) -> None:
-        raise ValueError
-
-    with JobExecutor(registry, fetch=fetch) as executor:
-        assert executor.execute_job(Job(name="Mute", stocks=("A",))).errors == ["Failed to fetch A: ValueError"]
-
-
-def test_a_job_goes_on_when_its_history_cannot_be_saved(caplog):
-    store, done = BrokenStore(), []
-    with caplog.at_level(logging.WARNING), JobExecutor(store, fetch=done.append) as executor:
-        lost = executor.execute_job(Job(id="j", name="J", stocks=("A", "B")))
-        assert (lost.status, lost.saved, sorted(done)) == ("success", False, ["A", "B"])
-        assert lost.execution_id
-        assert "the store is down" in caplog.text
-        store.down = False
-        assert executor.execute_job(Job(id="j", name="J", stocks=("C",))).saved
-        assert executor.registry.get_execution(lost.execution_id).status == "success"
-
-
-def test_a_job_that_cannot_be_run_is_refused_before_it_starts(registry):
-    with JobExecutor(registry) as executor, pytest.raises(InvalidError, match="at least one stock"):
-        executor.execute_job(Job(id="j", name="J"))
-
-
 def test_the_serving_class_answers_in_plain_dicts(ledger):
     with SchedulerServingApp(ledger) as app:
         app.registry.save_execution(JobExecutionRecord.from_dict(DOCUMENTED))
@@ -389,20 +291,6 @@ def test_the_serving_class_answers_in_plain_dicts(ledger):
         assert app.get_job_execution_history(made.id) == []
 
 
-def test_jobs_live_with_their_store(tmp_path):
-    places = {
-        f"sqlite:///{tmp_path / 'a %23 b?.db'}": "a # b?.db",
-        f"files:///{tmp_path / 'files'}": "files/.execlog/jobs.db",
-    }
-    for url, file in places.items():
-        with Ledger.open(url, home=tmp_path / "home") as ledger:
-            with SchedulerServingApp(ledger) as app:
-                app.desk.create(Job(id="j", name="J", stocks=("AAPL",)))
-            assert (tmp_path / file).exists()
-            with SchedulerServingApp(ledger) as app:
-                assert app.desk.get("j").name == "J"
-
-
 def test_a_crash_seen_by_others_is_an_error_the_client_can_read(ledger):
     ledger.append(
         Event(id="c", kind="job", at=5, status=Status.CRASHED, subject="j", name="J", started_at=1, ended_at=5)
@@ -410,15 +298,3 @@ def test_a_crash_seen_by_others_is_an_error_the_client_can_read(ledger):
     assert ledger.flush()
     (found,) = ExecutionHistoryRegistry(ledger).get_job_history("j", status="failed")
     assert found.errors == ["Crashed: the process that ran it is gone"]
-
-
-def test_what_a_job_runs_can_speak_about_its_execution(ledger, monkeypatch):
-    monkeypatch.setattr(execlog, "_default", ledger)
-    with JobExecutor(ledger) as executor:
-        result = executor.execute_job(Job(id="j", name="J", stocks=("A", "B"), run=Call("chores:speak")))
-        execution = executor.registry.find(result.execution_id)
-    assert [item.output for item in execution.items] == [result.execution_id] * 2
-    assert sorted(line.message for line in execution.logs) == ["fetching A", "fetching B"]
-    assert execution.rows == 6
-    inner = ledger.store.find(Filter(parent_id=result.execution_id)).entries
-    assert [child.name for child in inner] == ["inner", "inner"]

@@ -1,6 +1,6 @@
 """`JobExecutionRecord`: an execution of a job in the words of the scheduler's clients, and the way there and back.
 
-The canonical statuses that A does not know (timed_out, cancelled, crashed) are shown as `failed`; `partial` is
+The canonical statuses those do not know (timed_out, cancelled, crashed) are shown as `failed`; `partial` is
 `partial_success`.
 """
 
@@ -44,7 +44,7 @@ _UNSAID = {
     Status.TIMED_OUT: "Timed out",
     Status.CANCELLED: "Cancelled",
 }
-"""What is said of executions that A shows as failed and that bring no error."""
+"""What is said of executions that are shown as failed and bring no error."""
 
 
 class RecordView(Struct, frozen=True, kw_only=True):
