@@ -23,7 +23,7 @@ from execlog.recorder.lease import DEFAULT_SECONDS, Lease, lease_in
 MAX_DEPTH = 32
 MAX_ITEMS = 10_000
 # Possessive, and content with an unterminated string: linear in the length of whatever is sent.
-_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"?|[\[\]{}]', re.DOTALL)
 _INT64 = 2**63 - 1
 
 Id = Annotated[str, Meta(min_length=1, max_length=100)]

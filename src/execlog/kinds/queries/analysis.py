@@ -21,7 +21,7 @@ from execlog.kinds.queries.lexer import Dialect
 Complexity = Literal["simple", "moderate", "complex"]
 MAX_LENGTH = 50_000
 _SIMPLE, _MODERATE = 2, 8
-_VALUE = re.compile(r'"(?:[^"\\]|\\.)*+"|\b\d[\d.:DT]*+[a-z]?\b')
+_VALUE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"|\b\d[\d.:DT]*+[a-z]?\b')
 
 
 class Analysis(Struct, frozen=True):

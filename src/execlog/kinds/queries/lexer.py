@@ -85,23 +85,21 @@ _KINDS: dict[str, TokenKind] = {
 
 @cache
 def _pattern(dialect: Dialect) -> re.Pattern[str]:
-    body = r"(?:[^'\\]|''|\\.)*+" if dialect.backslashes else r"(?:[^']|'')*+"
-    texts = [rf"[bBnNxXuU]?&?'{body}'"]
+    texts = ["[bBnNxXuU]?&?" + _quoted("'", escapes=dialect.backslashes)]
     if dialect.dollar_texts:
-        texts.insert(0, r"[eE]'(?:[^'\\]|''|\\.)*+'")
+        texts.insert(0, "[eE]" + _quoted("'", escapes=True))
     names: list[str] = []
-    (texts if dialect.double_texts else names).append(
-        r'"(?:[^"\\]|""|\\.)*+"' if dialect.backslashes else r'(?:[uU]&)?"(?:[^"]|"")*+"'
-    )
+    doubled = _quoted('"', escapes=dialect.backslashes)
+    (texts if dialect.double_texts else names).append(doubled if dialect.backslashes else f"(?:[uU]&)?{doubled}")
     if dialect.backticks:
-        names.append(r"`(?:[^`]|``)*+`")
+        names.append(_quoted("`", escapes=False))
     if dialect.brackets:
         names.append(r"\[[^\]]*+\]")
     comments = [r"--[^\n]*+"]
     if dialect.hash_comments:
         comments.append(r"#[^\n]*+")
     if not dialect.nested_comments:
-        comments.append(r"/\*(?:[^*]|\*(?!/))*+\*/")
+        comments.append(r"/\*[^*]*+\*++(?:[^/*][^*]*+\*++)*/")
     parts = [
         r"(?P<space>\s++)",
         rf"(?P<comment>{'|'.join(comments)})",
@@ -118,6 +116,16 @@ def _pattern(dialect: Dialect) -> re.Pattern[str]:
         r"(?P<sign>::|<=|>=|<>|!=|\|\||->>?|.)",
     ]
     return re.compile("|".join(parts), re.DOTALL)
+
+
+def _quoted(quote: str, *, escapes: bool) -> str:
+    """The pattern of what stands between two of these, where a doubled one is one of the text's own.
+
+    Only single characters are repeated possessively: of a group, Python before 3.11.5 gets that wrong.
+    """
+    plain = rf"[^{quote}\\]*+" if escapes else f"[^{quote}]*+"
+    own = rf"(?:{quote}{quote}|\\.)" if escapes else quote * 2
+    return f"{quote}{plain}(?:{own}{plain})*{quote}(?!{quote})"
 
 
 def _after_comment(query: str, start: int) -> int:
