@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -99,7 +100,12 @@ class Served:
             memory=int(status["VmRSS"].split()[0]) * 1024,
             descriptors=len(list((process / "fd").iterdir())),
             threads=int(status["Threads"]),
-            journals=sum(size(path) for path in Path(self._scene.home).rglob("*.seg")),
+            journals=sum(
+                size(Path(folder, name))
+                for folder, _, names in os.walk(self._scene.home)  # unlike `rglob`, not upset by a folder that goes
+                for name in names
+                if name.endswith(".seg")
+            ),
             wal=size(Path(f"{self._scene.store.removeprefix('sqlite:///')}-wal")),
         )
 

@@ -245,3 +245,35 @@ def test_what_cannot_be_read_as_it_was_written_is_refused_and_says_what_to_do(tm
     with closing(SQLiteStore(path)) as store, pytest.raises(StoreError, match=r"is damaged .* move it away") as refused:
         store.find(Filter(), parts=WHOLE)
     assert not refused.value.retry
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [(b"coalesce(duration, max(", b"coalesce(duration, mix("), (b"number integer", b"nunber integer")],
+    ids=["no function", "no column"],
+)
+def test_a_schema_that_was_damaged_is_refused_and_says_what_to_do(tmp_path, written, found):
+    path = tmp_path / "execlog.db"
+    with closing(SQLiteStore(path)) as store:
+        store.apply([ended(1)])
+    data = path.read_bytes()
+    assert written in data
+    path.write_bytes(data.replace(written, found))
+
+    def go_on() -> None:
+        with closing(SQLiteStore(path)) as store:
+            store.apply([ended(2)])
+            store.find(Filter())
+
+    with pytest.raises(StoreError, match=r"is damaged .* move it away"):
+        go_on()
+
+
+def test_a_batch_of_nothing_that_fails_says_so(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise apsw.SQLError("integer overflow")
+
+    with closing(SQLiteStore(tmp_path / "execlog.db")) as store:
+        monkeypatch.setattr("execlog.store.sqlite.store.take", fail)
+        with pytest.raises(StoreError, match="integer overflow"):
+            store.apply([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from zlib import crc32
 
 import pytest
@@ -40,6 +41,26 @@ def read(folder, data: bytes, *, sealed: bool, limit: int = 1000):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("segments")
+
+
+class Guarded(mmap.mmap):
+    """A mapping that is never searched up to its end: until Python 3.11.5 `find` reads the byte behind it.
+
+    Behind the mapping that byte is nobody's, and to read it ends the process (gh-105235).
+    """
+
+    def find(self, sub: bytes, start: int, end: int) -> int:
+        assert end < len(self)
+        return super().find(sub, start, end)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_search_for_a_frame_ends_before_the_mapping_does(folder, monkeypatch, sealed):
+    monkeypatch.setattr(segment.mmap, "mmap", Guarded)
+    last = frame_of(b"", 1)
+    data = (segment.header(NUMBER, 0) + b"torn" * SIZE)[: SIZE - len(last)] + last
+    scan = read(folder, data, sealed=sealed)
+    assert [(frame.number, frame.end) for frame in scan.frames] == [(1, SIZE)]
 
 
 @pytest.mark.parametrize("sealed", [False, True])

@@ -189,8 +189,10 @@ class Reader:
         return Frame(word >> 24, number, payload, position, end)
 
     def _next_valid(self, start: int) -> Frame | None:
-        # The magic is the three low bytes of a little-endian word.
-        end = self._data_end(start)
+        # The magic is the three low bytes of a little-endian word. A frame has a whole header behind it, so the last
+        # bytes need no search; and until Python 3.11.5 `find` reads a byte behind its end, which must not be behind
+        # the mapping's.
+        end = min(self._data_end(start), self.size - FRAME.size + len(_MAGIC_BYTES))
         while (start := self._mapped.find(_MAGIC_BYTES, start, end)) >= 0:
             frame = self._frame(start)
             if frame is not None:

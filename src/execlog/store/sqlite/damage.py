@@ -42,8 +42,15 @@ UNREADABLE = UnicodeDecodeError, msgspec.DecodeError, CodecError
 """What reading raises where the bytes of a value are not what was written: SQLite itself does not look at those."""
 
 
+_SCHEMA_SAYS = (
+    "no such ", "unknown function", "wrong number of arguments", "table ", "ambiguous column name", "no query solution",
+    "ON CONFLICT clause does not match",
+)  # fmt: skip
+"""How an error begins that is about names in the schema, which is in the file: the statements are fixed."""
+
+
 def reason_in(error: Exception) -> str | None:
     """What an error says about the file, where that is that its bytes are not what was written."""
-    if isinstance(error, apsw.SQLError):  # the schema says so, which is in the file
-        return str(error) if str(error).startswith("no such ") else None
+    if isinstance(error, apsw.SQLError):
+        return str(error) if str(error).startswith(_SCHEMA_SAYS) else None
     return str(error) if isinstance(error, (apsw.CorruptError, apsw.NotADBError, *UNREADABLE)) else None

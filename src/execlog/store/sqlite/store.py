@@ -13,6 +13,7 @@ import msgspec
 
 from execlog.core.clock import Clock, SystemClock
 from execlog.core.codec import encode_event
+from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
@@ -217,6 +218,8 @@ class SQLiteStore:
         except _POISON as error:
             if len(events) == 1:
                 return self._set_aside(session, events[0], error)
+            if not events:
+                raise StoreError(f"{self.url}: {error}", retry=False) from error
         middle = len(events) // 2
         one, other = self._bisect(session, events[:middle]), self._bisect(session, events[middle:])
         return Applied(
