@@ -32,6 +32,7 @@ TAKE_BACK = {
         "drop view feature_computation_failures, feature_freshness, symbol_computation_status; "
         "drop view scheduler_execution_log; drop function execlog_instant; " + _VIEWS_OF_TEXTS
     ),
+    8: "delete from subjects where subject = ''",
 }
 """What takes back what each migration of PostgreSQL after the first did."""
 

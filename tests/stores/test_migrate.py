@@ -154,6 +154,23 @@ def test_days_are_added_up_from_the_hours_there_are_on_postgres(empty_postgres_u
 
 
 @pytest.mark.postgres
+def test_kinds_without_any_subject_are_still_known_on_postgres(empty_postgres_url):
+    with closing(open_store(empty_postgres_url)) as store:
+        store.apply(
+            [Event(id="1", kind=kind, at=5, status=Status.SUCCEEDED, actor="a", subject=subject)
+             for kind, subject in [("query", None), ("workflow", ""), ("job", "s")]]
+        )  # fmt: skip
+        told = store.stats(Filter(actor="a"), group_by="kind")
+    assert [group.key for group in told] == ["job", "query", "workflow"]
+    with psycopg.connect(empty_postgres_url) as connection:
+        make_older_postgres(connection, 7)
+        assert connection.execute("select kind from subjects").fetchall() == [("job",)]
+    with closing(open_store(empty_postgres_url)) as store:
+        assert store.stats(Filter(actor="a"), group_by="kind") == told
+        assert [entry.kind for entry in store.latest(Filter())] == ["job"]
+
+
+@pytest.mark.postgres
 def test_a_text_index_that_was_not_made_is_made_by_who_opens_it_next_and_may(empty_postgres_url):
     migrate(empty_postgres_url)
     with psycopg.connect(empty_postgres_url) as connection:

@@ -117,10 +117,10 @@ class Sketch:
             return
         lanes = array("I", self._dense.to_bytes(-(-self._dense.bit_length() // 32) * 4, "little"))
         self._dense = self._merged = 0
-        bins = self.bins
-        self.bins = {number: times for number, times in enumerate(lanes) if times}
-        for number, times in bins.items():
-            self.add(number, times)
+        bins = {number: times for number, times in enumerate(lanes) if times}
+        for number, times in self.bins.items():
+            bins[number] = bins.get(number, 0) + times
+        self.bins = bins
 
     @staticmethod
     def _at(ordered: list[tuple[int, int]], rank: float) -> float:

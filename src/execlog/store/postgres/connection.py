@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -104,9 +105,15 @@ class Connections:
     @contextmanager
     def read(self) -> Generator[Session]:
         """A transaction that only reads; all its statements see the same state."""
-        with self._session(self._read_timeout) as connection, connection.transaction():
-            connection.execute("set transaction isolation level repeatable read, read only")
-            yield Session(connection)
+        with self._session(self._read_timeout) as connection:
+            connection.execute("begin isolation level repeatable read, read only")  # one message, not two
+            try:
+                yield Session(connection)
+            except BaseException:
+                with suppress(self._psycopg.Error):
+                    connection.execute("rollback")
+                raise
+            connection.execute("commit")
 
     def close(self) -> None:
         """Close the connections that are idle; those in use are closed when they are given back."""
@@ -164,7 +171,12 @@ class Connections:
             return cast("ConnectionPool[Any]", self._pool)
 
     def _check(self, connection: Any) -> None:
-        """Nothing; raises for a connection that does not answer any more, or not in time."""
+        """Nothing; raises for a connection that does not answer any more, or not in time.
+
+        From a server that went away there is something to read: the end, at least. Only then is it asked anything.
+        """
+        if not _has_something_to_read(connection.fileno()):
+            return
         with self._watch.over(connection, _CONNECT_SECONDS):
             self._pools.ConnectionPool.check_connection(connection)
 
@@ -225,6 +237,12 @@ def without_secrets(url: str) -> str:
     """The URL without user, password and options."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _break(descriptor: int) -> None:

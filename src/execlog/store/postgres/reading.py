@@ -21,6 +21,7 @@ from execlog.store.sqlite.rows import Head, ItemRow, to_execution, to_item
 _SQL = queries("postgres", "read")
 HEAD = _SQL["head"].format(searched="null::text", detail="null::text", stamps="null::text")
 """The columns of a `Head` in a list: without what only folding and details need."""
+_DETAILED = _SQL["head"].format(searched="null::text", detail="executions.detail::text", stamps="null::text")
 
 DIRECTIONS = {"newest": "desc", "oldest": "asc"}
 NEAR = 2_000
@@ -37,14 +38,20 @@ def find(
     session: Session, filter: Filter, *, limit: int, cursor: str | None, offset: int, parts: Collection[Part]
 ) -> Page[Execution]:
     """A page of executions in the filter's order."""
-    heads = find_heads(session, filter, limit=limit + 1, cursor=cursor, offset=offset)
+    heads = _find_heads(session, filter, limit=limit + 1, cursor=cursor, offset=offset, parts=parts)
     more = len(heads) > limit
-    found = complete(session, heads[:limit], parts)
+    found = _complete(session, heads[:limit], parts)
     return page_of(filter, [*found, found[-1]] if more else found, limit)
 
 
-def find_heads(
-    session: Session, filter: Filter, *, limit: int, cursor: str | None = None, offset: int = 0
+def _find_heads(
+    session: Session,
+    filter: Filter,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    offset: int = 0,
+    parts: Collection[Part],
 ) -> list[Head]:
     """The rows of a page, in the filter's order."""
     settled = settle(session, filter)
@@ -53,7 +60,8 @@ def find_heads(
     question = ask(settled[0], places=settled[1])
     continue_after(filter, question, cursor)
     bindings = {**question.bindings, "limit": limit, "offset": offset}
-    places = {"head": HEAD, "source": question.source, "where": question.where, "order": order(filter)}
+    head = _DETAILED if "detail" in parts else HEAD
+    places = {"head": head, "source": question.source, "where": question.where, "order": order(filter)}
     if question.searched and filter.sort in DIRECTIONS and not question.by_item:
         near = {"window": question.window, "direction": DIRECTIONS[filter.sort], "most": NEAR}
         heads = heads_of(session.rows(_SQL["find_near"].format(**places, **near), bindings))
@@ -82,16 +90,9 @@ def kinds_of(session: Session) -> list[str]:
     return [row[0] for row in session.rows(_SQL["kinds"])]
 
 
-def complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -> list[Execution]:
+def _complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -> list[Execution]:
     """The executions of these rows, in the same order, with the parts asked for."""
     numbers = [head.number for head in heads]
-    if "detail" in parts and heads:
-        created = [head.created_at for head in heads]
-        details = dict(session.rows(_SQL["details"], {"numbers": numbers, "created": created}))
-        heads = [
-            msgspec.structs.replace(head, detail=details[head.number]) if head.number in details else head
-            for head in heads
-        ]
     items = _items(session, numbers) if "items" in parts else {}
     logs = _logs(session, numbers) if "logs" in parts else {}
     executions = [
@@ -120,7 +121,7 @@ def failures(session: Session, filter: Filter, *, limit: int) -> list[FailureGro
     groups: list[tuple[Any, FailureGroup]] = []
     for fingerprint, count, first_at, last_at, subjects in session.rows(sql, {**question.bindings, "limit": limit}):
         own = same_but(narrowed, fingerprint=fingerprint, since=last_at, until=last_at + 1)
-        last = complete(session, find_heads(session, own, limit=1), WHOLE)[0]
+        last = _complete(session, _find_heads(session, own, limit=1, parts=WHOLE), WHOLE)[0]
         error = failure_of(last) or unexplained(last.status)
         group = FailureGroup(
             fingerprint, error.type, error.message, count, first_at, last_at, last.key, tuple(sorted(subjects or ()))

@@ -29,8 +29,7 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
     if settled is None:
         return tallies.groups(group_by)
     narrowed, places = settled
-    kinds = [narrowed.kind] if narrowed.kind is not None else kinds_of(session)
-    series = serving(narrowed, group_by, kinds, places)
+    series = serving(narrowed, group_by, lambda: kinds_of(session), places)
     if series is None:
         _scan(session, narrowed, places, group_by, tallies)
         return tallies.groups(group_by)

@@ -105,7 +105,7 @@ class Batch:
             _check_json(row[-4:])
         deltas: dict[Cell, Delta] = {}
         session.copy(_SQL["copy_executions"], map(_plain, rows), meanwhile=lambda: deltas.update(gather(self.gained)))
-        subjects = sorted({(row[2], row[_SUBJECT], row[3]) for row in rows if row[_SUBJECT]})
+        subjects = sorted({(row[2], row[_SUBJECT] or "", row[3]) for row in rows})
         if subjects:
             kinds, names, namespaces = map(list, zip(*subjects, strict=True))
             session.run(_SQL["note_subjects"], {"kinds": kinds, "subjects": names, "namespaces": namespaces})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -40,8 +40,17 @@ class Series(Struct, frozen=True):
         return self.name, self.name + "\x01"
 
 
-def serving(filter: Filter, group_by: GroupBy | None, kinds: Sequence[str], places: Places) -> list[Series] | None:
-    """The series that together answer the question, disjoint; None where no series does."""
+def serving(
+    filter: Filter, group_by: GroupBy | None, every_kind: Callable[[], Sequence[str]], places: Places
+) -> list[Series] | None:
+    """The series that together answer the question, disjoint; None where no series does.
+
+    Which kinds there are is asked only where the filter leaves them open and it matters.
+    """
+
+    def kinds() -> Sequence[str]:
+        return every_kind() if filter.kind is None else [filter.kind]
+
     about = {name for name in _ABOUT if getattr(filter, name) is not None}
     if (
         not only(filter, SERVED)
@@ -51,12 +60,12 @@ def serving(filter: Filter, group_by: GroupBy | None, kinds: Sequence[str], plac
         return None
     asked = about | {str(group_by)} & set(_ABOUT)
     if "subject" in asked:
-        places = places or tuple((kind, filter.namespace) for kind in kinds)
+        places = places or tuple((kind, filter.namespace) for kind in kinds())
         return _of_subjects(filter, group_by, places) if asked <= {"namespace", "subject"} else None
     if "actor" in asked:
-        return [_of_actors(filter, group_by, kind) for kind in kinds] if asked <= {"actor", "engine"} else None
+        return [_of_actors(filter, group_by, kind) for kind in kinds()] if asked <= {"actor", "engine"} else None
     if "engine" in asked:
-        return [_of_engines(filter, group_by, kind) for kind in kinds] if asked == {"engine"} else None
+        return [_of_engines(filter, group_by, kind) for kind in kinds()] if asked == {"engine"} else None
     return _of_kinds(filter, group_by, kinds)
 
 
@@ -114,12 +123,12 @@ def _of_engines(filter: Filter, group_by: GroupBy | None, kind: str) -> Series:
     return Series(series_name("engine", kind, filter.engine), part=part)
 
 
-def _of_kinds(filter: Filter, group_by: GroupBy | None, kinds: Sequence[str]) -> list[Series] | None:
+def _of_kinds(filter: Filter, group_by: GroupBy | None, kinds: Callable[[], Sequence[str]]) -> list[Series] | None:
     part = 1 if group_by == "kind" else None
     if filter.namespace == "":
         return None
     if filter.namespace is not None:
-        return [Series(series_name("namespace", kind, filter.namespace), part=part) for kind in kinds]
+        return [Series(series_name("namespace", kind, filter.namespace), part=part) for kind in kinds()]
     if filter.kind is None and part is None:
         return [Series(series_name("all"), fine=True)]
-    return [Series(series_name("kind", kind), fine=True, part=part) for kind in kinds]
+    return [Series(series_name("kind", kind), fine=True, part=part) for kind in kinds()]

@@ -41,8 +41,10 @@ def take_in(sketch: Sketch, texts: str) -> None:
             sketch.merge(urlsafe_b64decode(encoded))
         counted.append(pairs)
     together = "".join(counted)
+    bins = sketch.bins
     try:
         for pair, times in Counter(array("H", together.encode())).items():
-            sketch.add(_BINS[pair], times)
+            number = _BINS[pair]
+            bins[number] = bins.get(number, 0) + times
     except (KeyError, ValueError) as error:
         raise CodecError(f"not a sketch: {together[:40]!r}") from error

@@ -51,12 +51,6 @@ from unnest(%(kinds)b::text [], %(namespaces)b::text [], %(ids)b::text []) as wa
 inner join execution_keys as k on k.id = wanted.id and k.kind = wanted.kind and k.namespace = wanted.namespace
 inner join executions on executions.created_at = k.created_at and executions.number = k.number;
 
--- name: details
-select executions.number, executions.detail::text
-from unnest(%(numbers)b::bigint [], %(created)b::bigint []) as wanted (number, created_at)
-inner join executions on executions.created_at = wanted.created_at and executions.number = wanted.number
-where executions.detail is not null;
-
 -- name: items
 select execution, key, status, at, position, attempt, started_at, ended_at, duration, rows, tokens_input, tokens_output,
     cost_nano, detail::text
@@ -74,11 +68,11 @@ order by execution, at, number, level, message, item is not null, item;
 select count(*) from {source} where {where};
 
 -- name: kinds
--- A step down the index a kind.
+-- A step down the index a kind: of `subjects`, for it is not parted by months.
 with recursive kinds (kind) as (
-    select min(kind) from executions
+    select min(kind) from subjects
     union all
-    select (select min(executions.kind) from executions where executions.kind > kinds.kind)
+    select (select min(subjects.kind) from subjects where subjects.kind > kinds.kind)
     from kinds
     where kinds.kind is not null
 )

@@ -91,7 +91,7 @@ create index executions_texts on executions (created_at) where octet_length(sear
 -- What no month of its own is made for: before 2000, and far in the future.
 create table executions_other partition of executions default;
 
--- Which subjects there are, so that the latest of each is a look-up a subject.
+-- Which subjects there are, so that the latest of each is a look-up a subject; '' stands for executions without one.
 create table subjects (
     kind text collate "C" not null,
     subject text collate "C" not null,
