@@ -297,10 +297,12 @@ def test_a_child_of_a_fork_has_connections_of_its_own(store):
     assert store.count(Filter()) == 2
 
 
+@pytest.mark.parametrize("farther", [reading.FARTHER, (1, 2, 2**62)])
 @pytest.mark.parametrize("sort", ["newest", "oldest"])
-def test_a_text_is_found_near_or_far_in_order(store, monkeypatch, sort):
+def test_a_text_is_found_near_or_far_in_order(store, monkeypatch, sort, farther):
     """Whether it is among the first that have any text or not, with many at one time, page by page."""
     monkeypatch.setattr(reading, "NEAR", 5)
+    monkeypatch.setattr(reading, "FARTHER", farther)
     judge = MemoryStore()
     words = ("common", "common rare", "odd")
     told = [
@@ -314,6 +316,8 @@ def test_a_text_is_found_near_or_far_in_order(store, monkeypatch, sort):
             cursor = None
             while True:
                 page, wanted = (one.find(asked, limit=4, cursor=cursor) for one in (store, judge))
+                beyond, too = (one.find(asked, limit=4, offset=7) for one in (store, judge))
+                assert [entry.id for entry in beyond.entries] == [entry.id for entry in too.entries]
                 assert [entry.id for entry in page.entries] == [entry.id for entry in wanted.entries]
                 cursor = page.next_cursor
                 if cursor is None:

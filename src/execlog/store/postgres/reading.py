@@ -12,7 +12,7 @@ from execlog.core.model import Execution, Item, LogLine, Status
 from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
 from execlog.store.postgres.connection import Session
-from execlog.store.postgres.query import ask, continue_after, order
+from execlog.store.postgres.query import Question, ask, continue_after, order
 from execlog.store.preparing import FAILURES, failure_of, unexplained
 from execlog.store.sql import queries
 from execlog.store.sqlite.query import Places, placed, same_but
@@ -24,8 +24,11 @@ HEAD = _SQL["head"].format(searched="null::text", detail="null::text", stamps="n
 _DETAILED = _SQL["head"].format(searched="null::text", detail="executions.detail::text", stamps="null::text")
 
 DIRECTIONS = {"newest": "desc", "oldest": "asc"}
-NEAR = 2_000
+NEAR = 1_000
 """How many executions with a text are looked through before all are searched for one."""
+_EVER = 2**62
+FARTHER = 16, 128, _EVER
+"""How many times the time that their farther half takes is searched next, and after that; at last all that is left."""
 
 # Unchecked: where SQLite has the key of a text in its index, the text itself stands here.
 _make_head: Any = Head
@@ -59,15 +62,33 @@ def _find_heads(
         return []
     question = ask(settled[0], places=settled[1])
     continue_after(filter, question, cursor)
-    bindings = {**question.bindings, "limit": limit, "offset": offset}
-    head = _DETAILED if "detail" in parts else HEAD
-    places = {"head": head, "source": question.source, "where": question.where, "order": order(filter)}
+    places = {"head": _DETAILED if "detail" in parts else HEAD, "source": question.source, "order": order(filter)}
     if question.searched and filter.sort in DIRECTIONS and not question.by_item:
-        near = {"window": question.window, "direction": DIRECTIONS[filter.sort], "most": NEAR}
-        heads = heads_of(session.rows(_SQL["find_near"].format(**places, **near), bindings))
-        if len(heads) == limit:
-            return heads
-    return heads_of(session.rows(_SQL["find_searched" if question.searched else "find"].format(**places), bindings))
+        return _find_texts(session, question, places, DIRECTIONS[filter.sort], limit + offset)[offset:]
+    sql = _SQL["find_searched" if question.searched else "find"].format(**places, where=question.where)
+    return heads_of(session.rows(sql, {**question.bindings, "limit": limit, "offset": offset}))
+
+
+def _find_texts(session: Session, question: Question, places: dict[str, str], direction: str, limit: int) -> list[Head]:
+    """The first rows with a text, in the order of time: looked for among the nearest, then farther and farther away."""
+    near = {"window": question.window, "direction": direction, "most": NEAR}
+    bindings = {**question.bindings, "limit": limit, "offset": 0}
+    found = heads_of(session.rows(_SQL["find_near"].format(**places, **near, where=question.where), bindings))
+    if len(found) == limit:
+        return found
+    number, edge, half = session.rows(_SQL["near"].format(**near), question.bindings)[0]
+    if number < NEAR:
+        return found
+    sql = _SQL["find_searched"].format(**places, where=f"{question.where}\nand {_SQL['between']}")
+    edge, sign = (edge, -1) if direction == "desc" else (edge + 1, 1)
+    for times in FARTHER:
+        far = edge + sign * min(times * (half + 1), _EVER)
+        between = {"low": min(edge, far), "high": max(edge, far), "limit": limit - len(found)}
+        found += heads_of(session.rows(sql, {**bindings, **between}))
+        if len(found) == limit:
+            break
+        edge = far
+    return found
 
 
 def heads_of(rows: Sequence[tuple[Any, ...]]) -> list[Head]:

@@ -32,6 +32,21 @@ where {where}
 order by {order}
 limit %(limit)s offset %(offset)s;
 
+-- name: near
+-- How many those are, the time of the farthest, and how long it is from the middle one to it.
+select count(*), (array_agg(created_at order by place desc))[1],
+    abs((array_agg(created_at order by place desc))[1] - (array_agg(created_at order by place desc))[count(*) / 2 + 1])
+from (
+    select executions.created_at, row_number() over (order by executions.created_at {direction}) as place
+    from executions
+    where octet_length(executions.searched) > 0 and {window}
+    order by executions.created_at {direction}
+    fetch first {most} rows with ties
+) as near;
+
+-- name: between
+octet_length(executions.searched) > 0 and executions.created_at >= %(low)s and executions.created_at < %(high)s;
+
 -- name: find_searched
 -- The search comes first, and alone: asked for the newest fifty, the planner would walk the index of times instead, which
 -- for a rare text means reading everything.
