@@ -66,7 +66,8 @@ def live_through(scene: Scene, zygote: Zygote, while_recording: Callable[[], Non
 def told(said: dict) -> str:
     return (
         f"{said['accepted']} accepted, all stored, {said['dropped']} shed; p50 {said['p50_us']:.1f} µs, "
-        f"p99 {said['p99_us']:.1f} µs; drained in {said['drained_seconds']:.1f} s; memory grew {said['grown_kib']} KiB "
+        f"p99 {said['p99_us']:.1f} µs ({said['warm_p99_us']:.1f} of those not first after a pause); "
+        f"drained in {said['drained_seconds']:.1f} s; memory grew {said['grown_kib']} KiB "
         f"({said['resident_grown_kib']} KiB with what files stand for)"
     )
 

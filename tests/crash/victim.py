@@ -309,12 +309,15 @@ def time_calls(task: dict, acknowledged: Acknowledged) -> None:
     flushed = ledger.flush(task.get("patience", 90.0))
     drained = time.perf_counter() - began
     stats = ledger.stats()
+    # The first call after a sleep finds the processor's caches cold: so does building, encoding and storing by hand.
+    warm = sorted(took[number] for number in range(len(took)) if number % PAUSE_EVERY)
     took.sort()
     report = {
         "accepted": accepted, "stored": stats.stored, "aside": stats.aside, "dropped": sum(stats.dropped.values()),
         "flushed": flushed, "recorded_seconds": recorded, "drained_seconds": drained, "grown_kib": grown,
         "resident_grown_kib": resident_grown,
-        "p50_us": took[len(took) // 2] / 1e3, "p99_us": took[len(took) * 99 // 100] / 1e3, "max_us": took[-1] / 1e3,
+        "p50_us": took[len(took) // 2] / 1e3, "p99_us": took[len(took) * 99 // 100] / 1e3,
+        "warm_p99_us": warm[len(warm) * 99 // 100] / 1e3, "max_us": took[-1] / 1e3,
         "journal_bytes": stats.journal_bytes,
     }  # fmt: skip
     Path(task["report"]).write_text(json.dumps(report))
