@@ -4,8 +4,9 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Two workers, a file of tests each: tests start servers, and those of one file share theirs.
-TEST_ARGS ?= -n 2 --dist loadfile
+# Two workers, a file of tests each: tests start servers, and those of one file share theirs. A worker that crashes ends
+# the run, which names its test: were it replaced, what it had left would wait for it for ever.
+TEST_ARGS ?= -n 2 --dist loadfile --max-worker-restart 0
 INPUTS := pyproject.toml constraints.txt .ci/setup-venv
 
 .PHONY: help demo test check format bench crash fuzz lock clean

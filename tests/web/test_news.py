@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 
 import msgspec
 import pytest
@@ -229,8 +230,6 @@ def test_workers_hand_back_what_is_returned_and_raised():
 
 
 def test_too_many_waiting_calls_are_refused(monkeypatch):
-    import threading
-
     from execlog.web import workers as module
 
     monkeypatch.setattr(module, "MAX_WAITING", 3)
@@ -252,8 +251,6 @@ def test_too_many_waiting_calls_are_refused(monkeypatch):
 
 
 def test_a_caller_that_gives_up_leaves_the_worker_working():
-    import threading
-
     async def play() -> None:
         workers = Workers(1)
         begun, release, done = asyncio.Event(), threading.Event(), threading.Event()
@@ -275,3 +272,13 @@ def test_a_caller_that_gives_up_leaves_the_worker_working():
         workers.close()
 
     asyncio.run(play())
+
+
+def test_the_threads_of_an_app_that_nobody_closes_end_with_it():
+    async def play() -> list[threading.Thread]:
+        workers = Workers(2)
+        return await asyncio.gather(*(workers.run(threading.current_thread) for _ in range(20)))
+
+    for thread in set(asyncio.run(play())):
+        thread.join(5)
+        assert not thread.is_alive()

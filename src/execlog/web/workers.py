@@ -21,7 +21,8 @@ Call = tuple[Callable[[], object], asyncio.AbstractEventLoop, "asyncio.Future[ob
 class Workers:
     """Threads that answer one event loop or several; started as they are needed.
 
-    They are daemons: a store that hangs cannot keep a server that stops, as an executor's threads would.
+    They are daemons: a store that hangs cannot keep a server that stops, as an executor's threads would. They end with
+    it: nobody closes it for an app that is mounted in another, whose `lifespan` is not called.
     """
 
     def __init__(self, size: int = SIZE) -> None:
@@ -38,7 +39,8 @@ class Workers:
         self._waiting += 1
         if self._threads < min(self._waiting, self._size):
             self._threads += 1
-            threading.Thread(target=self._work, name=f"execlog-web-{self._threads}", daemon=True).start()
+            name = f"execlog-web-{self._threads}"
+            threading.Thread(target=_work, args=(self._calls,), name=name, daemon=True).start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
         self._calls.put((work, loop, future))
@@ -53,16 +55,19 @@ class Workers:
             self._calls.put(None)
         self._threads = 0
 
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            work, loop, future = call
-            try:
-                settle = partial(_succeed, future, work())
-            except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to this thread
-                settle = partial(_fail, future, error)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
-                loop.call_soon_threadsafe(settle)
-            del work, loop, future, call, settle
+    __del__ = close
+
+
+def _work(calls: SimpleQueue[Call | None]) -> None:
+    while (call := calls.get()) is not None:
+        work, loop, future = call
+        try:
+            settle = partial(_succeed, future, work())
+        except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to this thread
+            settle = partial(_fail, future, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
+            loop.call_soon_threadsafe(settle)
+        del work, loop, future, call, settle
 
 
 def _succeed(future: asyncio.Future[object], result: object) -> None:

@@ -242,9 +242,11 @@ def test_a_database_that_does_not_let_go_does_not_hold_the_answer(make_gateway, 
     release, hung = threading.Event(), threading.Event()
 
     class Deaf:
-        closed = False
+        hung_up = False
+        closed_by: threading.Thread | None = None
 
         def run(self, statement):
+            self.user = threading.current_thread()
             hung.set()
             release.wait(30)
             raise RuntimeError("woke up much later")
@@ -255,8 +257,11 @@ def test_a_database_that_does_not_let_go_does_not_hold_the_answer(make_gateway, 
         def cancel(self):
             pass
 
+        def hang_up(self):
+            self.hung_up = True
+
         def close(self):
-            self.closed = True
+            self.closed_by = threading.current_thread()
 
     deaf = Deaf()
     with monkeypatch.context() as patched:
@@ -264,10 +269,13 @@ def test_a_database_that_does_not_let_go_does_not_hold_the_answer(make_gateway, 
         outcome = gateway.execute(Query(query="select 1", connection="file", timeout=0.1))
     assert hung.is_set()
     assert outcome.status is Status.TIMED_OUT
-    wait_until(lambda: deaf.closed, 5, "hanging up")
+    wait_until(lambda: deaf.hung_up, 5, "hanging up")
     # Its place is free again, and its late error changes nothing.
     assert gateway.execute(Query(query="select 1", connection="file", timeout=5)).status is Status.SUCCEEDED
+    assert deaf.closed_by is None  # its driver is still at work in the other thread
     release.set()
+    wait_until(lambda: deaf.closed_by is not None, 5, "closing")
+    assert deaf.closed_by is deaf.user
     assert recorded(outcome.execution_id).status is Status.TIMED_OUT
 
 
@@ -299,6 +307,18 @@ def test_closing_cancels_what_runs(make_gateway, tables, recorded):
     assert recorded(running.id).error.message == "the gateway is shutting down"
     with pytest.raises(ConflictError):
         gateway.submit(Query(query="select 1", connection="file"))
+
+
+def test_closing_ends_its_threads(make_gateway, tables):
+    before = set(threading.enumerate())
+    gateway = make_gateway(tables)
+    assert gateway.execute(Query(query="select 1", connection="file", timeout=20)).status is Status.SUCCEEDED
+    started = [thread for thread in threading.enumerate() if thread not in before and thread.name != "execlog-drain"]
+    assert {"execlog-deadlines", "execlog-query-file"} <= {thread.name for thread in started}
+    gateway.close()
+    for thread in started:
+        thread.join(5)
+    assert not [thread.name for thread in started if thread.is_alive()]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import servers
 from execlog.core.errors import ConflictError, NotFoundError
 from execlog.core.model import Status
 from execlog.kinds.queries.connections import connection_of
+from execlog.kinds.queries.connectors.base import Statement
 from execlog.kinds.queries.gateway import Gateway, Query
 from servers import wait_until
 
@@ -146,7 +147,6 @@ def test_a_time_out_stops_the_server(ask, recorded, count):
 
 def test_the_server_knows_the_time_out_too(gateway, count):
     import execlog.kinds.queries.connectors.postgres as connector
-    from execlog.kinds.queries.connectors.base import Statement
 
     session = gateway.connections["pg"].connector.open()
     before = time.monotonic()
@@ -154,6 +154,33 @@ def test_the_server_knows_the_time_out_too(gateway, count):
         session.run(Statement(SLEEP, None, 0.3 - connector._SECONDS_LONGER))
     assert time.monotonic() - before < 2
     assert gateway.connections["pg"].connector.trouble(stopped.value).status is Status.TIMED_OUT
+    session.close()
+
+
+def test_hanging_up_wakes_the_thread_that_waits_and_frees_nothing_under_it(gateway, count, monkeypatch):
+    """libpq works on a connection without a lock: closing it from another thread meanwhile ends the whole process."""
+    closed_by: list[threading.Thread] = []
+    close = psycopg.Connection.close
+    session = gateway.connections["pg"].connector.open()
+
+    def noted(connection):
+        closed_by.append(threading.current_thread())
+        close(connection)
+
+    def wait():
+        with pytest.raises(psycopg.OperationalError):
+            session.run(Statement(SLEEP))
+        session.close()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    wait_until(lambda: count() == 1, 5, "beginning")
+    monkeypatch.setattr(psycopg.Connection, "close", noted)
+    session.hang_up()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    assert closed_by == [waiting]
+    session.hang_up()
     session.close()
 
 

@@ -33,6 +33,7 @@ class Deadlines:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def set(self, seconds: float, call: Callable[[], None]) -> Deadline:
         """The deadline that calls in so many seconds."""
@@ -41,23 +42,31 @@ class Deadlines:
         with self._changed:
             first = self._waiting[0][0] if self._waiting else None
             heapq.heappush(self._waiting, (at, next(self._numbers), deadline))
-            if self._thread is None:
+            if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._watch, name="execlog-deadlines", daemon=True)
                 self._thread.start()
             elif first is None or at < first:
                 self._changed.notify()
         return deadline
 
+    def close(self) -> None:
+        """End the thread; nothing is called any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
     def _watch(self) -> None:
         while True:
             with self._changed:
                 deadline = self._next()
+            if deadline is None:
+                return
             if deadline.call is not None:
                 threading.Thread(target=_call, args=(deadline,), name="execlog-deadline", daemon=True).start()
 
-    def _next(self) -> Deadline:
-        """The first deadline that has come; dropped ones are passed over as they come up."""
-        while True:
+    def _next(self) -> Deadline | None:
+        """The first deadline that has come; dropped ones are passed over as they come up. None: it is closed."""
+        while not self._closed:
             while self._waiting and self._waiting[0][2].call is None:
                 heapq.heappop(self._waiting)
             if not self._waiting:
@@ -67,6 +76,7 @@ class Deadlines:
             if left <= 0:
                 return heapq.heappop(self._waiting)[2]
             self._changed.wait(left)
+        return None
 
 
 def _call(deadline: Deadline) -> None:

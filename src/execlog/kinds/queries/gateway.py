@@ -139,6 +139,7 @@ class Gateway:
         for running in left:
             if not _ended(running, self._grace):
                 running.abandon()
+        self._deadlines.close()
         self.insight.close()
         for place in self._places.values():
             place.lane.close()

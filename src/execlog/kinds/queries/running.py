@@ -120,12 +120,12 @@ class Running:
 
     def abandon(self) -> bool:
         """Whether its outcome had to be decided without its worker: it did not come back after it was stopped."""
-        with self._lock:
-            trouble, session = self._stopped, self._session
+        trouble = self.reason()
         if trouble is None or not self.settle(trouble=trouble):
             return False
-        if session is not None:
-            session.close()
+        with self._lock:  # its worker detaches a session before closing it
+            if self._session is not None:
+                self._session.hang_up()
         return True
 
     def reason(self) -> TroubleError | None:

@@ -51,7 +51,7 @@ class Answer(Struct, frozen=True):
 
 
 class Session(Protocol):
-    """One connection to a database. Used by one thread at a time, except `cancel` and `close`."""
+    """One connection to a database. Used by one thread at a time, except `cancel` and `hang_up`."""
 
     def run(self, statement: Statement) -> Answer:
         """The statement's result, once there is one; errors are the driver's own."""
@@ -65,8 +65,16 @@ class Session(Protocol):
         """Make the database stop the query, from another thread. It may have ended already; never raises for that."""
         ...
 
+    def hang_up(self) -> None:
+        """Give up a query that does not end, from another thread: the one that waits for it wakes up, if it can be.
+
+        What the driver holds is not freed: its library may be in the middle of it. The waiting thread does, by `close`.
+        Never raises.
+        """
+        ...
+
     def close(self) -> None:
-        """Hang up, even in the middle of a query, from any thread; never raises, and twice is fine."""
+        """Free what the driver holds; by the thread that uses it. Never raises, and twice is fine."""
         ...
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from execlog.core.errors import SettingsError
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql
+from execlog.kinds.queries.connectors.sql import batches, check_sql, shut_down
 from execlog.kinds.queries.lexer import DUCKDB, MYSQL, POSTGRES, SQLITE, STANDARD, TRINO, Dialect
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -27,7 +27,8 @@ class DBAPIOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     connect   keyword arguments of its `connect`
     setup     statements run on each new connection, such as "set session transaction read only"
     dialect   how its SQL is read
-    cancel    method of its connection that stops a query from another thread; "" looks for the usual ones
+    cancel    method of its connection that stops a query from another thread; "" looks for the usual ones. "close" is
+              one only where the module allows to close under a running query, as those written in Python alone do
     """
 
     module: str
@@ -42,7 +43,7 @@ class DBAPIConnector:
 
     The DB API knows neither read-only connections nor cancelling. So here `read_only` is the gateway's reading of the
     statement, a rollback, and whatever `setup` tells the database; give it a user that may only read. Where the module
-    has no method to stop a query, its connection is closed instead.
+    has no method to stop a query, the line is ended where the connection tells its descriptor; else nothing stops it.
     """
 
     def __init__(self, options: DBAPIOptions, *, read_only: bool) -> None:
@@ -112,13 +113,17 @@ class DBAPISession:
     def cancel(self) -> None:
         """Stop the query by the module's own method, or else by hanging up."""
         if not self._cancel:
-            self.close()
+            self.hang_up()
             return
         with suppress(Exception):
             getattr(self._connection, self._cancel)()
 
+    def hang_up(self) -> None:
+        """End the line, where the module tells its descriptor; one that waits for the server wakes up."""
+        shut_down(self._connection)
+
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         with suppress(Exception):
             self._connection.close()
 

@@ -132,7 +132,10 @@ class DuckDBSession:
         """Interrupt what runs."""
         self._connection.interrupt()
 
+    def hang_up(self) -> None:
+        """Interrupt what runs."""
+        self.cancel()
+
     def close(self) -> None:
-        """Interrupt and close."""
-        self._connection.interrupt()
+        """Close the connection."""
         self._connection.close()

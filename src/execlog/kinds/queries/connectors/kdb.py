@@ -131,10 +131,14 @@ class KdbSession:
 
     def cancel(self) -> None:
         """Hang up."""
-        self._client.close()
+        self._client.hang_up()
+
+    def hang_up(self) -> None:
+        """End the line; a thread that waits for an answer wakes up."""
+        self._client.hang_up()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._client.close()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -14,7 +12,7 @@ from msgspec import Struct
 from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import BATCH, Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql, named
+from execlog.kinds.queries.connectors.sql import batches, check_sql, named, shut_down
 from execlog.kinds.queries.lexer import POSTGRES
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -144,10 +142,12 @@ class PostgresSession:
         with suppress(Exception):
             self._connection.cancel_safe(timeout=_SECONDS_TO_CANCEL)
 
+    def hang_up(self) -> None:
+        """End the line; a thread that waits for the server wakes up."""
+        shut_down(self._connection)
+
     def close(self) -> None:
-        """Hang up; a thread that waits for the server wakes up."""
-        with suppress(Exception), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+        """Close the connection."""
         with suppress(Exception):
             self._connection.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -109,15 +110,17 @@ class SqliteSession:
 
     def cancel(self) -> None:
         """Interrupt what runs."""
-        self._connection.interrupt()
+        with suppress(apsw.ConnectionClosedError):
+            self._connection.interrupt()
+
+    def hang_up(self) -> None:
+        """Interrupt what runs."""
+        self.cancel()
 
     def close(self) -> None:
-        """Interrupt, and close unless a query is still using the connection: then it goes with its last user."""
-        try:
-            self._connection.interrupt()
+        """Close the connection."""
+        with suppress(apsw.Error):
             self._connection.close()
-        except (apsw.Error, apsw.ThreadingViolationError):
-            return
 
     def _look(self, cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
         """Let the first statement run, as SQLite itself tells them apart; its columns are known only here."""

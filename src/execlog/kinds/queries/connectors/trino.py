@@ -142,8 +142,11 @@ class TrinoSession:
         with suppress(Exception):
             self._cursor.cancel()
 
+    def hang_up(self) -> None:
+        """Nothing more than `cancel` does: each of its requests has a time-out."""
+
     def close(self) -> None:
-        """Hang up."""
+        """Close the HTTP session's connections."""
         with suppress(Exception):
             self._http.close()
 

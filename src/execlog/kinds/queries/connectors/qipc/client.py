@@ -65,10 +65,14 @@ class Client:
             if data[1] == RESPONSE:
                 return value_of(decompress(data, self._max_message) if data[2] else data)
 
-    def close(self) -> None:
-        """Hang up; a thread that waits for an answer wakes up."""
+    def hang_up(self) -> None:
+        """End the line; a thread that waits for an answer wakes up."""
         with suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Hang up, and free the socket."""
+        self.hang_up()
         self._line.close()
 
     def _receive(self) -> bytes:
