@@ -42,7 +42,7 @@ def schema(tmp_path_factory) -> Iterator[schemathesis.BaseSchema]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(0 if LEAST > 2000 else 120)
+@pytest.mark.timeout(0 if LEAST > 2000 else 300)
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_whatever_is_sent_the_answer_is_documented(schema, mode, capsys):
     load_all_checks()
