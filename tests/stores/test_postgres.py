@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -86,6 +87,13 @@ def test_several_processes_may_open_a_new_database_at_once(empty_postgres_url):
     for one in opened:
         one.close()
     assert (len(opened), errors) == (4, [])
+
+
+@pytest.mark.parametrize("options", ["", "?options=-c%20jit%3Don%20-c%20work_mem%3D8MB"])
+def test_plans_follow_the_values_and_are_not_compiled(empty_postgres_url, options):
+    with closing(PostgresStore(empty_postgres_url + options)) as store, store.connections.read() as session:
+        shown = [session.value(f"show {name}") for name in ("plan_cache_mode", "jit", "work_mem")]
+    assert shown == ["force_custom_plan", "off", "8MB" if options else "4MB"]
 
 
 def partitions(store):

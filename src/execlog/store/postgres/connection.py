@@ -183,7 +183,9 @@ class Connections:
     def _options(self) -> dict[str, Any]:
         given = dict(parse_qsl(urlsplit(self._conninfo).query))
         # Plans follow the values asked for: one plan for all would have to suit the rarest and the most common subject.
-        settings = f"-c plan_cache_mode=force_custom_plan -c statement_timeout={round(self._read_timeout * 1000)}"
+        # A plan over many months looks dear enough to be compiled, which takes longer than any of our statements.
+        settings = "-c plan_cache_mode=force_custom_plan -c jit=off"
+        settings += f" -c statement_timeout={round(self._read_timeout * 1000)}"
         return {
             "prepare_threshold": None,
             "connect_timeout": int(given.get("connect_timeout", _CONNECT_SECONDS)),
