@@ -200,6 +200,22 @@ def test_a_signal_handler_may_record_the_first_record_while_the_first_is_recorde
     assert list(root.iterdir()) == []
 
 
+def test_a_signal_between_counting_an_attempt_and_naming_its_folder_costs_nothing(recorder):
+    class Interrupted:
+        number = -1
+
+        def __next__(self):
+            self.number = mine = self.number + 1
+            if mine == 0:
+                recorder.record("handler")
+            return mine
+
+    recorder._attempts = Interrupted()
+    recorder.record("main")
+    assert recorder.refused == {}
+    assert {event.name for event in said(recorder)} == {"main", "handler"}
+
+
 def test_ids_are_unique_when_threads_and_handlers_ask_at_once():
     maker, found = IdMaker(), []
 

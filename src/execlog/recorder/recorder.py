@@ -105,7 +105,7 @@ class Recorder:
     def folder(self) -> Path:
         """Where this process's journal is, or will be."""
         journal = self.journal
-        return journal.folder if journal is not None else self.root / self.origin.rpartition(":")[2]
+        return journal.folder if journal is not None else self._own_folder()
 
     def stamp(self) -> int:
         """Now in UTC µs, strictly later than the stamp before: what orders the events of this process."""
@@ -349,8 +349,11 @@ class Recorder:
 
     def _free_folder(self) -> Path:
         """A folder no other attempt has got: a signal handler may begin a journal while we do."""
-        attempt = next(self._attempts)
-        return self.folder if attempt == 0 else self.folder.with_name(f"{self.folder.name}.{attempt}")
+        attempt, own = next(self._attempts), self._own_folder()
+        return own if attempt == 0 else own.with_name(f"{own.name}.{attempt}")
+
+    def _own_folder(self) -> Path:
+        return self.root / self.origin.rpartition(":")[2]
 
     def _refuse(self, reason: str, error: BaseException) -> bool:
         self.refused[reason] += 1
