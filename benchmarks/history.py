@@ -18,6 +18,7 @@ from execlog.core.filter import Filter
 from execlog.core.model import Event
 from execlog.store.base import Store
 from execlog.store.opening import open_store
+from execlog.store.postgres.store import PostgresStore
 from execlog.store.sqlite import SQLiteStore
 
 BATCH, PAIRS, AHEAD = 10_000, 100_000, 4
@@ -51,14 +52,22 @@ def computed(store: Store, pairs: int = PAIRS) -> None:
 
 
 def warm(store: Store) -> None:
-    """Have all of a SQLite file in the kernel's cache, as it is of a server that is in use; nothing for another store.
+    """Have a SQLite file or a PostgreSQL database in the kernel's cache, as it is of a server that is in use.
 
-    Where the file is larger than the memory, what is asked first waits for the disk all the same.
+    What is larger than the memory waits for the disk all the same when it is asked first.
     """
     if isinstance(store, SQLiteStore):
         with store.path.open("rb") as file:
             while file.read(2**24):
                 pass
+    elif isinstance(store, PostgresStore):
+        with store.connections.connect() as connection:
+            connection.execute("set statement_timeout = 0")
+            connection.execute("create extension if not exists pg_prewarm")
+            connection.execute(
+                "select sum(pg_prewarm(oid::regclass, 'read')) from pg_class "
+                "where relkind in ('r', 'i') and relnamespace = current_schema()::regnamespace"
+            )
 
 
 def relax(store: Store, synchronous: str) -> None:

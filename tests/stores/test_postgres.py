@@ -96,6 +96,26 @@ def test_plans_follow_the_values_and_are_not_compiled(empty_postgres_url, option
     assert shown == ["force_custom_plan", "off", "8MB" if options else "4MB"]
 
 
+def test_statements_are_prepared_and_outlive_months_and_columns_that_come_and_go(empty_postgres_url, store):
+    def ids() -> list[str]:
+        return [one.id for one in store.find(Filter()).entries]
+
+    store.apply([ended(1)])
+    for _ in range(10):
+        assert ids() == ["e1"]
+    with store.connections.read() as session:
+        prepared = [row[0] for row in session.rows("select statement from pg_prepared_statements")]
+    assert any("from executions" in statement for statement in prepared)
+    with closing(PostgresStore(empty_postgres_url)) as other, psycopg.connect(empty_postgres_url) as connection:
+        other.apply([ended(2, at=T0 + 40 * DAY)])
+        assert ids() == ["e2", "e1"]
+        connection.execute("alter table executions add column later text")
+        connection.execute("drop table executions_2026_01")
+    assert ids() == ["e2"]
+    store.apply([ended(3)])
+    assert ids() == ["e2", "e3"]
+
+
 def partitions(store):
     with store.connections.read() as session:
         found = session.rows(

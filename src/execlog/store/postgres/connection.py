@@ -187,7 +187,6 @@ class Connections:
         settings = "-c plan_cache_mode=force_custom_plan -c jit=off"
         settings += f" -c statement_timeout={round(self._read_timeout * 1000)}"
         return {
-            "prepare_threshold": None,
             "connect_timeout": int(given.get("connect_timeout", _CONNECT_SECONDS)),
             "application_name": given.get("application_name", "execlog"),
             "options": " ".join(filter(None, (given.get("options"), settings))),
