@@ -21,6 +21,7 @@ from execlog.kinds.jobs.sources import CsvConfig, FetchError, HttpConfig, Yfinan
 from execlog.kinds.jobs.yfinance_source import YfinanceSource
 from execlog.ledger import Ledger
 from execlog.runner.stop import Stop, current
+from stopping import stopped_when_asked
 
 FAST = {"rate": 0, "backoff": 0.01}
 STOCKS = ("MSFT", "AMZN", "IBM", "GOOG", "AAPL")
@@ -257,9 +258,8 @@ def test_a_cancelled_fetch_does_not_wait_for_its_next_try():
     token = current.set(stop)
     try:
         with server(answers((503, {"Retry-After": "20"}, b""))) as (url, requests):
-            threading.Timer(0.1, stop.set, ["enough"]).start()
             began = time.monotonic()
-            with pytest.raises(FetchError):
+            with stopped_when_asked(stop, requests), pytest.raises(FetchError):
                 HttpSource(HttpConfig(url, **FAST)).fetch("A", *YEAR)
             assert time.monotonic() - began < 5
             assert len(requests) == 1
