@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from execlog.core.errors import InvalidError, NotFoundError
 from execlog.core.model import Error, Event, Execution, Item, Status
+from execlog.core.settings import load
 from execlog.kinds.jobs import (
     ExecutionHistoryRegistry,
     Job,
@@ -298,3 +299,14 @@ def test_a_crash_seen_by_others_is_an_error_the_client_can_read(ledger):
     assert ledger.flush()
     (found,) = ExecutionHistoryRegistry(ledger).get_job_history("j", status="failed")
     assert found.errors == ["Crashed: the process that ran it is gone"]
+
+
+def test_what_another_part_of_the_process_has_just_recorded_is_found(tmp_path):
+    seldom = load({"EXECLOG_DRAIN_INTERVAL": "60"}, home=str(tmp_path))
+    with Ledger.open("memory://", settings=seldom) as ledger:
+        registry = ExecutionHistoryRegistry(ledger)
+        assert registry.find("e") is None
+        assert ledger.append(Event(id="e", kind="job", at=1, status=Status.RUNNING, subject="j"))
+        found = registry.find("e")
+        assert found is not None
+        assert (found.status, found.subject) == (Status.RUNNING, "j")

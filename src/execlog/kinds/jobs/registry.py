@@ -73,7 +73,11 @@ class ExecutionHistoryRegistry:
 
     def find(self, execution_id: str) -> Execution | None:
         """The whole execution behind a record; None when there is none."""
-        return self._reader().get(execution_id, kind=KIND, namespace="")
+        found = self._reader().get(execution_id, kind=KIND, namespace="")
+        # A scheduler beside us may have told the ledger of it only: what it runs is known before it is stored.
+        if found is None and self.ledger is not None and self.ledger.flush(timeout=_FLUSH_SECONDS):
+            return self.ledger.store.get(execution_id, kind=KIND, namespace="")
+        return found
 
     def knows(self, job_id: str) -> bool:
         """Whether there is any execution of the job, running and queued ones included."""
