@@ -54,7 +54,8 @@ def computed(store: Store, pairs: int = PAIRS) -> None:
 def warm(store: Store) -> None:
     """Have a SQLite file or a PostgreSQL database in the kernel's cache, as it is of a server that is in use.
 
-    What is larger than the memory waits for the disk all the same when it is asked first.
+    What is larger than the memory waits for the disk all the same when it is asked first. PostgreSQL needs its
+    extension `pg_prewarm` for this.
     """
     if isinstance(store, SQLiteStore):
         with store.path.open("rb") as file:

@@ -354,11 +354,7 @@ def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-def end_on_sigterm() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
-
-
-END_BEFORE = {"sigterm-handled": end_on_sigterm}
+END_BEFORE = {"sigterm-handled": lambda: signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))}
 ENDS = {
     "_exit": lambda: os._exit(0),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),

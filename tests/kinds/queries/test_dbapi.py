@@ -58,7 +58,7 @@ def test_a_time_out_stops_it(gateway):
     assert gateway.execute(Query(query="select 1", connection="lib")).part.values() == [[1]]
 
 
-def test_a_module_without_a_way_to_cancel_is_hung_up_on(gateway, monkeypatch):
+def test_a_query_of_a_module_without_a_way_to_cancel_is_given_up(gateway, monkeypatch):
     from execlog.kinds.queries.connectors import dbapi
 
     monkeypatch.setattr(dbapi, "_CANCELLING", ())
@@ -82,3 +82,19 @@ def test_psycopg_works_as_a_module_too(make_gateway, postgres_url):
     )
     assert gateway.execute(Query(query="select %s::int", params=[7])).part.values() == [[7]]
     assert gateway.execute(Query(query="select pg_sleep(30)", timeout=0.2)).status is Status.TIMED_OUT
+
+
+@pytest.mark.postgres
+def test_a_module_without_a_way_to_cancel_is_hung_up_on_where_it_tells_its_descriptor(
+    make_gateway, postgres_url, monkeypatch
+):
+    from execlog.kinds.queries.connectors import dbapi
+
+    monkeypatch.setattr(dbapi, "_CANCELLING", ())
+    gateway = make_gateway(
+        {"pg": {"type": "dbapi", "module": "psycopg", "connect": {"conninfo": postgres_url}, "dialect": "postgres"}},
+        grace=60,
+    )
+    before = time.monotonic()
+    assert gateway.execute(Query(query="select pg_sleep(30)", timeout=0.2)).status is Status.TIMED_OUT
+    assert time.monotonic() - before < 20

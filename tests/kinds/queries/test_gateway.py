@@ -309,6 +309,15 @@ def test_closing_cancels_what_runs(make_gateway, tables, recorded):
         gateway.submit(Query(query="select 1", connection="file"))
 
 
+@pytest.mark.parametrize("name", ["file", "duck"])
+def test_stopping_a_session_that_was_closed_meanwhile_is_nothing(gateway, name):
+    session = gateway.connections[name].connector.open()
+    session.close()
+    session.cancel()
+    session.hang_up()
+    session.close()
+
+
 def test_closing_ends_its_threads(make_gateway, tables):
     before = set(threading.enumerate())
     gateway = make_gateway(tables)

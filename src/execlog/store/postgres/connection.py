@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from execlog.core.errors import MissingExtraError, StoreError
+from execlog.core.sockets import shut_down
 
 if TYPE_CHECKING:
     import psycopg
@@ -231,7 +231,7 @@ class Watch:
                 for descriptor, until in list(self._until.items()):
                     if now > until:
                         del self._until[descriptor]
-                        _break(descriptor)
+                        shut_down(descriptor)
 
 
 def without_secrets(url: str) -> str:
@@ -244,15 +244,6 @@ def _has_something_to_read(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _break(descriptor: int) -> None:
-    with suppress(OSError):
-        broken = socket.socket(fileno=os.dup(descriptor))
-        try:
-            broken.shutdown(socket.SHUT_RDWR)
-        finally:
-            broken.close()
 
 
 def _said(error: Exception) -> str:

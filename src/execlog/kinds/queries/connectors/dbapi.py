@@ -9,8 +9,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from execlog.core.errors import SettingsError
+from execlog.core.sockets import shut_down
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql, shut_down
+from execlog.kinds.queries.connectors.sql import batches, check_sql
 from execlog.kinds.queries.lexer import DUCKDB, MYSQL, POSTGRES, SQLITE, STANDARD, TRINO, Dialect
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -120,7 +121,8 @@ class DBAPISession:
 
     def hang_up(self) -> None:
         """End the line, where the module tells its descriptor; one that waits for the server wakes up."""
-        shut_down(self._connection)
+        with suppress(Exception):  # it is closed, or its module tells no descriptor
+            shut_down(self._connection.fileno())
 
     def close(self) -> None:
         """Close the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -130,7 +131,8 @@ class DuckDBSession:
 
     def cancel(self) -> None:
         """Interrupt what runs."""
-        self._connection.interrupt()
+        with suppress(Exception):  # it ended meanwhile, and was closed
+            self._connection.interrupt()
 
     def hang_up(self) -> None:
         """Interrupt what runs."""

@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
+from execlog.core.sockets import shut_down
 from execlog.kinds.queries.connectors.base import BATCH, Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql, named, shut_down
+from execlog.kinds.queries.connectors.sql import batches, check_sql, named
 from execlog.kinds.queries.lexer import POSTGRES
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -144,7 +145,8 @@ class PostgresSession:
 
     def hang_up(self) -> None:
         """End the line; a thread that waits for the server wakes up."""
-        shut_down(self._connection)
+        with suppress(Exception):  # it is closed
+            shut_down(self._connection.fileno())
 
     def close(self) -> None:
         """Close the connection."""

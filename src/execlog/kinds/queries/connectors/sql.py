@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from execlog.core.model import Status
@@ -27,12 +24,6 @@ def batches(cursor: Any) -> Iterator[Sequence[Sequence[Any]]]:
     """The rows of a DBAPI cursor, batch by batch."""
     while rows := cursor.fetchmany(BATCH):
         yield rows
-
-
-def shut_down(connection: Any) -> None:
-    """End the line of a driver's connection, which stays open: the thread that reads from it finds its end."""
-    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
 
 
 def named(fault: Exception, status: Status) -> TroubleError:

@@ -1,0 +1,13 @@
+"""Sockets that a driver holds."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+
+def shut_down(descriptor: int) -> None:
+    """End the line behind a descriptor, which stays open: the thread that reads from it finds its end. Never raises."""
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+        line.shutdown(socket.SHUT_RDWR)
