@@ -111,6 +111,17 @@ def test_a_record_of_others_that_cannot_be_read_hides_no_other(store, client, ca
         store.get("nan")
 
 
+def test_what_others_wrote_that_is_no_text_hides_no_other(store, client):
+    store.apply([execution(1)])
+    whole = client.get("scheduler:execution_history:exec-1").encode()
+    client.set("scheduler:execution_history:odd", whole.replace(b"exec-1", b"odd").replace(b'"daily"', b'"da\xffily"'))
+    for id_ in ("odd", b"no id \xff"):
+        client.lpush("scheduler:job_history_index:daily", id_)
+    for _ in range(2):
+        assert "exec-1" in [one.id for one in store.find(Filter(kind="job", namespace="", subject="daily")).entries]
+    assert "\ufffd" in store.get("odd").subject
+
+
 def test_an_index_keeps_the_newest_hundred_and_no_orphans(store, client):
     store.apply([execution(number) for number in range(130)])
     store.apply([execution(500), execution(-1)])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from execlog.core import codec
@@ -77,6 +77,8 @@ def test_a_newer_version_is_refused(data):
 
 
 @given(st.binary(max_size=60))
+@example(b"\x93\xa3\x00\x00\x80")  # a text that is not UTF-8
+@example(b"\xdc\x00\x17" + b"\xc0" * 22 + b"\x81\xa1a" + b"\x91" * 100_000)  # nested too deeply
 def test_bytes_that_are_no_event_are_refused_and_nothing_else_happens(data):
     try:
         codec.decode_event(b"\x01" + data)

@@ -50,7 +50,7 @@ def decode_event(data: bytes | memoryview) -> Event:
         raise CodecError(message)
     try:
         return _decoder.decode(memoryview(data)[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         message = f"not an event: {error}"
         raise CodecError(message) from error
 

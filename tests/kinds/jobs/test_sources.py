@@ -152,9 +152,18 @@ def test_busy_and_broken_servers_are_asked_again(status):
         assert len(requests) == 3
 
 
-def test_after_the_last_try_the_server_s_own_words_are_the_error():
-    with server(answers((503, {}, b'{"detail": "in maintenance"}'))) as (url, requests):
-        with pytest.raises(FetchError, match=r"^HTTP 503 Service Unavailable: in maintenance$"):
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"detail": "in maintenance"}', "in maintenance"),
+        (b'"ferm\xe9"', '"ferm\ufffd"'),
+        (b"[" * 100_000, r"\[+"),
+    ],
+    ids=["json", "no utf-8", "too deep"],
+)
+def test_after_the_last_try_the_server_s_own_words_are_the_error(body, words):
+    with server(answers((503, {}, body))) as (url, requests):
+        with pytest.raises(FetchError, match=rf"^HTTP 503 Service Unavailable: {words}$"):
             HttpSource(HttpConfig(url, retries=2, **FAST)).fetch("A", *YEAR)
         assert len(requests) == 3
 

@@ -48,7 +48,7 @@ class Answer(Struct, frozen=True):
             if isinstance(found, dict):
                 fields = cast("dict[str, Any]", found)
                 said = next((str(fields[name]) for name in _COMPLAINTS if fields.get(name)), "")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             said = self.body[:200].decode("utf-8", "replace").strip()
         if self.status == HTTPStatus.NOT_FOUND and said:
             return said[:500]

@@ -42,6 +42,7 @@ class ClusterConnection(Connection):
                 startup_nodes=[redis.cluster.ClusterNode(it["host"], it.get("port", 6379)) for it in others],
                 retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
                 decode_responses=True,
+                encoding_errors="replace",  # others write here too: an error amid an answer loses its rest
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
             )

@@ -22,6 +22,7 @@ def connect(url: str, *, timeout: float = TIMEOUT) -> Connection:
         client: Any = redis.Redis.from_url(
             one,
             decode_responses=True,
+            encoding_errors="replace",  # others write here too: an error amid an answer loses its rest
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             health_check_interval=30,
