@@ -52,6 +52,14 @@ def wait_until(ready: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.01)
 
 
+def _has_memory(pid: str) -> bool:
+    """Whether the process has not ended; one that only waits to be buried has no memory any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def accepts(port: int) -> bool:
     """Whether something accepts TCP connections on the loopback port."""
     with socket.socket() as probe:
@@ -225,15 +233,21 @@ class Postgres(Server):
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the postmaster and all its children at once, as a machine's death would."""
+        """Kill the postmaster and all its children at once, as a machine's death would; return when none is left.
+
+        A child that has not let go of the shared memory yet would keep the next start from it.
+        """
+        children: list[str] = []
         if self.process is not None and self.process.poll() is None:
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
             # Stopped first, so that it can neither start new children nor tidy up.
             self.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
             for child in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(child), signal.SIGKILL)
         super().kill()
+        wait_until(lambda: not any(map(_has_memory, children)), STOP_SECONDS, "the end of PostgreSQL's children")
 
 
 class Valkey(Server):
