@@ -152,6 +152,19 @@ def test_an_error_is_a_text_or_more(said, meant):
     assert intake.event_of(intake.read(said), id_="new", at=T0).error == meant
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (b'{"name": "load orders"}', "load orders"),
+        (b'{"name": "load orders", "subject": "orders"}', "orders"),
+        (b'{"name": "load orders", "subject": null}', None),  # as the API gives one that has none
+        (b'{"id": "run-1"}', None),
+    ],
+)
+def test_what_ran_is_the_name_where_nothing_is_said_of_it(said, meant):
+    assert intake.event_of(intake.read(said), id_="new", at=T0).subject == meant
+
+
 def test_cost_without_a_model_is_kept_too():
     event = intake.event_of(intake.read(b'{"cost": 0.1, "tokens": {"input": 5, "output": 7}}'), id_="new", at=T0)
     assert event.usage == {"": Usage(5, 7, cost_nano=100_000_000)}

@@ -176,7 +176,8 @@ def test_secrets_are_redacted_before_they_are_kept(ledger, client):
 
 def test_what_cannot_be_stored_is_mended_and_told(ledger, client):
     told = client.post(
-        "/api/executions", content=b'{"id":"m","name":"a\\u0000b","rows":1,"params":{"n":99999999999999999999}}'
+        "/api/executions",
+        content=b'{"id":"m","subject":"s","name":"a\\u0000b","rows":1,"params":{"n":99999999999999999999}}',
     )
     assert told.status_code == 202
     assert told.json()["mended"] == {"nul": 1, "integer": 1}

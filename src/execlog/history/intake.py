@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from execlog.core.clock import parse_when
@@ -100,6 +100,8 @@ class ExecutionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     status     without one: failed where there is an error, by the items where there are some, else succeeded; but an id
                that comes with neither status, end, duration nor error is only added to, and its status stays what it is
     at         when this was said (default: now); of two sayings the later one holds
+    subject    what ran, within the kind: what "latest" and "since it last worked" go by (default: the name;
+               null for none)
     cost, tokens  of an execution without `usage` by model
     lease_seconds  how long nothing need be heard of it while it runs, by the server's clock (default: a day); then it
                is crashed. Each post of it with status running, or with lease_seconds, begins the lease anew
@@ -113,7 +115,7 @@ class ExecutionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at: Time | None = None
     status: Status | None = None
     name: Name | None = None
-    subject: Name | None = None
+    subject: Name | UnsetType | None = UNSET
     actor: Name | None = None
     engine: Name | None = None
     queued_at: Time | None = None
@@ -182,7 +184,7 @@ def event_of(said: ExecutionInput, *, id_: str, at: int) -> Event:
         at=at,
         status=said.status,
         name=said.name,
-        subject=said.subject,
+        subject=said.name if said.subject is UNSET else said.subject,
         actor=said.actor,
         engine=said.engine,
         queued_at=_micros(said.queued_at, "queued_at"),
