@@ -163,6 +163,23 @@ def test_a_spreadsheet_runs_nothing_of_an_export(execlog, tmp_path, sign):
     assert json.loads(execlog(tmp_path, "export", "--ndjson").stdout)["name"] == formula
 
 
+def test_why_an_item_failed_is_told_with_the_place(execlog, tmp_path):
+    script = tmp_path / "nightly.py"
+    script.write_text(
+        "import execlog\n"
+        "with execlog.run('nightly', kind='etl') as run:\n"
+        "    for stock in run.items(['MSFT', 'GOOG']):\n"
+        "        with stock:\n"
+        "            {'MSFT': 1}[stock.value]\n"
+    )
+    home = tmp_path / "home"
+    execlog(home, "run", "--name", "whole", "--", sys.executable, str(script))
+    shown = execlog(
+        home, "show", json.loads(execlog(home, "latest", "nightly", "--json").stdout)["executions"][0]["id"]
+    )
+    assert "nightly.py:5 <module>" in shown.stdout.partition("Why")[2].partition("Items")[0]
+
+
 def test_compare_shows_what_changed(execlog, tmp_path):
     home = tmp_path / "home"
     for code, year in ((3, "2003"), (0, "2004"), (4, "2005")):

@@ -94,7 +94,7 @@ def _write_why(terminal: Terminal, one: Execution, explanation: Explanation) -> 
     _heading(terminal, "Why")
     first, *more = explanation.summary
     _block(terminal, first, "magenta" if one.status is Status.CANCELLED else "red")
-    for frame in one.error.frames if one.error else ():
+    for frame in explanation.error.frames if explanation.error else ():
         _block(terminal, f"  at {frame}", "dim")
     for sentence in more:
         _block(terminal, sentence)

@@ -46,7 +46,7 @@ def run_recorded(command: list[str], options: Options, *, retry_of: Execution | 
             if ledger is None:
                 return _code(_ending(child, command, options.timeout)[0])
             with ledger.run(options.name or PurePath(command[0]).name, **fields) as run:
-                child.environment[PARENT] = run.id
+                child.environment |= _handed_on(options) | {PARENT: run.id}
                 ending, failure = _ending(child, command, options.timeout)
                 _conclude(run, child, ending, failure)
                 return _code(ending)
@@ -62,6 +62,12 @@ def _open(options: Options) -> Ledger | None:
     except (ExeclogError, OSError) as error:
         complain(f"not recorded: {error}")
         return None
+
+
+def _handed_on(options: Options) -> dict[str, str]:
+    """Where the command's own records go: to the history that this one is in."""
+    named = {"EXECLOG_HOME": options.home and str(Path(options.home).absolute()), "EXECLOG_STORE": options.store}
+    return {name: text for name, text in named.items() if text}
 
 
 def _fields(command: list[str], options: Options) -> dict[str, Any]:
