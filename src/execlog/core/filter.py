@@ -117,16 +117,6 @@ def _unseal(sealed: bytes) -> bytes:
     return sealed[4:]
 
 
-def parse_time(text: str) -> int:
-    """UTC µs of an ISO 8601 time (a naive one is UTC), a Unix time in seconds, or a span back from `now` such as "7d".
-
-    Spans need a clock and are refused here; see `execlog.core.clock.parse_when`.
-    """
-    from execlog.core.clock import parse_when
-
-    return parse_when(text, now=None)
-
-
 def as_filter(fields: dict[str, Any]) -> Filter:
     """A Filter of plain values, as they come from a query string or a command line; raises InvalidError."""
     from execlog.core.codec import convert

@@ -7,13 +7,13 @@ cannot do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from execlog.core.filter import Filter, Page
-from execlog.core.model import Event, Execution, Item, Key, Status
+from execlog.core.model import Event, Execution, Key
 from execlog.core.rollup import Bucket
 
 GroupBy = Literal["subject", "actor", "engine", "kind", "minute", "hour", "day"]
@@ -37,7 +37,6 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     shared          several processes may use it at once
     text            full-text search over errors, items' too, and searchable text: substrings, in any case and script
     statistics      `stats` from buckets: cost does not grow with the number of executions
-    exact_total     `count` is exact and cheap
     changes         `changes` tells what other processes wrote
     jobs            keeps job definitions and claims of due jobs (`Store.jobs`)
     sorts           the orders `find` serves without reading everything
@@ -47,7 +46,6 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     shared: bool = True
     text: bool = True
     statistics: bool = True
-    exact_total: bool = True
     changes: bool = True
     jobs: bool = True
     sorts: tuple[str, ...] = ("newest", "oldest", "slowest", "costliest")
@@ -102,14 +100,6 @@ class FailureGroup(Struct, frozen=True):
     last_at: int
     last: Key
     subjects: tuple[str, ...]
-
-
-class PairLatest(NamedTuple):
-    """The latest execution's item of one key: where freshness comes from."""
-
-    subject: str | None
-    item: Item
-    execution: Key
 
 
 class Store(Protocol):
@@ -223,8 +213,3 @@ class Announcing(Protocol):
     def listen(self, tell: Callable[[int], None]) -> Callable[[], None]:
         """A function that ends the listening; until then `tell` is given the change numbers all processes announce."""
         ...
-
-
-def statuses_of(filter_: Filter) -> Iterable[Status]:
-    """The statuses a filter lets through."""
-    return filter_.statuses or tuple(Status)

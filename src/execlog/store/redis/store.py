@@ -50,7 +50,7 @@ class RedisStore:
     `searched` are, by kind, the fields whose text is searched besides the error's.
     """
 
-    capabilities = Capabilities(statistics=False, exact_total=False, sorts=("newest", "oldest"))
+    capabilities = Capabilities(statistics=False, sorts=("newest", "oldest"))
 
     def __init__(
         self,
