@@ -1,4 +1,4 @@
-"""The tables of sections C and D in somebody's PostgreSQL, row by row, for `execlog import`."""
+"""The pipelines' and queries' tables in somebody's PostgreSQL, row by row, for `execlog import`."""
 
 from __future__ import annotations
 
