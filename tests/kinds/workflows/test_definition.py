@@ -141,6 +141,10 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
         ([shell("a", when="1 +")], "step 'a': when: "),
         ([shell("a", command=["sh", "-c", "echo {{ input.x }}"])], "step 'a': a template in a shell's script"),
         ([shell("a", command=["/bin/bash", "-c", "{{ input.x }}"])], "step 'a': a template in a shell's script"),
+        (
+            [shell("a", command=["timeout", "5", "sh", "-ec", "{{ input.x }}"])],
+            "step 'a': a template in a shell's script",
+        ),
         ([{"id": "a", "type": "llm", "model": "m"}], "step 'a': it asks nothing"),
     ],
 )

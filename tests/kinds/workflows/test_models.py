@@ -23,6 +23,7 @@ from execlog.kinds.workflows.models.anthropic import AnthropicStream
 from execlog.kinds.workflows.models.asking import ModelCallError, ModelTimeoutError, Question
 from execlog.kinds.workflows.models.calling import ask
 from execlog.kinds.workflows.models.endpoint import Endpoint, endpoints_of
+from execlog.kinds.workflows.models.openai import OpenAIStream
 from execlog.kinds.workflows.models.standin import Fault, StandIn
 from execlog.kinds.workflows.models.standin_formats import tokens
 from execlog.kinds.workflows.models.transport import retry_after
@@ -240,13 +241,46 @@ def test_nobody_there(context, free_port):
     assert caught.value.retry
 
 
+def test_a_key_that_is_told_back_is_not_kept(model, context):
+    model.faults.append(Fault(status=401, message="Incorrect API key provided: key-4711"))
+    with pytest.raises(ModelCallError, match="provided: \\[redacted\\]"):
+        put(Endpoint(base_url=model.url, api_key="key-4711", retries=0), question(), context)
+
+
+def test_no_error_in_a_stream_is_none():
+    stream = OpenAIStream()
+    assert stream.take({"error": None, "choices": [{"delta": {"content": "hello"}}]}) is False
+    assert stream.answer().text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"prompt_tokens": 12.0, "completion_tokens": "3"}, CallUsage(input=12, output=3)),
+        ({"prompt_tokens": "many", "completion_tokens": 3}, None),
+        ({"prompt_tokens": 1.5}, None),
+        ({"prompt_tokens": -1}, None),
+        ({"prompt_tokens": float("nan")}, None),
+        ({"prompt_tokens": float("inf")}, None),
+    ],
+)
+def test_what_cannot_be_counted_is_unknown_and_not_nothing(said, meant):
+    assert from_openai(said) == meant
+    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+    assert from_anthropic({names[name]: value for name, value in said.items()}) == meant
+
+
 def test_somebody_else_there(context):
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
     class Page(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
-            data = {"/page/chat/completions": b"<html>hello", "/list/chat/completions": b"[]"}.get(self.path, b"{}")
+            data = {
+                "/page/chat/completions": b"<html>hello",
+                "/list/chat/completions": b"[]",
+                "/sorry/chat/completions": b'{"error": {"message": "out of credit", "code": "insufficient_quota"}}',
+            }.get(self.path, b"{}")
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -259,7 +293,12 @@ def test_somebody_else_there(context):
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         base = f"http://127.0.0.1:{server.server_address[1]}"
-        for path, said in (("/page", "not JSON"), ("/list", "no JSON object"), ("", "no choices")):
+        for path, said in (
+            ("/page", "not JSON"),
+            ("/list", "no JSON object"),
+            ("/sorry", "out of credit"),
+            ("", "no choices"),
+        ):
             with pytest.raises(ModelCallError, match=said):
                 put(Endpoint(base_url=base + path, retries=0), question(), context)
         with pytest.raises(ModelCallError, match="no content"):
@@ -331,7 +370,7 @@ def test_usage_fields_of_both_formats():
     assert from_anthropic(ANTHROPIC_USAGE) == CallUsage(
         input=1000, output=200, cached=500, reasoning=50, cache_write=100, cache_write_1h=70
     )
-    assert from_openai({"prompt_tokens": "many", "completion_tokens": -1}) == CallUsage()
+    assert from_openai({"prompt_tokens": "many", "completion_tokens": -1}) is None
     assert from_openai({"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 4}).cached == 4
     assert from_openai(None) is None
     assert from_anthropic([]) is None

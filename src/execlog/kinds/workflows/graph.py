@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
@@ -12,6 +13,7 @@ from execlog.core.errors import InvalidError
 from execlog.kinds.workflows.definition import AnyStep, LLMStep, ShellStep, Workflow
 from execlog.kinds.workflows.template import is_template, references
 
+_TAKES_SCRIPT = re.compile(r"-[a-z]*c")
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "fish"})
 
 
@@ -126,7 +128,10 @@ def _check(step: AnyStep) -> None:
 
 def _check_command(step: ShellStep) -> None:
     """Data put into a script by a template would be run as code."""
-    if os.path.basename(step.command[0]) not in SHELLS:  # noqa: PTH119 - text, not a path
+    names = [os.path.basename(argument) for argument in step.command]  # noqa: PTH119 - text, not a path
+    # Anywhere: a shell may be started by another program, as by `timeout 5 sh -c …`.
+    shells = [place for place, name in enumerate(names) if name in SHELLS]
+    if not shells or (shells[0] > 0 and not any(map(_TAKES_SCRIPT.match, step.command[shells[0] :]))):
         return
     if any(is_template(argument) for argument in step.command):
         raise _wrong(step, "a template in a shell's script would let data run as code: hand it over in env, as $NAME")

@@ -35,6 +35,7 @@ class OpenAI:
 
     def answer(self, body: Json) -> Answer:
         """The answer in a whole response."""
+        _check_error(body)
         choices = body.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
             raise ModelCallError("the answer has no choices: is this an OpenAI-compatible endpoint?")
@@ -71,9 +72,7 @@ class OpenAIStream:
 
     def take(self, data: Json) -> bool:
         """False: the end is said by `[DONE]`."""
-        if "error" in data:
-            message, code = complaint_of(data)
-            raise ModelCallError(message, retry=code not in {"invalid_request_error", "insufficient_quota"})
+        _check_error(data)
         self._model = _text(data.get("model")) or self._model
         self._id = _text(data.get("id")) or self._id
         self.usage = from_openai(data.get("usage")) or self.usage
@@ -86,6 +85,13 @@ class OpenAIStream:
     def answer(self) -> Answer:
         """The answer, as far as it came."""
         return Answer(text="".join(self._texts), model=self._model, stop=self._stop, usage=self.usage, id=self._id)
+
+
+def _check_error(data: Json) -> None:
+    """Nothing; ModelCallError for an error that came with status 200. Many servers say `"error": null` for none."""
+    if data.get("error"):
+        message, code = complaint_of(data)
+        raise ModelCallError(message, retry=code not in {"invalid_request_error", "insufficient_quota"})
 
 
 def text_of(content: Any) -> str:

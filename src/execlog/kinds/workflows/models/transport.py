@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from execlog.core.redact import MASK
 from execlog.kinds.workflows.models.asking import Dialect, ModelCallError, ModelTimeoutError, Watch
 from execlog.kinds.workflows.models.endpoint import Endpoint
 
@@ -46,6 +47,11 @@ def send(
             if response.status != _OK:
                 raise _refusal(response, dialect)
             yield response
+    except ModelCallError as error:
+        # Providers repeat a wrong key in what they say of it; errors are kept.
+        if endpoint.key:
+            error.args = tuple(str(part).replace(endpoint.key, MASK) for part in error.args)
+        raise
     finally:
         forget()
         connection.close()

@@ -7,12 +7,16 @@ from typing import Any, cast
 
 from execlog.core.pricing import CallUsage
 
+_DIGITS = 15
+
 
 def from_openai(usage: Any) -> CallUsage | None:
     """The usage an OpenAI-compatible answer reports; None where it reports none."""
     if not isinstance(usage, Mapping):
         return None
     said = cast("Mapping[str, Any]", usage)
+    if not _is_readable(said, "prompt_tokens", "completion_tokens"):
+        return None
     read, wrote = _part(said, "prompt_tokens_details"), _part(said, "completion_tokens_details")
     return CallUsage(
         input=_count(said, "prompt_tokens"),
@@ -32,6 +36,8 @@ def from_anthropic(usage: Any) -> CallUsage | None:
     if not isinstance(usage, Mapping):
         return None
     said = cast("Mapping[str, Any]", usage)
+    if not _is_readable(said, "input_tokens", "output_tokens"):
+        return None
     cached, written = _count(said, "cache_read_input_tokens"), _count(said, "cache_creation_input_tokens")
     return CallUsage(
         input=_count(said, "input_tokens") + cached + written,
@@ -48,7 +54,20 @@ def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else {}
 
 
+def _is_readable(said: Mapping[str, Any], *names: str) -> bool:
+    """Whether what is said under these names are counts: what cannot be read is unknown, and does not cost nothing."""
+    return all(said.get(name) is None or _whole(said[name]) is not None for name in names)
+
+
 def _count(said: Mapping[str, Any], name: str) -> int:
     """A count of tokens; 0 for what is none."""
-    value = said.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return _whole(said.get(name)) or 0
+
+
+def _whole(value: Any) -> int | None:
+    """A count as servers write it: 12, 12.0 or "12"; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() and len(value) <= _DIGITS else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value >= 0 and value == value // 1 else None
