@@ -6,7 +6,7 @@ Stores that have a query language translate the filter instead; the agreement te
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -67,12 +67,24 @@ def searchable(
     for name in searched.get(execution.kind, ()):
         value = getattr(execution, name)
         if value is not None:
-            parts.append(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+            parts += [value] if isinstance(value, str) else _texts_in(msgspec.json.decode(msgspec.json.encode(value)))
     if failed is None:
         failed = item_errors(execution.items) if execution.items else ()
     if failed:
         parts.append("\n".join([f"{error.type}\n{error.message}" for error in failed])[:ITEMS_TEXT])
     return "\n".join(parts) if parts else None
+
+
+def _texts_in(value: Any) -> list[str]:
+    """The names, texts and numbers in a JSON value, in order, as people write them: without quotes and escapes."""
+    if isinstance(value, dict):
+        entries = cast("dict[str, Any]", value).items()
+        return [text for name, entry in entries for text in (name, *_texts_in(entry))]
+    if isinstance(value, list):
+        return [text for entry in cast("list[Any]", value) for text in _texts_in(entry)]
+    if value is None:
+        return []
+    return [value if isinstance(value, str) else msgspec.json.encode(value).decode()]
 
 
 def item_errors(items: Iterable[Item]) -> list[Error]:

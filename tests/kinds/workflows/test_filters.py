@@ -36,6 +36,10 @@ def test_filters_by_time_cost_tokens_and_workflow(any_service, record):
         ("الأسهم", ["arabic"]),
         ("股票价", ["chinese"]),
         ("timeout after 30", ["broken"]),
+        ('said "hi"\nand', ["quoted"]),
+        ("LEFT\tC:\\temp", ["quoted"]),
+        ("naïve 7.5", ["quoted"]),
+        ('"answer"', []),
         ("nothing of the kind", []),
     ],
 )
@@ -44,6 +48,8 @@ def test_full_text_finds_substrings_of_any_script_in_inputs_outputs_and_errors(a
     any_service.save_execution("p", record(2, id="arabic", output="تقرير أسعار الأسهم اليومي"))
     any_service.save_execution("p", record(3, id="chinese", output={"text": "今天的股票价格报告"}))
     any_service.save_execution("p", record(4, id="broken", status="failed", error="connection timeout after 30s"))
+    said = {"answer": 'He said "hi"\nand left\tC:\\temp', "more": [{"why": "naïve 7.5"}, None, True]}
+    any_service.save_execution("p", record(5, id="quoted", output=said))
     page = any_service.list_executions("p", text=text)
     assert [entry.id for entry in page.executions] == found
     assert page.total == len(found)
