@@ -41,6 +41,9 @@ BANDS: tuple[Band, ...] = ("fresh", "aging", "stale", "missing")
 FAILED = (Status.FAILED, Status.TIMED_OUT)
 """What makes a computation a failure; one that was cancelled, or whose process died, says nothing about the pair."""
 
+FETCH_ONLY = "fetch_only"
+"""In the data of an item that was to fetch and insert, and to compute no features."""
+
 _TIMEFRAME = re.compile(r"\d{1,4}[A-Za-z]{1,6}")
 
 
@@ -62,12 +65,16 @@ class Fact(NamedTuple):
     at            when it was said
     computed_at   when the features were computed; None: never
     points        how many data points they were computed from; 0: there is no data
+    done_at       when it succeeded, with features or without; None: it did not
+    watched       False for one that only fetched: no features are missing of a pair nobody computes any of
     """
 
     pair: Pair
     at: int
     computed_at: int | None = None
     points: int | None = None
+    done_at: int | None = None
+    watched: bool = True
 
 
 class PairState(Struct, frozen=True, kw_only=True):
@@ -78,7 +85,7 @@ class PairState(Struct, frozen=True, kw_only=True):
     last_computed_at   of the latest computation that said so
     data_point_count   what that computation had to compute from
     said_at            when it was said
-    succeeded_at       the latest computation with data: failures before it are resolved
+    succeeded_at       the latest computation that succeeded: failures before it are resolved
     known_at           when it was first heard of
     """
 
@@ -201,23 +208,27 @@ def facts_of(event: Event) -> list[Fact]:
         if pair is None:
             continue
         at = item.at or event.at
-        points = _points(item.data or {}, item.rows) if item.status is Status.SUCCEEDED else None
-        facts.append(Fact(pair, at) if points is None else Fact(pair, at, item.ended_at or at, points))
+        data, done_at = item.data or {}, (item.ended_at or at) if item.status is Status.SUCCEEDED else None
+        points = None if done_at is None else _points(data, item.rows)
+        computed_at = None if points is None else done_at
+        done_at = None if points == 0 else done_at  # there was no data to compute from
+        facts.append(Fact(pair, at, computed_at, points, done_at, data.get(FETCH_ONLY) is not True))
     return facts
 
 
 def fold_fact(state: PairState | None, fact: Fact) -> PairState:
     """The pair's state with the fact taken in: the latest said holds, and the greater one of two said at once."""
     if state is None:
-        state = PairState(symbol=fact.pair.symbol, timeframe=fact.pair.timeframe, known_at=fact.at)
+        symbol, timeframe = fact.pair
+        state = PairState(symbol=symbol, timeframe=timeframe, monitored=fact.watched, known_at=fact.at)
     changes: dict[str, Any] = {}
     if fact.at < state.known_at:
         changes["known_at"] = fact.at
+    if fact.done_at is not None:
+        succeeded = min(fact.done_at, fact.at)  # a clock that is ahead must not resolve failures to come
+        changes["succeeded_at"] = max(succeeded, state.succeeded_at if state.succeeded_at is not None else succeeded)
     if fact.points is None:
         return msgspec.structs.replace(state, **changes) if changes else state
-    if fact.points > 0 and fact.computed_at is not None:
-        succeeded = min(fact.computed_at, fact.at)  # a clock that is ahead must not resolve failures to come
-        changes["succeeded_at"] = max(succeeded, state.succeeded_at if state.succeeded_at is not None else succeeded)
     new = (fact.at, _known(fact.computed_at), fact.points)
     if new > (state.said_at, _known(state.last_computed_at), state.data_point_count):
         changes |= {"said_at": fact.at, "last_computed_at": fact.computed_at, "data_point_count": fact.points}
@@ -280,7 +291,8 @@ def _fact_of_feature(event: Event) -> list[Fact]:
     if event.status is not Status.SUCCEEDED:
         return [Fact(pair, event.at)]
     never = not event.rows and (event.metadata or {}).get("never_computed") is True
-    return [Fact(pair, event.at, None if never else event.ended_at or event.at, event.rows or 0)]
+    computed_at = None if never else event.ended_at or event.at
+    return [Fact(pair, event.at, computed_at, event.rows or 0, computed_at if event.rows else None)]
 
 
 def _points(data: Mapping[str, Any], rows: int | None) -> int | None:

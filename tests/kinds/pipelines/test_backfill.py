@@ -146,7 +146,20 @@ def test_features_that_cannot_be_computed_are_named(ledger, warehouse, whole):
 def test_fetching_alone_makes_nothing_fresh(ledger, history, warehouse):
     report = Backfill(ledger, FlakySource(), warehouse, features=()).run(["A"], ["1d"])
     assert (report.inserted, report.values) == (20, 0)
-    assert history.get_feature_staleness_report()["summary"]["missing_count"] == 1
+    summary = history.get_feature_staleness_report()["summary"]
+    assert (summary["fresh_count"], summary["missing_count"]) == (0, 0)
+
+
+def test_fetching_alone_that_succeeds_in_the_end_is_healthy(ledger, history, warehouse):
+    source = FlakySource(A=[OSError("slow")], B=[OSError("down"), OSError("down")])
+    backfill = Backfill(ledger, source, warehouse, features=(), attempts=2, delay=0)
+    assert backfill.run(["A", "B"], ["1d"]).failures == {"B/1d": "down"}
+    assert ledger.flush()
+    assert [one.symbol for one in pairs_of(ledger.store).failures(since=0, limit=10)] == ["B"]
+    backfill.run(["B"], ["1d"], resume="last")
+    assert ledger.flush()
+    assert [one.resolved for one in pairs_of(ledger.store).failures(since=0, limit=10)] == [True]
+    assert history.get_scheduler_health()["status"] == "healthy"
 
 
 def test_symbols_over_several_timeframes(ledger, history, warehouse, whole):

@@ -33,7 +33,7 @@ from execlog.kinds.pipelines.words import PIPELINE
 from execlog.ledger import Ledger
 from execlog.recorder.fault import error_of, status_of
 from execlog.recorder.run import Run
-from execlog.store.pairs import Pair
+from execlog.store.pairs import FETCH_ONLY, Pair
 
 log = logging.getLogger("execlog")
 FLUSH_SECONDS = 10.0
@@ -117,7 +117,8 @@ class Backfill:
             self.ledger.drain_dead()
         before = look_back(self.ledger.store, plan, resume) if resume is not None else Before()
         pairs = [pair for pair in plan.pairs if pair.key not in before.done]
-        self._watch(plan.pairs)
+        if plan.features:
+            self._watch(plan.pairs)
         return _Execution(self, plan, before, pairs, stop or threading.Event()).run()
 
     def _watch(self, pairs: Sequence[Pair]) -> None:
@@ -200,7 +201,11 @@ class _Execution:
     def _do(self, pair: Pair, run: Run) -> None:
         """Try a pair until it succeeds or another try makes no sense; its item and its failures are recorded."""
         began, started_at = time.monotonic(), self._backfill.ledger.clock.now()
-        data: dict[str, Any] = {"timeframe": pair.timeframe, "asset_class": self._backfill.asset_class}
+        data: dict[str, Any] = {
+            "timeframe": pair.timeframe,
+            "asset_class": self._backfill.asset_class,
+            FETCH_ONLY: not self._plan.features,
+        }
         item = Item(key=pair.key, started_at=started_at, data={name: said for name, said in data.items() if said})
         for attempt in range(1, self._backfill.attempts + 1):
             item = replace(item, attempt=attempt, data=(item.data or {}) | {"retry_count": attempt - 1})
@@ -208,7 +213,8 @@ class _Execution:
             try:
                 figures = self._compute(pair)
             except Exception as fault:  # noqa: BLE001 - whatever a pair fails of, the others go on
-                self._backfill.history.log_feature_computation_failure(*pair, fault, run.id)
+                if self._plan.features:
+                    self._backfill.history.log_feature_computation_failure(*pair, fault, run.id)
                 if self._may_try_again(attempt, fault):
                     continue
                 error = error_of(fault)
