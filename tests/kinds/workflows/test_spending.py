@@ -9,7 +9,10 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
+
 import execlog
+from execlog.core.errors import InvalidError
 from execlog.core.model import Status
 from execlog.kinds.workflows import (
     Endpoint,
@@ -136,6 +139,21 @@ def test_a_projects_budget_counts_all_its_executions(ledger, model, tariff):
     assert [one.status for one in used] == ["completed", "failed"]
     assert used[1].error == (f"step 'a': project 'p' (day) has used {used[0].token_usage.total} of 60 tokens")
     assert engine.run(flow, project_id="q").status == "completed"
+
+
+def test_a_projects_budget_counts_what_is_not_saved(ledger, model, tariff):
+    budgets = {"p": ProjectBudget(max_tokens=60, per="month")}
+    engine = ExecutionEngine(
+        ledger, endpoints={"default": Endpoint(base_url=model.url)}, prices=tariff, project_budgets=budgets
+    )
+    flow = Flow("w")
+    flow.llm("a", model="m", prompt="x" * 100)
+    used = [engine.run(flow, project_id="p", save_history=False) for _ in range(3)]
+    assert [one.status for one in used] == ["completed", "failed", "failed"]
+    assert used[2].error == f"step 'a': project 'p' (month) has used {used[0].token_usage.total} of 60 tokens"
+    assert engine.run(flow, project_id="p").status == "failed"
+    with pytest.raises(InvalidError, match="needs a history"):
+        ExecutionEngine(None, project_budgets=budgets)
 
 
 def test_a_projects_budget_sees_what_runs_elsewhere(ledger, model, tariff):

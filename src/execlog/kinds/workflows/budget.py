@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
@@ -25,6 +26,10 @@ class Spent(Struct, frozen=True):
 
     nano: int = 0
     tokens: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        """Both together."""
+        return Spent(self.nano + other.nano, self.tokens + other.tokens)
 
 
 class ProjectBudget(Struct, frozen=True, kw_only=True):
@@ -62,6 +67,36 @@ class Purse(Struct):
             )
         if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
             raise BudgetExceededError(f"{self.whose} has used {spent.tokens} of {limits.max_tokens} tokens")
+
+
+class Unsaved:
+    """What this process's executions spent that the history does not keep: of each project, when it began."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spent: dict[str, dict[object, tuple[int, Callable[[], Spent]]]] = {}
+
+    def begin(self, project_id: str, at: int, spent: Callable[[], Spent]) -> Callable[[], None]:
+        """What is to be called when an execution that began at `at` has ended; until then `spent` is asked."""
+        name, day = object(), _start("day", at) or 0
+        with self._lock:
+            self._spent.setdefault(project_id, {})[name] = at, spent
+
+        def end() -> None:
+            with self._lock:
+                of_project = self._spent[project_id]
+                _, last = of_project.pop(name)
+                total = of_project[day][1]() + last() if day in of_project else last()
+                of_project[day] = day, lambda: total
+
+        return end
+
+    def since(self, project_id: str, per: Per, now: int) -> Spent:
+        """What they spent in the period that `now` is in."""
+        start = _start(per, now) or 0
+        with self._lock:
+            asked = [spent for at, spent in self._spent.get(project_id, {}).values() if at >= start]
+        return sum((spent() for spent in asked), Spent())
 
 
 def project_spent(service: ExecutionHistoryService, project_id: str, per: Per, now: int) -> Spent:

@@ -15,7 +15,7 @@ from execlog.core.errors import ConflictError, InvalidError, NotFoundError, Stor
 from execlog.core.model import OPEN, Event, Execution, Status
 from execlog.core.pricing import PriceTable, installed_prices
 from execlog.core.redact import Redactor
-from execlog.kinds.workflows.budget import ProjectBudget, Purse, project_spent
+from execlog.kinds.workflows.budget import ProjectBudget, Purse, Unsaved, project_spent
 from execlog.kinds.workflows.coordination import Coordination
 from execlog.kinds.workflows.definition import AnyStep, Limits, Workflow
 from execlog.kinds.workflows.document import workflow_of
@@ -76,7 +76,8 @@ class ExecutionEngine:
     endpoints         by name, where models are asked; a step that names none asks "default"
     tools, functions  by name, what tool and Python steps may call
     prices            what model calls cost; by default genai-prices, where the extra `prices` is installed
-    project_budgets   by project id, what its executions may spend together
+    project_budgets   by project id, what its executions may spend together, as far as the history has them: what is
+                      deleted counts no more; what this engine runs without saving counts while this process lives
 
     Recording never fails a workflow: with the store down it goes on, and a ledger saves it later. Thread-safe.
     """
@@ -101,6 +102,11 @@ class ExecutionEngine:
         self._prices = prices or installed_prices()
         self._budgets = dict(project_budgets or {})
         self._jitter = jitter
+        if self._budgets and history is None:
+            raise InvalidError(
+                "a project's budget needs a history, which adds up what was spent", field="project_budgets"
+            )
+        self._unsaved = Unsaved()
         self._silent = SilentRecorder()
         self._running: dict[tuple[str, str], Coordination] = {}
 
@@ -198,7 +204,10 @@ class ExecutionEngine:
         coordination = Coordination(graph, run, values, performer.perform, keeping)
         if before is not None:
             coordination.reuse = reusable_steps(graph, before)
-        return Prepared(run, coordination, self._running)
+        if recorder is not self._silent or run.project_id not in self._budgets:
+            return Prepared(run, coordination, self._running)
+        done = self._unsaved.begin(run.project_id, run.stamp(), lambda: run.spent)
+        return Prepared(run, coordination, self._running, done)
 
     def _check_new(self, order: Order) -> None:
         """Nothing, when the id somebody chose is free. Raises ConflictError."""
@@ -224,7 +233,10 @@ class ExecutionEngine:
             purses.append(
                 Purse(
                     budget.limits,
-                    lambda: project_spent(history, run.project_id, budget.per, run.stamp()),
+                    lambda: (
+                        project_spent(history, run.project_id, budget.per, run.stamp())
+                        + self._unsaved.since(run.project_id, budget.per, run.stamp())
+                    ),
                     f"project {run.project_id!r} ({budget.per})",
                 )
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
 
@@ -15,13 +16,20 @@ from execlog.kinds.workflows.tracing import WorkflowRun
 Register = dict[tuple[str, str], Coordination]
 
 
+def nothing() -> None:
+    """Nothing."""
+
+
 class Prepared:
     """An execution that can begin; while it runs, its engine's register has it."""
 
-    def __init__(self, run: WorkflowRun, coordination: Coordination, register: Register) -> None:
+    def __init__(
+        self, run: WorkflowRun, coordination: Coordination, register: Register, done: Callable[[], None] = nothing
+    ) -> None:
         self.run = run
         self.coordination = coordination
         self._register = register
+        self._done = done
 
     def execute(self) -> WorkflowExecution:
         """The execution, once it is over."""
@@ -32,6 +40,7 @@ class Prepared:
                 self.coordination.execute()
         finally:
             self._register.pop(key, None)
+            self._done()
         return record_of(self.run.execution())
 
 
