@@ -88,6 +88,34 @@ def test_files_of_workflows(execlog, tmp_path):
     assert "is no folder" in execlog(home, "import", "files", str(tmp_path / "none"), code=3).stderr
 
 
+@pytest.mark.valkey
+def test_a_redis_that_is_the_store_too(execlog, valkey, empty_valkey_url, tmp_path):
+    home, record = tmp_path / "home", "scheduler:execution_history:run-1"
+    valkey.ask("SET", record, json.dumps(RECORD))
+    with Ledger.open(empty_valkey_url, home=home) as ledger, ledger.run("nightly", kind="job") as run, run.item("AAPL"):
+        pass
+    mine = f"scheduler:execution_history:{run.id}"
+    before = valkey.text("GET", mine)
+    imported = "--store", empty_valkey_url, "import", "redis", empty_valkey_url
+    assert "2 records read, 1 new or changed here" in execlog(home, *imported).stdout
+    once = valkey.text("GET", record)
+    assert "2 records read, 0 new or changed here" in execlog(home, *imported).stdout
+    assert (valkey.text("GET", record), valkey.text("GET", mine)) == (once, before)
+
+
+def test_a_folder_that_is_the_store_too(execlog, tmp_path):
+    home, store = tmp_path / "home", tmp_path / "store"
+    folder = store / "projects" / "shop" / "executions"
+    folder.mkdir(parents=True)
+    (folder / "w-1.json").write_text(json.dumps(WORKFLOW))
+    imported = "--store", f"files:///{store}", "import", "files", str(store)
+    execlog(home, "--store", f"files:///{store}", "list")  # opening takes it in
+    assert "1 record read, 0 new or changed here" in execlog(home, *imported).stdout
+    once = (folder / "w-1.json").read_text()
+    assert "1 record read, 0 new or changed here" in execlog(home, *imported).stdout
+    assert (folder / "w-1.json").read_text() == once
+
+
 @pytest.mark.postgres
 def test_tables_of_pipelines_and_queries(execlog, postgres, empty_postgres_url, tmp_path):
     home = tmp_path / "home"

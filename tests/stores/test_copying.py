@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import permutations
 
 import pytest
 
 from execlog.core.filter import Filter
+from execlog.core.fold import begin, fold
 from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
 from execlog.core.settings import Settings
 from execlog.history.copying import copy_executions, copy_jobs, copy_pairs, events_of
@@ -128,6 +130,17 @@ def test_events_make_the_execution_again():
         again = MemoryStore()
         again.apply(list(events_of(execution)))
         assert everything(again) == (execution,)
+
+
+def test_what_is_said_again_to_the_same_store_changes_nothing():
+    """Not even which event decided a field."""
+    first, *others = (event for event in rich() if event.id == "w1")
+    execution = reduce(fold, others, begin(first))
+    assert execution.stamps
+    assert reduce(fold, events_of(execution), execution) == execution
+    assert reduce(fold, events_of(execution), None) == execution
+    unsaid = begin(Event(id="s1", kind="task", at=T0, subject="said"))
+    assert reduce(fold, events_of(unsaid), None) == unsaid
 
 
 def test_jobs_and_pairs_come_along(tmp_path):

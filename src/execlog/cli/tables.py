@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from execlog.core.errors import InvalidError, MissingExtraError, StoreError
-from execlog.core.model import Event
 from execlog.history.adoption import Found, reading
 from execlog.kinds.pipelines.adoption import TABLES
 from execlog.kinds.queries.adoption import TABLE, query_event
@@ -50,9 +49,10 @@ def rows_in_postgres(url: str) -> Iterator[Found]:
 def _read(name: str, rows: Iterator[dict[str, Any]], known: set[str]) -> Iterator[Found]:
     """The rows of a table; `known` are the executions there are, for items of none would make one of nothing."""
     for number, row in enumerate(rows, 1):
-        found = reading(f"{name} row {number}", lambda row=row: _ALL[name](row))
-        if isinstance(found.event, Event) and name == LOG:
-            known.add(found.event.id)
-        if isinstance(found.event, Event) and name == ITEMS and found.event.id not in known:
-            found = found._replace(event=InvalidError(f"{LOG} has no execution {found.event.id!r} that can be read"))
+        found = reading(f"{name} row {number}", lambda row=row: (_ALL[name](row),))
+        ids = {event.id for event in found.said} if isinstance(found.said, tuple) else set[str]()
+        if name == LOG:
+            known |= ids
+        if name == ITEMS and not ids <= known:
+            found = found._replace(said=InvalidError(f"{LOG} has no execution {ids.pop()!r} that can be read"))
         yield found

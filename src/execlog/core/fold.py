@@ -27,8 +27,8 @@ FIELDS = (
 OUTCOME = ("status", "ended_at", "duration", "error", "output")
 """What is decided together, by the status."""
 
-_STATUS = "status"
-_UNSAID = -(2**63)
+STATUS = "status"
+UNSAID = -(2**63)
 """Before every time there is: the status an execution begins with is nobody's word yet."""
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -39,7 +39,7 @@ def begin(event: Event) -> Execution:
     if event.status is not None:
         fields.update((name, getattr(event, name)) for name in OUTCOME)
     else:
-        fields["stamps"] = {_STATUS: _UNSAID}
+        fields["stamps"] = {STATUS: UNSAID}
     counts = Counts()
     items = tuple(sorted(_newest(event.items).values(), key=_item_order))
     for item in items:
@@ -88,9 +88,9 @@ def fold_head(execution: Execution, event: Event) -> Execution:
         if said is not None and _later(getattr(execution, name), stamps.get(name), said, event.at):
             changed[name] = said
             stamps[name] = event.at
-    if event.status is not None and _outranks(execution, stamps.get(_STATUS), event):
+    if event.status is not None and _outranks(execution, stamps.get(STATUS), event):
         changed.update((name, getattr(event, name)) for name in OUTCOME)
-        stamps[_STATUS] = event.at
+        stamps[STATUS] = event.at
     at = max(execution.at, event.at)
     changed["at"] = at
     changed["created_at"] = created(
@@ -145,7 +145,7 @@ def _class(status: Status) -> str:
 def _stamps(execution: Execution) -> dict[str, int]:
     stamps = dict.fromkeys((name for name in FIELDS if getattr(execution, name) is not None), execution.at)
     stamps.update(execution.stamps or {})
-    stamps.setdefault(_STATUS, execution.at)
+    stamps.setdefault(STATUS, execution.at)
     return stamps
 
 
@@ -158,7 +158,7 @@ def _later(old: object, old_at: int | None, new: object, new_at: int) -> bool:
 
 
 def _outranks(execution: Execution, decided_at: int | None, event: Event) -> bool:
-    if decided_at is None or decided_at == _UNSAID:
+    if decided_at is None or decided_at == UNSAID:
         return True
     mine = (RANK[event.status or Status.QUEUED], event.at)
     theirs = (RANK[execution.status], decided_at)

@@ -21,10 +21,10 @@ MOST_REASONS = 20
 
 
 class Found(NamedTuple):
-    """A record of another program: where it stands, and what it says, or why it cannot be read."""
+    """A record of another program: where it stands, and the events that say it, or why it cannot be read."""
 
     where: str
-    event: Event | Exception
+    said: tuple[Event, ...] | Exception
 
 
 class Refused(Struct, frozen=True):
@@ -81,10 +81,10 @@ def foresee(target: Store, found: Iterable[Found], *, progress: Callable[[int], 
     return Foreseen(read=left.read, new=len(new), known=len(known), refused=left.refused, reasons=tuple(left.reasons))
 
 
-def reading(where: str, read: Callable[[], Event]) -> Found:
-    """The record that `read` makes an event of, or what it raises for one that cannot be read."""
+def reading(where: str, read: Callable[[], Iterable[Event]]) -> Found:
+    """The record that `read` makes events of, or what it raises for one that cannot be read."""
     try:
-        return Found(where, read())
+        return Found(where, tuple(read()))
     except (ExeclogError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return Found(where, error)
 
@@ -112,13 +112,13 @@ class _Left:
         """The events of the others, in batches."""
         for batch in _batches(iter(found)):
             events: list[Event] = []
-            for where, event in batch:
-                if isinstance(event, Event):
-                    events.append(event)
+            for where, said in batch:
+                if isinstance(said, tuple):
+                    events += said
                     continue
                 self.refused += 1
                 if len(self.reasons) < MOST_REASONS:
-                    self.reasons.append(Refused(where, str(event) or type(event).__name__))
+                    self.reasons.append(Refused(where, str(said) or type(said).__name__))
             if events:
                 yield events
             self.read += len(batch)

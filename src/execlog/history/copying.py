@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from execlog.core.filter import Filter
-from execlog.core.fold import FIELDS, OUTCOME, created
+from execlog.core.fold import FIELDS, OUTCOME, STATUS, UNSAID, created
 from execlog.core.model import OPEN, Event, Execution, Status
 from execlog.store.base import WHOLE, Store
 from execlog.store.jobs import JobStore
@@ -110,21 +111,23 @@ def copy_pairs(source: Store, target: Store, *, now: int) -> int:
 
 
 def events_of(execution: Execution) -> Iterator[Event]:
-    """The events that tell a whole execution; folded into nothing they make it again."""
-    said = {name: getattr(execution, name) for name in (*FIELDS, *OUTCOME)}
-    event = Event(
-        id=execution.id,
-        kind=execution.kind,
-        namespace=execution.namespace,
-        at=execution.at,
-        items=execution.items,
-        logs=execution.logs,
-        **said,
-    )
-    if created(event.queued_at, event.started_at, event.at) != execution.created_at:
-        # It was spoken of before anybody said when it began.
-        yield Event(id=execution.id, kind=execution.kind, namespace=execution.namespace, at=execution.created_at)
-    yield event
+    """The events that tell a whole execution; folded into nothing they make it again, folded into it nothing new.
+
+    An execution that was read without its stamps is told as if its last event had said it all.
+    """
+    stamps = execution.stamps or {}
+    said: dict[int, dict[str, Any]] = {execution.at: {"items": execution.items, "logs": execution.logs}}
+    for name in FIELDS:
+        value = getattr(execution, name)
+        if value is not None:
+            said.setdefault(stamps.get(name, execution.at), {})[name] = value
+    decided_at = stamps.get(STATUS, execution.at)
+    if decided_at != UNSAID:
+        said.setdefault(decided_at, {}).update((name, getattr(execution, name)) for name in OUTCOME)
+    if created(execution.queued_at, execution.started_at, min(said)) != execution.created_at:
+        said.setdefault(execution.created_at, {})  # It was spoken of before anybody said when it began.
+    for at, fields in sorted(said.items()):
+        yield Event(id=execution.id, kind=execution.kind, namespace=execution.namespace, at=at, **fields)
 
 
 def _batches(source: Store, asked: Filter) -> Iterator[tuple[Execution, ...]]:

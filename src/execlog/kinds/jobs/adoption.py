@@ -9,10 +9,12 @@ import msgspec
 
 from execlog.core.clock import micros
 from execlog.core.errors import InvalidError
+from execlog.core.model import Event
 from execlog.core.settings import Settings
 from execlog.history.adoption import Found, reading
-from execlog.kinds.jobs.layout import LAYOUT
-from execlog.kinds.jobs.record import JobExecutionRecord
+from execlog.history.copying import events_of
+from execlog.kinds.jobs.record import KIND, JobExecutionRecord
+from execlog.store.layout import to_execution
 from execlog.store.redis.connecting import connect
 from execlog.store.redis.connection import Connection
 
@@ -38,17 +40,18 @@ def jobs_in_redis(url: str, settings: Settings) -> Iterator[Found]:
 def _read(connection: Connection, keys: list[str]) -> Iterator[Found]:
     for key, text in zip(keys, connection.get_many(keys), strict=True):
         if text is not None:  # else it ran out of its time to live meanwhile
-            yield reading(key, lambda text=text: _event(text))
+            yield reading(key, lambda text=text: _said(text))
 
 
-def _event(text: str) -> Any:
+def _said(text: str) -> Iterator[Event]:
     record = msgspec.json.decode(text, type=dict[str, Any])
     told = JobExecutionRecord.from_dict(record)
     # As old as what it tells: a later word about the same execution holds.
     at = micros(told.end_time or told.start_time)
     if not told.execution_id:
         raise InvalidError("a record without its execution_id", field="execution_id")
-    return LAYOUT.decode(record, at=at)
+    # What execlog keeps in the record, where it wrote it, is the whole of it.
+    return events_of(to_execution(record, KIND, at=at))
 
 
 def _literal(prefix: str) -> str:

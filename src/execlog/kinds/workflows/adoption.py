@@ -12,8 +12,10 @@ from execlog.core.clock import micros
 from execlog.core.errors import NotFoundError
 from execlog.core.model import Event
 from execlog.history.adoption import Found, reading
-from execlog.kinds.workflows.layout import LAYOUT
+from execlog.history.copying import events_of
 from execlog.kinds.workflows.record import WorkflowExecution
+from execlog.kinds.workflows.words import KIND
+from execlog.store.layout import to_execution
 
 
 def workflows_in_files(folder: Path) -> Iterator[Found]:
@@ -21,13 +23,15 @@ def workflows_in_files(folder: Path) -> Iterator[Found]:
     if not folder.is_dir():
         raise NotFoundError(f"{folder} is no folder")
     for path in sorted(folder.glob("projects/*/executions/*.json")):
-        yield reading(str(path.relative_to(folder)), lambda path=path: _event(path))
+        yield reading(str(path.relative_to(folder)), lambda path=path: _said(path))
 
 
-def _event(path: Path) -> Event:
+def _said(path: Path) -> Iterator[Event]:
     record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     record.setdefault("projectId", path.parts[-3])
     told = WorkflowExecution.from_dict(record)
     last = told.completed_at or told.started_at
     # As old as what it tells: a later word about the same execution holds.
-    return LAYOUT.decode(record, at=micros(last) if last is not None else 1)
+    at = micros(last) if last is not None else 1
+    # What execlog keeps in the record, where it wrote it, is the whole of it.
+    return events_of(to_execution(record, KIND, at=at))
