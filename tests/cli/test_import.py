@@ -29,12 +29,14 @@ create table scheduler_execution_log (execution_id text, started_at timestamptz,
 insert into scheduler_execution_log values
     ('b-1', '2026-01-02T03:00Z', '2026-01-02T03:01Z', 2, 1, 1, 500, 60, 'completed', null),
     ('b-2', '2026-01-03T03:00Z', null, 2, null, null, null, null, 'exploded', null),
-    ('b-3', 'infinity', null, 2, null, null, null, null, 'running', null);
+    ('b-3', 'infinity', null, 2, null, null, null, null, 'running', null),
+    ('b-4', '2026-01-04T03:00Z', '2026-01-04T03:01Z', 2, 2, 0, 500, 'NaN', 'completed', null);
 create table symbol_computation_status (execution_id text, symbol text, asset_class text, timeframe text, status text,
     records_processed int, records_inserted int, features_computed int, started_at timestamptz,
     completed_at timestamptz, duration_seconds double precision, error_message text);
 insert into symbol_computation_status values
     ('b-1', 'AAPL', 'stock', '1d', 'completed', 500, 500, 6, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 60, null),
+    ('b-4', 'MSFT', 'stock', '1d', 'completed', 5, 5, 6, '2026-01-04T03:00Z', '2026-01-04T03:01Z', '-Infinity', null),
     ('none', 'AAPL', 'stock', '1d', 'completed', 500, 500, 6, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 60, null),
     ('b-1', 'GOOG', 'stock', '1d', 'failed', 0, 0, 0, '2026-01-02T03:00Z', '2026-01-02T03:01Z', 1, 'no rows');
 create table feature_computation_failures (symbol text, timeframe text, error_message text, execution_id text,
@@ -122,13 +124,15 @@ def test_tables_of_pipelines_and_queries(execlog, postgres, empty_postgres_url, 
     assert "none of the tables" in execlog(home, "import", "postgres", empty_postgres_url, code=2).stderr
     postgres.execute(TABLES, empty_postgres_url.rpartition("/")[2])
     done = execlog(home, "import", "postgres", empty_postgres_url, code=6)
-    assert "10 records read" in done.stdout
+    assert "12 records read, 6 new" in done.stdout
     assert "left scheduler_execution_log row 2: 'exploded' is no status" in done.stdout
     assert "left scheduler_execution_log row 3: started_at: not a time" in done.stdout
-    assert "left symbol_computation_status row 2: scheduler_execution_log has no execution 'none'" in done.stdout
+    assert "left symbol_computation_status row 3: scheduler_execution_log has no execution 'none'" in done.stdout
     execlog(home, "show", "none", code=3)
     run = json.loads(execlog(home, "show", "b-1", "--json").stdout)
     assert (run["status"], run["rows"], len(run["items"])) == ("partial", 500, 2)
+    odd = json.loads(execlog(home, "show", "b-4", "--json").stdout)
+    assert (odd["duration"], odd["items"][0]["rows"], odd["items"][0]["duration"]) == (60.0, 5, 60.0)
     query = json.loads(execlog(home, "show", "q-2", "--json").stdout)
     assert (query["status"], query["engine"], query["actor"]) == ("timed_out", "kdb", "ann")
     large = json.loads(execlog(home, "show", "q-1", "--json").stdout)

@@ -18,6 +18,7 @@ from execlog.store.base import Store
 
 BATCH = 200
 MOST_REASONS = 20
+UNFIT = "this store cannot keep it in any form and set it aside: execlog doctor"
 
 
 class Found(NamedTuple):
@@ -35,7 +36,10 @@ class Refused(Struct, frozen=True):
 
 
 class Adopted(Struct, frozen=True, kw_only=True):
-    """What became of records: `written` of those read were new or changed something; `refused` counts all, names 20."""
+    """What became of records: `written` of those read were new or changed something; `refused` counts all, names 20.
+
+    Those that the store cannot keep in any form are refused, too.
+    """
 
     read: int
     written: int
@@ -65,19 +69,24 @@ def adopt(
     `clean` takes secrets out of an event: the other program's records never went through a recorder.
     """
     written, left = 0, _Left()
-    for events in left.sort_out(found, progress):
-        applied = target.apply([clean(event) for event in events])
+    for batch in left.sort_out(found, progress):
+        applied = target.apply([clean(event) for _, event in batch])
         written += applied.inserted + applied.updated
+        if applied.quarantined:
+            known = _known(target, {event.key for _, event in batch})
+            lost = dict.fromkeys(where for where, event in batch if event.key not in known)
+            # More than were set aside: some are missing because they were deleted, and which is not known.
+            left.refuse(lost if len(lost) <= applied.quarantined else (), UNFIT, number=applied.quarantined)
     return Adopted(read=left.read, written=written, refused=left.refused, reasons=tuple(left.reasons))
 
 
 def foresee(target: Store, found: Iterable[Found], *, progress: Callable[[int], None] = lambda _: None) -> Foreseen:
     """What would become of the records if they were taken over; nothing is written. Raises StoreError."""
     new, known, left = set[Key](), set[Key](), _Left()
-    for events in left.sort_out(found, progress):
-        there = _known(target, {event.key for event in events} - new - known)
-        known |= there
-        new |= {event.key for event in events} - known
+    for batch in left.sort_out(found, progress):
+        keys = {event.key for _, event in batch}
+        known |= _known(target, keys - new - known)
+        new |= keys - known
     return Foreseen(read=left.read, new=len(new), known=len(known), refused=left.refused, reasons=tuple(left.reasons))
 
 
@@ -108,21 +117,24 @@ class _Left:
         self.read = self.refused = 0
         self.reasons: list[Refused] = []
 
-    def sort_out(self, found: Iterable[Found], progress: Callable[[int], None]) -> Iterator[list[Event]]:
-        """The events of the others, in batches."""
+    def sort_out(self, found: Iterable[Found], progress: Callable[[int], None]) -> Iterator[list[tuple[str, Event]]]:
+        """The events of the others, each with where it stands, in batches."""
         for batch in _batches(iter(found)):
-            events: list[Event] = []
+            events: list[tuple[str, Event]] = []
             for where, said in batch:
-                if isinstance(said, tuple):
-                    events += said
-                    continue
-                self.refused += 1
-                if len(self.reasons) < MOST_REASONS:
-                    self.reasons.append(Refused(where, str(said) or type(said).__name__))
+                if isinstance(said, Exception):
+                    self.refuse([where], str(said) or type(said).__name__)
+                else:
+                    events += ((where, event) for event in said)
             if events:
                 yield events
             self.read += len(batch)
             progress(self.read)
+
+    def refuse(self, where: Iterable[str], reason: str, *, number: int = 1) -> None:
+        """Count so many records, and name those that are known."""
+        self.refused += number
+        self.reasons += (Refused(one, reason) for one in islice(where, min(number, MOST_REASONS - len(self.reasons))))
 
 
 def _batches(found: Iterator[Found]) -> Iterator[list[Found]]:

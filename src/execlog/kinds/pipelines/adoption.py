@@ -13,16 +13,18 @@ from execlog.core.clock import parse_when
 from execlog.core.errors import InvalidError
 from execlog.core.ids import check_id
 from execlog.core.model import OPEN, Error, Event, Item, Status
+from execlog.core.quantity import count_of, seconds_of
 from execlog.kinds.pipelines.words import FEATURE, PIPELINE, status_of
 from execlog.store.pairs import Pair
 
 Row = Mapping[str, Any]
-"""Columns, their values as JSON has them."""
+"""Columns, their values as JSON has them. A number that cannot be stored, such as NaN, is left out."""
 
 
 def execution_event(row: Row) -> Event:
     """A row of `scheduler_execution_log`. Raises InvalidError."""
-    status = _status(row, failed=row.get("failed_symbols") or 0)
+    failed = count_of(row.get("failed_symbols"))
+    status = _status(row, failed=failed or 0)
     started, ended = _at(row, "started_at"), _at(row, "completed_at")
     message = row.get("error_message")
     return Event(
@@ -34,11 +36,11 @@ def execution_event(row: Row) -> Event:
         subject="backfill",
         started_at=started,
         ended_at=None if status in OPEN else ended or started,
-        duration=None if status in OPEN else row.get("duration_seconds"),
-        total=row.get("total_symbols"),
-        declared_succeeded=row.get("successful_symbols"),
-        declared_failed=row.get("failed_symbols"),
-        rows=row.get("total_records_processed"),
+        duration=None if status in OPEN else seconds_of(row.get("duration_seconds")),
+        total=count_of(row.get("total_symbols")),
+        declared_succeeded=count_of(row.get("successful_symbols")),
+        declared_failed=failed,
+        rows=count_of(row.get("total_records_processed")),
         error=None if not message or status in OPEN else Error("PipelineError", str(message)),
     )
 
@@ -49,19 +51,17 @@ def symbol_event(row: Row) -> Event:
     started, ended = _at(row, "started_at"), _at(row, "completed_at")
     at = ended or started or 1
     message = row.get("error_message")
-    data = {"timeframe": pair.timeframe} | {
-        name: row[name]
-        for name in ("asset_class", "records_inserted", "features_computed")
-        if row.get(name) is not None
-    }
+    counted = {name: count_of(row.get(name)) for name in ("records_inserted", "features_computed")}
+    told = {"asset_class": row.get("asset_class")} | counted
+    data = {"timeframe": pair.timeframe} | {name: value for name, value in told.items() if value is not None}
     item = Item(
         key=pair.key,
         at=at,
         status=status,
         started_at=started,
         ended_at=None if status in OPEN else ended,
-        duration=row.get("duration_seconds"),
-        rows=row.get("records_processed"),
+        duration=seconds_of(row.get("duration_seconds")),
+        rows=count_of(row.get("records_processed")),
         error=Error("ComputationError", str(message)) if message else None,
         data=data,
     )
@@ -79,7 +79,7 @@ def failure_event(row: Row) -> Event:
         failed,
         status=Status.FAILED,
         error=Error("FeatureComputationError", str(row.get("error_message") or "no message")),
-        metadata={"timeframe": pair.timeframe, "retry_count": row.get("retry_count") or 0},
+        metadata={"timeframe": pair.timeframe, "retry_count": count_of(row.get("retry_count")) or 0},
         parent_id=None if parent is None else check_id(str(parent)),
     )
 
@@ -87,7 +87,7 @@ def failure_event(row: Row) -> Event:
 def freshness_event(row: Row) -> Event:
     """A row of `feature_freshness`: when the pair was last computed. Raises InvalidError."""
     pair, computed = _pair(row), _at(row, "last_computed_at")
-    points = row.get("data_point_count") or 0
+    points = count_of(row.get("data_point_count")) or 0
     at = computed or 1
     never = {"never_computed": True} if computed is None and not points else {}
     return _computation(

@@ -6,7 +6,6 @@ the execution's metadata under their own names.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -17,6 +16,7 @@ from execlog.core.clock import micros, moment, parse_when
 from execlog.core.errors import InvalidError
 from execlog.core.ids import check_id
 from execlog.core.model import OPEN, TERMINAL, Error, Event, Execution, Status
+from execlog.core.quantity import count_of, seconds_of
 from execlog.kinds.queries.verdict import CANCELLED_TYPE, CRASHED_TYPE, judge, judge_text
 from execlog.recorder.fault import error_of
 
@@ -34,7 +34,6 @@ WORDS: dict[Status, str] = {
 """How queries' clients call each canonical status; the first status of a word is the one it is recorded as."""
 
 DEFAULT_PAGE, DEFAULT_PAGE_SIZE = 0, 100
-MAX_COUNT = 2**63 - 1
 NAME_LENGTH = 120
 _PLAIN = ("conversation_id", "query_complexity")
 _MAPPINGS = ("connection_params", "request_metadata", "response_metadata")
@@ -165,28 +164,6 @@ def name_of(query: str) -> str | None:
     """What a query is called in lists: the beginning of its text, on one line."""
     short = " ".join(query[: 2 * NAME_LENGTH].split())
     return (short if len(short) <= NAME_LENGTH else short[: NAME_LENGTH - 1] + "…") or None
-
-
-def count_of(value: Any) -> int | None:
-    """A number of rows that 64 bits hold; None for what is none."""
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if 0 <= number <= MAX_COUNT else None
-
-
-def seconds_of(value: Any) -> float | None:
-    """A duration in seconds; None for what is none, or not finite, or below nothing."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def text_of(value: Any) -> str:
