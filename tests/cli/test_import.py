@@ -90,6 +90,17 @@ def test_files_of_workflows(execlog, tmp_path):
     assert "is no folder" in execlog(home, "import", "files", str(tmp_path / "none"), code=3).stderr
 
 
+def test_what_is_no_file_costs_only_itself(execlog, tmp_path):
+    folder = tmp_path / "projects" / "shop" / "executions"
+    (folder / "a.json").mkdir(parents=True)
+    (folder / "b.json").symlink_to(tmp_path / "nowhere")
+    (folder / "w-1.json").write_text(json.dumps(WORKFLOW))
+    done = execlog(tmp_path / "home", "import", "files", str(tmp_path), code=6)
+    assert "3 records read, 1 new" in done.stdout
+    assert "left projects/shop/executions/a.json: Is a directory" in done.stdout
+    assert "left projects/shop/executions/b.json: No such file" in done.stdout
+
+
 @pytest.mark.valkey
 def test_a_redis_that_is_the_store_too(execlog, valkey, empty_valkey_url, tmp_path):
     home, record = tmp_path / "home", "scheduler:execution_history:run-1"

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from execlog.core.clock import micros
-from execlog.core.errors import NotFoundError
+from execlog.core.errors import InvalidError, NotFoundError
 from execlog.core.model import Event
 from execlog.history.adoption import Found, reading
 from execlog.history.copying import events_of
@@ -27,7 +27,11 @@ def workflows_in_files(folder: Path) -> Iterator[Found]:
 
 
 def _said(path: Path) -> Iterator[Event]:
-    record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InvalidError(error.strerror or str(error), field="file") from error
+    record = msgspec.json.decode(text, type=dict[str, Any])
     record.setdefault("projectId", path.parts[-3])
     told = WorkflowExecution.from_dict(record)
     last = told.completed_at or told.started_at
