@@ -60,16 +60,18 @@ insert into query_executions values
 def test_a_schedulers_redis(execlog, valkey, empty_valkey_url, tmp_path):
     valkey.ask("SET", "scheduler:execution_history:run-1", json.dumps(RECORD))
     valkey.ask("SET", "scheduler:execution_history:run-2", "{not json")
+    valkey.ask("HSET", "scheduler:execution_history:run-3", "status", "success")
     home = tmp_path / "home"
     done = execlog(home, "import", "redis", empty_valkey_url, code=6)
-    assert "2 records read, 1 new or changed here" in done.stdout
+    assert "3 records read, 1 new or changed here" in done.stdout
+    assert "left scheduler:execution_history:run-3: a hash, where a record is a text" in done.stdout
     assert "left scheduler:execution_history:run-2: " in done.stdout
     shown = json.loads(execlog(home, "show", "run-1", "--json").stdout)
     assert (shown["status"], shown["subject"], shown["actor"]) == ("partial", "daily", "schedule")
     assert shown["metadata"] == {"region": "eu", "api_key": "[redacted]"}
     assert [(item["key"], item["status"]) for item in shown["items"]] == [("AAPL", "succeeded"), ("GOOGL", "failed")]
     again = json.loads(execlog(home, "import", "redis", empty_valkey_url, "--json", code=6).stdout)
-    assert (again["read"], again["written"], again["refused"]) == (2, 0, 1)
+    assert (again["read"], again["written"], again["refused"]) == (3, 0, 2)
 
 
 def test_files_of_workflows(execlog, tmp_path):

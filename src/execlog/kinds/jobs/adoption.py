@@ -38,9 +38,15 @@ def jobs_in_redis(url: str, settings: Settings) -> Iterator[Found]:
 
 
 def _read(connection: Connection, keys: list[str]) -> Iterator[Found]:
-    for key, text in zip(keys, connection.get_many(keys), strict=True):
-        if text is not None:  # else it ran out of its time to live meanwhile
+    """The records of keys; one that ran out of its time to live meanwhile is left out."""
+    types = dict(zip(keys, connection.read([("TYPE", key) for key in keys]), strict=True))
+    texts = [key for key in keys if types[key] == "string"]
+    for key, text in zip(texts, connection.get_many(texts), strict=True):
+        if text is not None:
             yield reading(key, lambda text=text: _said(text))
+    for key in keys:
+        if types[key] not in ("string", "none"):
+            yield Found(key, InvalidError(f"a {types[key]}, where a record is a text"))
 
 
 def _said(text: str) -> Iterator[Event]:
