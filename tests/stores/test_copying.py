@@ -113,6 +113,40 @@ def test_what_the_other_store_has_no_room_for_is_named(make, empty_valkey_url):
     target.close()
 
 
+def ended(id_, status=Status.SUCCEEDED, *, at=T0, **fields):
+    return Event(id=id_, kind="job", at=at, started_at=at, ended_at=at, status=status, **fields)
+
+
+@pytest.mark.valkey
+def test_what_later_ones_push_out_is_named_too(make, empty_valkey_url):
+    source, target = MemoryStore(), RedisStore(empty_valkey_url, Settings(redis_history_limit=250))
+    source.apply([ended(f"e{n}", at=T0 + n, subject="load") for n in range(410)])
+    copied = copy_executions(source, target, Filter())
+    assert not copied.complete
+    assert [(count.read, count.found) for count in copied.counts] == [(410, 250)]
+    target.close()
+
+
+def test_ids_that_many_namespaces_have_are_found_in_each(make):
+    source, target = make("memory"), make("sqlite")
+    source.apply([ended(f"e{n}", namespace=f"p{p}", at=T0 + 1000 * p + n) for p in range(10) for n in range(200)])
+    for _ in range(2):
+        copied = copy_executions(source, target, Filter())
+        assert copied.complete
+        assert [(count.read, count.found) for count in copied.counts] == [(2000, 2000)]
+
+
+def test_what_the_other_store_had_already_hides_nothing():
+    source, target = MemoryStore(), MemoryStore()
+    source.apply([ended("e"), ended("f", Status.CRASHED)])
+    target.apply([ended("e", Status.FAILED, at=T0 + 1), ended("f", Status.FAILED), ended("other"), ended("more")])
+    copied = copy_executions(source, target, Filter())
+    assert (copied.complete, copied.missing) == (False, ("e",))
+    assert [(one.status, one.read, one.found) for one in copied.counts] == [
+        (Status.CRASHED, 1, 1), (Status.SUCCEEDED, 1, 0),
+    ]  # fmt: skip
+
+
 def test_an_execution_of_which_the_other_store_knows_more_keeps_it():
     source, target = MemoryStore(), MemoryStore()
     begun = Event(id="e", kind="job", at=T0, started_at=T0, status=Status.RUNNING)

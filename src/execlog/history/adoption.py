@@ -12,8 +12,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from execlog.core.errors import ExeclogError
-from execlog.core.filter import Filter
 from execlog.core.model import Event, Key
+from execlog.history.copying import statuses_in
 from execlog.store.base import Store
 
 BATCH = 200
@@ -73,7 +73,7 @@ def adopt(
         applied = target.apply([clean(event) for _, event in batch])
         written += applied.inserted + applied.updated
         if applied.quarantined:
-            known = _known(target, {event.key for _, event in batch})
+            known = statuses_in(target, {event.key for _, event in batch})
             lost = dict.fromkeys(where for where, event in batch if event.key not in known)
             # More than were set aside: some are missing because they were deleted, and which is not known.
             left.refuse(lost if len(lost) <= applied.quarantined else (), UNFIT, number=applied.quarantined)
@@ -85,7 +85,7 @@ def foresee(target: Store, found: Iterable[Found], *, progress: Callable[[int], 
     new, known, left = set[Key](), set[Key](), _Left()
     for batch in left.sort_out(found, progress):
         keys = {event.key for _, event in batch}
-        known |= _known(target, keys - new - known)
+        known |= statuses_in(target, keys - new - known).keys()
         new |= keys - known
     return Foreseen(read=left.read, new=len(new), known=len(known), refused=left.refused, reasons=tuple(left.reasons))
 
@@ -96,18 +96,6 @@ def reading(where: str, read: Callable[[], Iterable[Event]]) -> Found:
         return Found(where, tuple(read()))
     except (ExeclogError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return Found(where, error)
-
-
-def _known(target: Store, keys: set[Key]) -> set[Key]:
-    """Those of the keys that the target has an execution of."""
-    places: dict[tuple[str, str], list[str]] = {}
-    for key in keys:
-        places.setdefault((key.kind, key.namespace), []).append(key.id)
-    found: set[Key] = set()
-    for (kind, namespace), ids in places.items():
-        page = target.find(Filter(kind=kind, namespace=namespace, ids=tuple(ids)), limit=len(ids))
-        found |= {execution.key for execution in page.entries}
-    return found
 
 
 class _Left:

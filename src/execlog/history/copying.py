@@ -7,7 +7,8 @@ a store that has executions already adds to them. Marks of deletions and change 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import msgspec
@@ -15,17 +16,21 @@ from msgspec import Struct
 
 from execlog.core.filter import Filter
 from execlog.core.fold import FIELDS, OUTCOME, STATUS, UNSAID, created
-from execlog.core.model import OPEN, Event, Execution, Status
+from execlog.core.model import RANK, Event, Execution, Key, Status
 from execlog.store.base import WHOLE, Store
 from execlog.store.jobs import JobStore
 from execlog.store.pairs import BANDS, PairState, pairs_of
 
 BATCH = 200
+MOST_MISSING = 20
+_IN_MEMORY = 2**24
 _EVERY_PAIR = 1_000_000
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[tuple[Key, Status]]).decode
 
 
 class Count(Struct, frozen=True):
-    """How many executions of a kind and status there are: read from one store, and found in the other afterwards."""
+    """How many executions of a kind and status were read from one store, and how many of these are in the other now."""
 
     kind: str
     status: Status
@@ -38,7 +43,8 @@ class Copied(Struct, frozen=True, kw_only=True):
 
     executions  read and said to the other store; `written` are those that were new there or changed
     set_aside   those the other store cannot keep in any form
-    missing     ids of executions (at most 20) that are not in the other store as they were read, e.g. beyond its limit
+    missing     ids of executions (at most 20) that are not in the other store as they were read: beyond its limit,
+                deleted there, or with another outcome that was said later
     counts      by kind and status
     jobs        definitions that were new there; pairs that are monitored there now
     """
@@ -54,7 +60,7 @@ class Copied(Struct, frozen=True, kw_only=True):
     @property
     def complete(self) -> bool:
         """Whether everything that was read is in the other store."""
-        return not self.missing and not self.set_aside and all(count.found >= count.read for count in self.counts)
+        return not self.missing and not self.set_aside
 
 
 def copy_executions(
@@ -64,23 +70,18 @@ def copy_executions(
 
     Raises StoreError; what was copied until then stays.
     """
-    read: Counter[tuple[str, Status]] = Counter()
-    missing: list[str] = []
-    written = set_aside = 0
-    for batch in _batches(source, asked):
-        applied = target.apply([event for execution in batch for event in events_of(execution)])
-        written += applied.inserted + applied.updated
-        set_aside += applied.quarantined
-        read.update((execution.kind, execution.status) for execution in batch)
-        missing += _missing(target, batch)
-        progress(read.total())
-    counts = tuple(
-        Count(kind, status, number, target.count(msgspec.structs.replace(asked, kind=kind, statuses=(status,))))
-        for (kind, status), number in sorted(read.items())
-    )
-    return Copied(
-        executions=read.total(), written=written, set_aside=set_aside, missing=tuple(missing[:20]), counts=counts
-    )
+    read = written = set_aside = 0
+    with SpooledTemporaryFile(_IN_MEMORY) as notes:
+        for batch in _batches(source, asked):
+            applied = target.apply([event for execution in batch for event in events_of(execution)])
+            written += applied.inserted + applied.updated
+            set_aside += applied.quarantined
+            notes.write(_encode([(execution.key, execution.status) for execution in batch]) + b"\n")
+            read += len(batch)
+            progress(read)
+        notes.seek(0)
+        counts, missing = _look_for(target, notes)
+    return Copied(executions=read, written=written, set_aside=set_aside, missing=missing, counts=counts)
 
 
 def copy_jobs(source: JobStore, target: JobStore) -> int:
@@ -108,6 +109,18 @@ def copy_pairs(source: Store, target: Store, *, now: int) -> int:
     for calendar in {state.calendar for state in states}:
         pairs_of(target).monitor((state.pair for state in states if state.calendar == calendar), calendar=calendar)
     return len(states)
+
+
+def statuses_in(store: Store, keys: Iterable[Key]) -> dict[Key, Status]:
+    """The statuses of those executions that the store has, of at most 1000 keys."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for key in keys:
+        places.setdefault((key.kind, key.namespace), []).append(key.id)
+    found: dict[Key, Status] = {}
+    for (kind, namespace), ids in places.items():
+        page = store.find(Filter(kind=kind, namespace=namespace, ids=tuple(ids)), limit=len(ids))
+        found |= {execution.key: execution.status for execution in page.entries}
+    return found
 
 
 def events_of(execution: Execution) -> Iterator[Event]:
@@ -142,12 +155,25 @@ def _batches(source: Store, asked: Filter) -> Iterator[tuple[Execution, ...]]:
             return
 
 
-def _missing(target: Store, batch: tuple[Execution, ...]) -> list[str]:
-    """The ids of a batch that the other store does not have, or has as still open although they have ended."""
-    asked = Filter(ids=tuple({execution.id for execution in batch}))
-    there = {entry.key: entry.status for entry in target.find(asked, limit=1000).entries}
-    return [
-        execution.id
-        for execution in batch
-        if execution.key not in there or (there[execution.key] in OPEN and execution.status not in OPEN)
-    ]
+def _look_for(target: Store, notes: Iterable[bytes]) -> tuple[tuple[Count, ...], tuple[str, ...]]:
+    """What of what was read the other store has, and the ids of some that it has not.
+
+    They are looked for once all are written: where room is limited, later ones have pushed out earlier ones.
+    """
+    read, found = Counter[tuple[str, Status]](), Counter[tuple[str, Status]]()
+    missing: list[str] = []
+    for batch in map(_decode, notes):
+        there = statuses_in(target, [key for key, _ in batch])
+        for key, status in batch:
+            read[key.kind, status] += 1
+            if _holds(there.get(key), status):
+                found[key.kind, status] += 1
+            elif len(missing) < MOST_MISSING:
+                missing.append(key.id)
+    counts = (Count(kind, status, number, found[kind, status]) for (kind, status), number in sorted(read.items()))
+    return tuple(counts), tuple(missing)
+
+
+def _holds(there: Status | None, read: Status) -> bool:
+    """Whether a status is the one that was read, or one that stronger evidence has put in its place."""
+    return there is not None and (there is read or RANK[there] > RANK[read])

@@ -8,8 +8,9 @@ from execlog.cli.parser import Parser
 DESCRIPTION = (
     "Copy a history from one store to another: executions with their items, log lines and details, the definitions of "
     "jobs, and which pairs are monitored. What is there already is added to, never doubled, so that a copy that was "
-    "broken off is begun anew by the same command. Afterwards both are counted, by kind and status; a difference ends "
-    "with exit code 6. Marks of deletions stay behind. Job definitions run where a scheduler runs: stop one of the two."
+    "broken off is begun anew by the same command. Afterwards all that was read is looked for there, and counted by "
+    "kind and status; what is missing ends with exit code 6. Marks of deletions stay behind. Job definitions run where "
+    "a scheduler runs: stop one of the two."
 )
 EXAMPLES = (
     "execlog copy sqlite:////srv/execlog.db postgresql://history@db/execlog",
