@@ -17,7 +17,7 @@ from execlog.store.files.store import FilesStore
 from execlog.store.jobs import Entry
 from execlog.store.memory import MemoryStore
 from execlog.store.memory_jobs import MemoryJobStore
-from execlog.store.pairs import Pair
+from execlog.store.pairs import Pair, Summary
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.redis.store import RedisStore
 from execlog.store.sqlite import SQLiteStore
@@ -184,9 +184,13 @@ def test_jobs_and_pairs_come_along(tmp_path):
     assert other.get("nightly").definition == {"name": "Nightly"}
     assert not other.get("nightly").enabled
     source, target = MemoryStore(), SQLiteStore(tmp_path / "execlog.db")
+    source.apply([Event(id="f", kind="feature", at=T0 - 9, subject="AAPL/1d", status=Status.SUCCEEDED, rows=7)])
+    source.delete(Filter(), keep_marks=False)
     source.pairs.monitor([Pair("AAPL", "1d"), Pair("BTC/USD", "1h")], calendar=None)
     source.pairs.monitor([Pair("MSFT", "1d")], calendar="XNYS")
     assert copy_pairs(source, target, now=T0) == 3
-    assert target.pairs.summary(T0).missing == 3
-    assert target.pairs.states([Pair("MSFT", "1d")])[Pair("MSFT", "1d")].calendar == "XNYS"
+    assert target.pairs.summary(T0) == source.pairs.summary(T0) == Summary(fresh=1, missing=2)
+    pairs = [Pair("AAPL", "1d"), Pair("BTC/USD", "1h"), Pair("MSFT", "1d")]
+    assert target.pairs.states(pairs) == source.pairs.states(pairs)
+    assert target.pairs.states(pairs)[Pair("MSFT", "1d")].calendar == "XNYS"
     target.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import closing
+from itertools import chain
 
 import apsw
 import pytest
@@ -18,7 +19,18 @@ from execlog.core.model import Error, Event, Item, Status
 from execlog.core.settings import Settings
 from execlog.store.files.store import FilesStore
 from execlog.store.memory import MemoryStore
-from execlog.store.pairs import BANDS, MINUTE, Pair, band_of, pair_of, pairs_of
+from execlog.store.pairs import (
+    BANDS,
+    MINUTE,
+    Fact,
+    Pair,
+    band_of,
+    facts_of,
+    facts_of_state,
+    fold_facts,
+    pair_of,
+    pairs_of,
+)
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.redis.store import RedisStore
 from execlog.store.sql import queries
@@ -158,6 +170,25 @@ def compare(store, said, watched, released, shuffler):
         one.pairs.release(released)
     assert told(store) == told(judge)
     assert told(store, NOW + 3_000 * SECOND) == told(judge, NOW + 3_000 * SECOND)
+
+
+@given(batches)
+def test_what_is_known_of_a_pair_can_be_said_without_its_events(said):
+    states = fold_facts({}, chain.from_iterable(facts_of(event) for batch in said for event in batch))
+    again = [fact for state in states.values() for fact in facts_of_state(state)]
+    assert fold_facts({}, again) == states
+    assert fold_facts(states, again) == {}
+
+
+@pytest.mark.postgres
+@pytest.mark.valkey
+def test_facts_without_events_are_learned(store):
+    judge, pair = MemoryStore(StandingClock()), Pair("AAPL", "1d")
+    facts = [Fact(pair, NOW, NOW - 90 * SECOND, 7), Fact(Pair("NEW", "5m"), NOW - 5), Fact(pair, NOW - 9, NOW - 9, 0)]
+    for one in (judge, store, store):
+        one.pairs.learn(facts)
+    assert told(store) == told(judge)
+    assert told(store)["states"][pair].data_point_count == 7
 
 
 @settings(max_examples=60)

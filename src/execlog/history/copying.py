@@ -19,7 +19,7 @@ from execlog.core.fold import FIELDS, OUTCOME, STATUS, UNSAID, created
 from execlog.core.model import RANK, Event, Execution, Key, Status
 from execlog.store.base import WHOLE, Store
 from execlog.store.jobs import JobStore
-from execlog.store.pairs import BANDS, PairState, pairs_of
+from execlog.store.pairs import BANDS, PairState, facts_of_state, pairs_of
 
 BATCH = 200
 MOST_MISSING = 20
@@ -99,13 +99,14 @@ def copy_jobs(source: JobStore, target: JobStore) -> int:
 
 
 def copy_pairs(source: Store, target: Store, *, now: int) -> int:
-    """How many pairs are monitored in the other store now. When they were computed follows from their executions.
+    """How many pairs are monitored in the other store now; it knows what is known of them, their executions or not.
 
     Raises UnsupportedError where one of the stores keeps no pairs.
     """
     states: list[PairState] = []
     for band in BANDS:
         states += pairs_of(source).stalest(band, now, limit=_EVERY_PAIR)
+    pairs_of(target).learn(fact for state in states for fact in facts_of_state(state))
     for calendar in {state.calendar for state in states}:
         pairs_of(target).monitor((state.pair for state in states if state.calendar == calendar), calendar=calendar)
     return len(states)

@@ -17,6 +17,7 @@ from execlog.store.pairs import (
     LONGEST,
     PIPELINE,
     Band,
+    Fact,
     Failure,
     Pair,
     PairState,
@@ -40,8 +41,12 @@ class MemoryPairs:
 
     def take(self, events: Iterable[Event]) -> None:
         """Take in what these events say about pairs."""
+        self.learn(chain.from_iterable(map(facts_of, events)))
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Take in what is known of pairs."""
         with self._lock:
-            self._states |= fold_facts(self._states, chain.from_iterable(map(facts_of, events)))
+            self._states |= fold_facts(self._states, facts)
 
     def monitor(self, pairs: Iterable[Pair], *, calendar: str | None = None) -> int:
         """How many of the pairs were not monitored before."""

@@ -155,6 +155,10 @@ class Pairs(Protocol):
         """How many of the pairs were monitored; none is any more, until `monitor` names it again."""
         ...
 
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Take in what is known of pairs without an event that says it; again changes nothing."""
+        ...
+
     def states(self, pairs: Iterable[Pair]) -> dict[Pair, PairState]:
         """What is known of these pairs, monitored or not; unknown ones are left out."""
         ...
@@ -213,6 +217,16 @@ def facts_of(event: Event) -> list[Fact]:
         computed_at = None if points is None else done_at
         done_at = None if points == 0 else done_at  # there was no data to compute from
         facts.append(Fact(pair, at, computed_at, points, done_at, data.get(FETCH_ONLY) is not True))
+    return facts
+
+
+def facts_of_state(state: PairState) -> list[Fact]:
+    """The facts that make this state again, but for who watches it: its executions may be gone."""
+    facts = [Fact(state.pair, state.known_at)]
+    if state.said_at or state.last_computed_at is not None or state.data_point_count:
+        facts.append(Fact(state.pair, state.said_at, state.last_computed_at, state.data_point_count))
+    if state.succeeded_at is not None:
+        facts.append(Fact(state.pair, max(state.succeeded_at, state.known_at), state.succeeded_at, 1))
     return facts
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -109,6 +110,13 @@ class SqlPairs:
                 gone += len(known)
         return gone
 
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Take in what is known of pairs, a few thousand facts in a transaction."""
+        remaining = iter(facts)
+        while some := list(islice(remaining, _CHUNK)):
+            with self._write() as session:
+                _learn(session, self._sql, some)
+
     def states(self, pairs: Iterable[Pair]) -> dict[Pair, PairState]:
         """What is known of these pairs."""
         with self._read() as session:
@@ -153,8 +161,12 @@ def take(session: Session, sql: Statements, events: Iterable[Event]) -> None:
     for event in events:
         facts += facts_of(event)
     if facts:
-        known = _states(session, sql, list({fact.pair for fact in facts}))
-        _put(session, sql, known, fold_facts(known, facts))
+        _learn(session, sql, facts)
+
+
+def _learn(session: Session, sql: Statements, facts: Sequence[Fact]) -> None:
+    known = _states(session, sql, list({fact.pair for fact in facts}))
+    _put(session, sql, known, fold_facts(known, facts))
 
 
 def _put(session: Session, sql: Statements, known: Mapping[Pair, PairState], after: Mapping[Pair, PairState]) -> None:

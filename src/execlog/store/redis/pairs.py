@@ -11,7 +11,7 @@ None of them has a time to live: what is monitored stays so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from execlog.store.memory_pairs import failures_among
 from execlog.store.pairs import (
     BANDS,
     Band,
+    Fact,
     Failure,
     Pair,
     PairState,
@@ -35,6 +36,7 @@ from execlog.store.redis.connection import Connection
 from execlog.store.redis.keys import Keys
 
 TRIES = 20
+CHUNK = 5_000
 _MOST = 2**53
 _decode = msgspec.json.Decoder(PairState).decode
 Change = Callable[[dict[Pair, PairState]], dict[Pair, PairState]]
@@ -60,9 +62,13 @@ class RedisPairs:
 
     def take(self, events: Iterable[Event]) -> None:
         """Take in what these events say about pairs."""
-        facts = list(chain.from_iterable(map(facts_of, events)))
-        if facts:
-            self._change({fact.pair for fact in facts}, lambda states: fold_facts(states, facts))
+        self.learn(chain.from_iterable(map(facts_of, events)))
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Take in what is known of pairs, a few thousand facts in an atomic step."""
+        remaining = iter(facts)
+        while some := list(islice(remaining, CHUNK)):
+            self._change({fact.pair for fact in some}, lambda states, some=some: fold_facts(states, some))
 
     def monitor(self, pairs: Iterable[Pair], *, calendar: str | None = None) -> int:
         """How many of the pairs were not monitored before."""
