@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def test_a_home_is_copied_into_files_and_counted(execlog, home, tmp_path):
     source, target = f"sqlite:///{home}/execlog.db", f"files:///{tmp_path}/files"
@@ -19,5 +21,16 @@ def test_a_home_is_copied_into_files_and_counted(execlog, home, tmp_path):
 def test_a_filter_narrows_and_mistakes_are_told(execlog, home, tmp_path):
     source, target = f"sqlite:///{home}/execlog.db", f"sqlite:///{tmp_path}/other.db"
     assert "2 executions copied" in execlog(home, "copy", source, target, "--kind", "task").stdout
+    for typo in (f"sqlite:///{tmp_path}/typo.db", f"files:///{tmp_path}/typo"):
+        assert "is no store of execlog" in execlog(home, "copy", typo, target, code=4).stderr
+        assert not list(tmp_path.glob("typo*"))
     assert "are the same store" in execlog(home, "copy", source, source, code=2).stderr
     assert "no store answers to" in execlog(home, "copy", source, "nowhere://x", code=2).stderr
+
+
+@pytest.mark.postgres
+def test_a_database_without_a_history_is_left_as_it_is(execlog, postgres, empty_postgres_url, tmp_path):
+    refused = execlog(tmp_path, "copy", empty_postgres_url, f"sqlite:///{tmp_path}/other.db", code=4)
+    assert "is no store of execlog" in refused.stderr
+    execlog(tmp_path, "copy", f"sqlite:///{tmp_path}/other.db", empty_postgres_url, code=4)
+    assert "schema 0" in execlog(tmp_path, "--store", empty_postgres_url, "migrate", "--check", code=1).stdout

@@ -324,6 +324,9 @@ def test_doctor(execlog, on_terminal, known_home, tmp_path):
         assert "✓" in terminal.output
     assert "made with the first record" in execlog(tmp_path / "new", "doctor").stdout
     assert not (tmp_path / "new").exists()
+    new = f"files:///{tmp_path}/files"
+    assert "made with the first record" in execlog(tmp_path / "home", "--store", new, "doctor").stdout
+    assert not (tmp_path / "files").exists()
     (tmp_path / "execlog.toml").write_text("nonsense = 1\n")
     done = execlog(tmp_path, "doctor", code=1)
     assert "unknown settings nonsense" in done.stdout

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
-from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -19,6 +18,7 @@ from execlog.cli import units
 from execlog.core.clock import SystemClock
 from execlog.core.errors import ExeclogError, SettingsError
 from execlog.core.settings import Settings, load
+from execlog.store.places import is_there, path_of
 
 State = Literal["ok", "warning", "bad"]
 BAD: State = "bad"
@@ -129,10 +129,10 @@ class Verifying(Protocol):
 def _check_store(settings: Settings) -> Iterator[Finding]:
     from execlog.store.opening import open_store
 
-    if _is_to_be_made(settings.store_url):
-        yield Finding("store", "ok", f"{settings.store_url} (made with the first record)")
-        return
     try:
+        if _is_to_be_made(settings.store_url):
+            yield Finding("store", "ok", f"{settings.store_url} (made with the first record)")
+            return
         store = open_store(settings.store_url, settings)
         try:
             facts = store.check()
@@ -165,12 +165,12 @@ def _check_files(damaged: list[Path]) -> Finding:
 
 
 def _is_to_be_made(url: str) -> bool:
-    """Whether this is a SQLite file that does not exist yet and can be made: opening it would make it."""
-    path = Path(unquote(url.removeprefix("sqlite:///")))
-    if not url.startswith("sqlite:///") or path.exists():
+    """Whether this is a file or a folder that is no store yet and can be made one: opening it would make it."""
+    path = path_of(url)
+    if path is None or is_there(url):
         return False
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    return existing.is_dir() and _is_writable(existing)
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    return existing.is_dir() and (existing != path or not url.startswith("sqlite")) and _is_writable(existing)
 
 
 def _check_extras() -> Finding:

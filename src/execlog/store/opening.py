@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import cast
+from urllib.parse import urlsplit
 
-from execlog.core.errors import SettingsError, UnsupportedError
+from execlog.core.errors import UnsupportedError
 from execlog.core.settings import Settings
 from execlog.store.base import Store
+from execlog.store.places import path_of
 from execlog.store.schemas import require_current
 
 Opener = Callable[[str, Settings], Store]
@@ -54,20 +56,14 @@ def _sqlite(url: str, settings: Settings) -> Store:
     from execlog.store.sqlite import SQLiteStore
 
     del settings
-    path = unquote(url.removeprefix("sqlite://").removeprefix("/"))
-    if not path:
-        raise SettingsError(f"{url} names no file: write sqlite:///relative.db or sqlite:////absolute.db")
-    return SQLiteStore(Path(path).absolute())
+    return SQLiteStore(cast("Path", path_of(url)))
 
 
 def _files(url: str, settings: Settings) -> Store:
     from execlog.store.files.store import FilesStore
 
     del settings
-    path = unquote(url.removeprefix("files://").removeprefix("/"))
-    if not path:
-        raise SettingsError(f"{url} names no folder: write files:///relative/folder or files:////absolute/folder")
-    return FilesStore(Path(path).absolute())
+    return FilesStore(cast("Path", path_of(url)))
 
 
 OPENERS: dict[str, Opener] = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import apsw
 
 from execlog.core.errors import StoreError
+from execlog.store.places import path_of
 from execlog.store.sql import migrations
 from execlog.store.sqlite.connection import translated
 
@@ -24,9 +25,8 @@ class Schema(NamedTuple):
 
 def schema_of(url: str) -> Schema | None:
     """The schema of the store at this URL; None for a store that has none. Raises StoreError, MissingExtraError."""
-    scheme = urlsplit(url).scheme
-    if scheme == "sqlite":
-        path = Path(unquote(url.removeprefix("sqlite://").removeprefix("/")))
+    scheme, path = urlsplit(url).scheme, path_of(url)
+    if scheme == "sqlite" and path is not None:
         return Schema(_in_sqlite(path), len(migrations("sqlite")))
     if scheme in {"postgresql", "postgres"}:
         return Schema(_in_postgres(url), len(migrations("postgres")))

@@ -15,12 +15,14 @@ from execlog.cli.parser import Options
 from execlog.cli.place import now, settings_of
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
-from execlog.core.errors import InvalidError, UnsupportedError
+from execlog.core.errors import InvalidError, StoreError, UnsupportedError
 from execlog.core.filter import Filter
 from execlog.history.copying import Copied, Count, copy_executions, copy_jobs, copy_pairs
 from execlog.store.base import Store
 from execlog.store.job_opening import open_jobs
+from execlog.store.migrating import foresee
 from execlog.store.opening import open_store
+from execlog.store.places import is_there
 
 
 def execute(options: Options, terminal: Terminal) -> int:
@@ -28,6 +30,7 @@ def execute(options: Options, terminal: Terminal) -> int:
     if options.source == options.target:
         raise InvalidError("FROM and TO are the same store", field="target")
     asked = filter_of(options)
+    _require(options.source)
     with _opened(options, options.source) as source:
         found = source.count(asked)
         if options.dry_run:
@@ -65,6 +68,13 @@ def _copy(source: Store, target: Store, asked: Filter, found: int, options: Opti
     except UnsupportedError:
         pairs = 0
     return replace(copied, jobs=jobs, pairs=pairs)
+
+
+def _require(url: str) -> None:
+    """Nothing. Raises StoreError where no store is there: opening one to read from it would make it."""
+    found = foresee(url)
+    if found.before == 0 or not is_there(url):
+        raise StoreError(f"{found.url} is no store of execlog: there is nothing to copy", retry=False)
 
 
 @contextmanager
