@@ -28,6 +28,21 @@ def test_a_filter_narrows_and_mistakes_are_told(execlog, home, tmp_path):
     assert "no store answers to" in execlog(home, "copy", source, "nowhere://x", code=2).stderr
 
 
+@pytest.mark.valkey
+def test_what_another_scheduler_wrote_is_for_import(execlog, valkey, empty_valkey_url, tmp_path):
+    record = {"job_id": "daily", "job_name": "Daily", "start_time": "2026-01-02T03:00:00", "status": "success"}
+    for id_ in ("run-1", "run-2"):
+        valkey.ask("SET", f"scheduler:execution_history:{id_}", json.dumps(record | {"execution_id": id_}))
+    target = f"sqlite:///{tmp_path}/other.db"
+    done = execlog(tmp_path, "copy", empty_valkey_url, target, code=6)
+    assert "not taken in: 2 records of jobs that another program wrote; execlog import redis" in done.stdout
+    planned = json.loads(execlog(tmp_path, "copy", empty_valkey_url, target, "--dry-run", "--json").stdout)
+    assert planned == {"found": 0, "foreign": 2}
+    execlog(tmp_path, "copy", empty_valkey_url, target, "--kind", "query")
+    execlog(tmp_path, "--store", empty_valkey_url, "import", "redis", empty_valkey_url)
+    assert "2 executions copied" in execlog(tmp_path, "copy", empty_valkey_url, target).stdout
+
+
 @pytest.mark.postgres
 def test_a_database_without_a_history_is_left_as_it_is(execlog, postgres, empty_postgres_url, tmp_path):
     refused = execlog(tmp_path, "copy", empty_postgres_url, f"sqlite:///{tmp_path}/other.db", code=4)

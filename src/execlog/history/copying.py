@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,7 @@ BATCH = 200
 MOST_MISSING = 20
 _IN_MEMORY = 2**24
 _EVERY_PAIR = 1_000_000
+JOB = "job"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[tuple[Key, Status]]).decode
 
@@ -43,6 +44,7 @@ class Copied(Struct, frozen=True, kw_only=True):
 
     executions  read and said to the other store; `written` are those that were new there or changed
     set_aside   those the other store cannot keep in any form
+    foreign     records of another program that are not executions of the store read until they are imported
     missing     ids of executions (at most 20) that are not in the other store as they were read: beyond its limit,
                 deleted there, or with another outcome that was said later
     counts      by kind and status
@@ -54,13 +56,23 @@ class Copied(Struct, frozen=True, kw_only=True):
     set_aside: int
     missing: tuple[str, ...]
     counts: tuple[Count, ...]
+    foreign: int = 0
     jobs: int = 0
     pairs: int = 0
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was read is in the other store."""
-        return not self.missing and not self.set_aside
+        """Whether everything that was there to be read is in the other store."""
+        return not self.missing and not self.set_aside and not self.foreign
+
+
+@runtime_checkable
+class Mixed(Protocol):
+    """A store in whose places other programs' records may be that it has not taken in."""
+
+    def foreign(self) -> int:
+        """How many there are, all of them of jobs."""
+        ...
 
 
 def copy_executions(
@@ -81,7 +93,19 @@ def copy_executions(
             progress(read)
         notes.seek(0)
         counts, missing = _look_for(target, notes)
-    return Copied(executions=read, written=written, set_aside=set_aside, missing=missing, counts=counts)
+    return Copied(
+        executions=read,
+        written=written,
+        set_aside=set_aside,
+        missing=missing,
+        counts=counts,
+        foreign=foreign_in(source, asked),
+    )
+
+
+def foreign_in(source: Store, asked: Filter) -> int:
+    """How many records of other programs a copy passes over, none where no jobs are asked for."""
+    return source.foreign() if isinstance(source, Mixed) and asked.kind in (None, JOB) and not asked.namespace else 0
 
 
 def copy_jobs(source: JobStore, target: JobStore) -> int:

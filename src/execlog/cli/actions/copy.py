@@ -17,7 +17,7 @@ from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
 from execlog.core.errors import InvalidError, StoreError, UnsupportedError
 from execlog.core.filter import Filter
-from execlog.history.copying import Copied, Count, copy_executions, copy_jobs, copy_pairs
+from execlog.history.copying import Copied, Count, copy_executions, copy_jobs, copy_pairs, foreign_in
 from execlog.store.base import Store
 from execlog.store.job_opening import open_jobs
 from execlog.store.migrating import foresee
@@ -34,11 +34,7 @@ def execute(options: Options, terminal: Terminal) -> int:
     with _opened(options, options.source) as source:
         found = source.count(asked)
         if options.dry_run:
-            terminal.line(
-                msgspec.json.encode({"found": found}).decode()
-                if options.json
-                else f"{units.things(found, 'execution')} would be copied"
-            )
+            _foresee(terminal, found, foreign_in(source, asked), json=options.json)
             return exits.OK
         with _opened(options, options.target) as target:
             copied = _copy(source, target, asked, found, options)
@@ -86,6 +82,20 @@ def _opened(options: Options, url: str) -> Generator[Store]:
         store.close()
 
 
+def _foresee(terminal: Terminal, found: int, foreign: int, *, json: bool) -> None:
+    if json:
+        terminal.line(msgspec.json.encode({"found": found, "foreign": foreign}).decode())
+        return
+    terminal.line(f"{units.things(found, 'execution')} would be copied")
+    _hint(terminal, foreign)
+
+
+def _hint(terminal: Terminal, foreign: int) -> None:
+    if foreign:
+        records = units.things(foreign, "record")
+        terminal.line(f"not taken in: {records} of jobs that another program wrote; execlog import redis reads them")
+
+
 def _write(terminal: Terminal, copied: Copied) -> None:
     write_table(terminal, _COLUMNS, copied.counts)
     terminal.line(
@@ -94,6 +104,7 @@ def _write(terminal: Terminal, copied: Copied) -> None:
     )
     if copied.missing:
         terminal.line(f"not there, or not as they were: {', '.join(copied.missing)}")
+    _hint(terminal, copied.foreign)
     if copied.set_aside:
         terminal.line(f"{units.count(copied.set_aside)} cannot be kept there and were set aside: execlog doctor")
 

@@ -17,6 +17,7 @@ from execlog.kinds.jobs.record import KIND, JobExecutionRecord
 from execlog.store.layout import to_execution
 from execlog.store.redis.connecting import connect
 from execlog.store.redis.connection import Connection
+from execlog.store.redis.keys import beginning
 
 _CHUNK = 500
 
@@ -27,7 +28,7 @@ def jobs_in_redis(url: str, settings: Settings) -> Iterator[Found]:
     try:
         with connection.answers():
             keys: list[str] = []
-            for key in connection.client.scan_iter(match=f"{_literal(settings.redis_job_record)}*", count=_CHUNK):
+            for key in connection.client.scan_iter(match=beginning(settings.redis_job_record), count=_CHUNK):
                 keys.append(key)
                 if len(keys) == _CHUNK:
                     yield from _read(connection, keys)
@@ -58,8 +59,3 @@ def _said(text: str) -> Iterator[Event]:
         raise InvalidError("a record without its execution_id", field="execution_id")
     # What execlog keeps in the record, where it wrote it, is the whole of it.
     return events_of(to_execution(record, KIND, at=at))
-
-
-def _literal(prefix: str) -> str:
-    """The prefix as a pattern that means only itself."""
-    return "".join(f"[{character}]" if character in "*?[" else character for character in prefix)

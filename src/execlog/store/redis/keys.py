@@ -88,3 +88,8 @@ def key_of(text: str) -> Key:
     """The execution of a member."""
     id_, kind, namespace = text.split(SEPARATOR, 2)
     return Key(kind, namespace, id_)
+
+
+def beginning(prefix: str) -> str:
+    """The pattern of the keys that begin with a prefix, which means only itself."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in prefix) + "*"

@@ -32,7 +32,7 @@ from execlog.store.redis.checking import facts_of
 from execlog.store.redis.connecting import connect
 from execlog.store.redis.connection import TIMEOUT
 from execlog.store.redis.jobs import RedisJobStore
-from execlog.store.redis.keys import JOB, Keys, key_of, member
+from execlog.store.redis.keys import JOB, Keys, beginning, key_of, member
 from execlog.store.redis.pairs import RedisPairs
 from execlog.store.redis.saving import OneStep, Save, Saving
 from execlog.store.redis.stepwise import Stepwise
@@ -176,6 +176,17 @@ class RedisStore:
             alive = self.connection.get_many([self.keys.own("process", origin) for origin in origins])
             now = self._now()
         return [origin for origin, until in zip(origins, alive, strict=True) if until is None or int(until) <= now]
+
+    def foreign(self) -> int:
+        """How many records of jobs only their job's own history knows: another program wrote them."""
+        prefix, order, unknown = self.keys.job_record, self.keys.own("order"), set[str]()
+        with self._answers():
+            found: Iterator[str] = self._client.scan_iter(match=beginning(prefix), count=CHUNK)
+            while some := list(islice(found, CHUNK)):
+                members = [member(Key(JOB, "", name.removeprefix(prefix))) for name in some]
+                scores = self.connection.read([("ZSCORE", order, one) for one in members])
+                unknown |= {name for name, score in zip(some, scores, strict=True) if score is None}
+        return len(unknown)
 
     def check(self) -> dict[str, str]:
         """Facts about the servers, with a warning where one may lose what it holds."""
