@@ -177,6 +177,17 @@ def test_what_is_said_again_to_the_same_store_changes_nothing():
     assert reduce(fold, events_of(unsaid), None) == unsaid
 
 
+def test_a_pair_that_was_released_stays_so():
+    source, target, pair = MemoryStore(), MemoryStore(), Pair("AAPL", "1d")
+    source.apply([Event(id="f", kind="feature", at=T0 - 9, subject=pair.key, status=Status.SUCCEEDED, rows=7)])
+    source.pairs.release([pair])
+    copy_executions(source, target, Filter())
+    target.pairs.monitor([Pair("MINE", "1d")])
+    assert copy_pairs(source, target, now=T0) == 0
+    assert not target.pairs.states([pair])[pair].monitored
+    assert target.pairs.summary(T0) == Summary(missing=1)
+
+
 def test_jobs_and_pairs_come_along(tmp_path):
     one, other = MemoryJobStore(), MemoryJobStore()
     one.put(Entry(id="nightly", definition={"name": "Nightly"}, enabled=False), expected=None)

@@ -19,12 +19,13 @@ from execlog.core.fold import FIELDS, OUTCOME, STATUS, UNSAID, created
 from execlog.core.model import RANK, Event, Execution, Key, Status
 from execlog.store.base import WHOLE, Store
 from execlog.store.jobs import JobStore
-from execlog.store.pairs import BANDS, PairState, facts_of_state, pairs_of
+from execlog.store.pairs import BANDS, Pairs, PairState, facts_of_state, pairs_of
 
 BATCH = 200
 MOST_MISSING = 20
 _IN_MEMORY = 2**24
 _EVERY_PAIR = 1_000_000
+_PAIRS = 5_000
 JOB = "job"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[tuple[Key, Status]]).decode
@@ -125,15 +126,24 @@ def copy_jobs(source: JobStore, target: JobStore) -> int:
 def copy_pairs(source: Store, target: Store, *, now: int) -> int:
     """How many pairs are monitored in the other store now; it knows what is known of them, their executions or not.
 
+    Copied executions make a pair of theirs monitored: one that the first store released is released there, too.
+
     Raises UnsupportedError where one of the stores keeps no pairs.
     """
-    states: list[PairState] = []
-    for band in BANDS:
-        states += pairs_of(source).stalest(band, now, limit=_EVERY_PAIR)
-    pairs_of(target).learn(fact for state in states for fact in facts_of_state(state))
+    mine, theirs = pairs_of(source), pairs_of(target)
+    states = _monitored(mine, now)
+    theirs.learn(fact for state in states for fact in facts_of_state(state))
     for calendar in {state.calendar for state in states}:
-        pairs_of(target).monitor((state.pair for state in states if state.calendar == calendar), calendar=calendar)
+        theirs.monitor((state.pair for state in states if state.calendar == calendar), calendar=calendar)
+    there = [state.pair for state in _monitored(theirs, now)]
+    for start in range(0, len(there), _PAIRS):
+        known = mine.states(there[start : start + _PAIRS])
+        theirs.release(pair for pair, state in known.items() if not state.monitored)
     return len(states)
+
+
+def _monitored(pairs: Pairs, now: int) -> list[PairState]:
+    return [state for band in BANDS for state in pairs.stalest(band, now, limit=_EVERY_PAIR)]
 
 
 def statuses_in(store: Store, keys: Iterable[Key]) -> dict[Key, Status]:
