@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execlog.core.ids import IdMaker
-from execlog.core.model import Event, Status
+from execlog.core.model import Event, Item, Status
 from execlog.core.redact import Redactor
 from execlog.core.settings import load
 from execlog.recorder import segment
@@ -169,6 +169,58 @@ def test_an_odd_figure_is_noticed_on_the_short_path_too(recorder):
     for duration, rows in ((0.5, 3), ("long", 3), (0.5, 2.0)):
         recorder.record("load", **TIMES, duration=duration, rows=rows)
     assert [(event.duration, event.rows) for event in said(recorder)] == [(0.5, 3), (None, 3), (0.5, 2)]
+
+
+class Array:
+    """As arrays and data frames are: comparing it answers with an array, which is neither true nor false."""
+
+    __hash__ = None
+
+    def __init__(self, *numbers):
+        self.numbers = numbers
+
+    def __eq__(self, other):
+        return self
+
+    def __bool__(self):
+        raise ValueError("the truth value of an array is ambiguous")
+
+    def __repr__(self):
+        return f"Array{self.numbers}"
+
+
+class Broken:
+    """What cannot even be asked what it is."""
+
+    @property
+    def __class__(self):
+        raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("place", ["input", "output"])
+def test_an_array_is_kept_as_its_text(recorder, place):
+    recorder.record("load", **TIMES, **{place: Array(1, 2)})
+    recorder.append(Event(id="open", kind="etl", at=1, items=(Item(key="a", output=Array(3)),), **{place: Array(1, 2)}))
+    assert [getattr(event, place) for event in said(recorder)] == ["Array(1, 2)"] * 2
+    assert said(recorder)[1].items[0].output == "Array(3,)"
+    assert recorder.refused == {}
+
+
+def test_what_nothing_can_be_made_of_costs_itself_alone(recorder, caplog):
+    for _ in range(2):
+        recorder.record(
+            "load",
+            **TIMES,
+            status="failed",
+            error="no answer",
+            output=Broken(),
+            items=[{"key": "a", "input": Broken()}],
+        )
+    for event in said(recorder):
+        assert (event.status, event.error.message, event.ended_at, event.output) == ("failed", "no answer", 7, None)
+        assert [(item.key, item.input) for item in event.items] == [("a", None)]
+    assert (recorder.refused, recorder.mended) == ({}, {"unstorable": 2})
+    assert len(caplog.records) == 1
 
 
 def test_datetimes_are_read(recorder):

@@ -199,3 +199,22 @@ def test_executions_still_open_are_known_until_they_end(ledger):
     assert ledger.recorder.open == {run.key}
     run.end()
     assert ledger.recorder.open == set()
+
+
+class Number:
+    """As the integers of an array are: a number, though no `int`."""
+
+    def __index__(self):
+        return 5
+
+
+def test_numbers_of_arrays_are_counted(ledger):
+    with ledger.run("a", id="a") as run:
+        run.rows(Number())
+        run.usage("model", input=Number(), output=Number())
+        for item in run.items(["x"]):
+            with item:
+                item.rows(Number())
+    execution = found(ledger, "a")
+    assert (execution.rows, execution.tokens, execution.status) == (10, (5, 5), Status.SUCCEEDED)
+    assert execution.items[0].rows == 5

@@ -147,7 +147,8 @@ class Redactor:
         changed: dict[str, Any] = {}
         for name in value.__struct_fields__:
             old = getattr(value, name)
-            if type(old) in _PLAIN or old == ():
+            # Never `==`: a caller's value may answer it with anything, or raise; arrays do.
+            if type(old) in _PLAIN or (type(old) is tuple and not old):
                 continue
             new = self.value(old, depth + 1)
             if new is not old:

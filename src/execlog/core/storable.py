@@ -94,7 +94,7 @@ def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
     changes: dict[str, Any] = {}
     fields = _fields_of(cast("type[Struct]", type(struct)))
     for (name, measure), old in zip(fields, msgspec.structs.astuple(struct), strict=True):
-        if old is None or old == ():
+        if old is None or (type(old) is tuple and not old):  # never `==`, which arrays answer with an array
             continue  # most fields of most events: nothing was said
         new = _mend_field(old, mended, depth + 1) if measure is None else _within(old, measure, mended)
         if new is not old:
@@ -152,7 +152,7 @@ def _mend_dict(value: dict[Any, Any], mended: Counter[str], depth: int) -> dict[
 def _mend_object(value: Any, mended: Counter[str]) -> Any:
     try:
         plain = msgspec.to_builtins(value)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - a caller's object may raise anything when it is looked into
         return _as_text(_safe_repr(value), "object", mended)
     return plain if isinstance(plain, str | int | float | None) else _as_text(_safe_repr(value), "object", mended)
 

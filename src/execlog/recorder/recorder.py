@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from execlog.core import codec, storable
 from execlog.core.ids import IdMaker, check_id
@@ -254,9 +255,13 @@ class Recorder:
             return salvage(fields, self._note_odd)
 
     def _note_odd(self, error: Exception) -> None:
-        self.mended["field"] += 1
-        if self.mended["field"] == 1:
-            log.warning("execlog keeps what is no field as metadata: %s: %s", type(error).__name__, error)
+        self._note("field", "keeps what is no field as metadata", error)
+
+    def _note(self, reason: str, what: str, error: Exception) -> None:
+        """Count something as mended, and say what was done about it in the log the first time."""
+        self.mended[reason] += 1
+        if self.mended[reason] == 1:
+            log.warning("execlog %s: %s: %s", what, type(error).__name__, error)
 
     def _are_clean(self, input: Any, output: Any, params: Any, metadata: Any) -> bool:
         """Whether these can be encoded as they are: no secret in them, nothing to be read as something else."""
@@ -312,6 +317,10 @@ class Recorder:
         try:
             return _encode(self._mend(event))
         except Exception as error:  # noqa: BLE001 - as in append
+            self._note("unstorable", "leaves out what it can make nothing of", error)
+        try:
+            return _encode(self._mend(_bare(event)))
+        except Exception as error:  # noqa: BLE001 - as in append
             self._refuse("unstorable", error)
             return None
 
@@ -360,3 +369,11 @@ class Recorder:
         if self.refused[reason] == 1:
             log.warning("execlog could not record (%s): %s: %s", reason, type(error).__name__, error)
         return False
+
+
+def _bare(event: Event) -> Event:
+    """The event without what callers fill as they like: status, times, counts and errors must not be lost with it."""
+    items = tuple(replace(item, input=None, output=None, data=None) for item in event.items)
+    return replace(
+        event, items=items, input=None, output=None, params=None, metadata=None, tags=None, context=None, logs=()
+    )

@@ -221,10 +221,10 @@ class Run:
         with self._lock:
             before = self._usage.get(model, Usage(calls=0))
             self._usage[model] = Usage(
-                before.input + input,
-                before.output + output,
-                before.cached + cached,
-                before.reasoning + reasoning,
+                before.input + int(input),
+                before.output + int(output),
+                before.cached + int(cached),
+                before.reasoning + int(reasoning),
                 before.calls + 1,
                 before.cost_nano if paid is None else (before.cost_nano or 0) + paid,
                 prices or before.prices or prices,
@@ -234,7 +234,7 @@ class Run:
     def rows(self, number: int = 1) -> None:
         """Add to the number of rows it processed; recorded with the outcome."""
         with self._lock:
-            self._rows = (self._rows or 0) + number
+            self._rows = (self._rows or 0) + int(number)
 
     def log(self, message: str, level: str = "info", *, item: str | None = None) -> None:
         """Record a line of text with it."""
@@ -309,7 +309,7 @@ class ItemRun(Generic[T]):
 
     def rows(self, number: int = 1) -> None:
         """Add to the number of rows this item processed, and to its run's."""
-        self._rows = (self._rows or 0) + number
+        self._rows = (self._rows or 0) + int(number)
         self.run.rows(number)
 
     def succeed(self) -> None:
