@@ -36,18 +36,44 @@ R = TypeVar("R")
 T = TypeVar("T")
 _lock = threading.Lock()
 _default: Ledger | None = None
+_refusing: Ledger | None = None
 
 
 def default_ledger() -> Ledger:
-    """The ledger that this module's functions write to, opened at first use."""
+    """The ledger that this module's functions write to, opened at first use. Raises SettingsError."""
     global _default  # noqa: PLW0603 - the one default of the process
     if _default is None:
         from execlog.ledger import Ledger
 
         with _lock:
             if _default is None:
-                _default = Ledger.open()
+                _default = _after_refusals(Ledger.open())
     return _default
+
+
+def _recording() -> Ledger:
+    """The default ledger; one that refuses and counts everything while that cannot be opened. Never raises."""
+    global _refusing  # noqa: PLW0603 - as `_default`
+    ledger = _default or _refusing
+    if ledger is None:
+        try:
+            ledger = default_ledger()
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from being opened, what is recorded goes on
+            from execlog.ledger import Ledger
+
+            with _lock:
+                ledger = _refusing = _refusing or Ledger.refusing(error)
+    return ledger
+
+
+def _after_refusals(ledger: Ledger) -> Ledger:
+    """The ledger, which goes on counting what was refused while there was none."""
+    global _refusing
+    before, _refusing = _refusing, None
+    if before is not None:
+        ledger.recorder.refused.update(before.recorder.refused)
+        before.close()
+    return ledger
 
 
 def configure(ledger: Ledger | None = None, **settings: Any) -> Ledger:
@@ -57,6 +83,7 @@ def configure(ledger: Ledger | None = None, **settings: Any) -> Ledger:
 
     new = ledger or Ledger.open(**settings)
     with _lock:
+        _after_refusals(new)
         old, _default = _default, new
     if old is not None and old is not new:
         old.close()
@@ -79,17 +106,17 @@ def record(name: str, **fields: Any) -> str:
     Fields: kind, status, subject, started_at, ended_at, duration (seconds), rows, error, items, usage, input, output,
     metadata, tags … as in `execlog.core.model.Event`. Never raises.
     """
-    return default_ledger().recorder.record(name, **fields)
+    return _recording().recorder.record(name, **fields)
 
 
 def record_durable(name: str, **fields: Any) -> str:
     """As `record`, and it survives a power cut when this returns."""
-    return default_ledger().record_durable(name, **fields)
+    return _recording().record_durable(name, **fields)
 
 
 def run(name: str, **fields: Any) -> Run:
     """An execution that begins when it is entered, in `with` or `async with`; see `execlog.recorder.run.Run`."""
-    return default_ledger().run(name, **fields)
+    return _recording().run(name, **fields)
 
 
 def current_run() -> Run | None:
@@ -126,19 +153,19 @@ def each(
 
     Inside a run the items are that run's, else one is made. An exception fails its item only: see `Result.error`.
     """
-    return default_ledger().each(function, values, limit=limit, key=key)
+    return _recording().each(function, values, limit=limit, key=key)
 
 
 async def aeach(
     function: Callable[[T], Awaitable[R]], values: Iterable[T], *, limit: int = 10, key: Callable[[T], str] = str
 ) -> list[Result[T, R]]:
     """As `each`, for a coroutine function; at most `limit` at once."""
-    return await default_ledger().aeach(function, values, limit=limit, key=key)
+    return await _recording().aeach(function, values, limit=limit, key=key)
 
 
 def flush(timeout: float = 10.0) -> bool:
     """Whether the store got everything recorded before the call, within `timeout` seconds."""
-    return default_ledger().flush(timeout)
+    return _recording().flush(timeout)
 
 
 def __getattr__(name: str) -> Any:

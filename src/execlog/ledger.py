@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec.structs import replace
 
 from execlog.core.clock import Clock, SystemClock
-from execlog.core.errors import StoreError
+from execlog.core.errors import SettingsError, StoreError
 from execlog.core.model import Event
 from execlog.core.settings import Settings, load
 from execlog.recorder.compose import event_of
@@ -84,6 +84,13 @@ class Ledger:
         if settings is None:
             settings = load(store=url, home=None if home is None else str(home))
         return cls(settings, drains_home=drains_home, clock=clock)
+
+    @classmethod
+    def refusing(cls, reason: Exception) -> Self:
+        """A ledger that records nothing, touches no file, and counts what it refuses, because of this."""
+        ledger = cls(Settings(home=Path(os.devnull), store="memory://", capture_context=False))
+        ledger.recorder.hindrance = reason
+        return ledger
 
     @property
     def store(self) -> Store:
@@ -160,6 +167,8 @@ class Ledger:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Whether the store got everything accepted before the call, within `timeout` seconds."""
+        if self.recorder.hindrance is not None:
+            return False
         self.recorder.settle()
         return self._pump.flush(timeout)
 
@@ -301,7 +310,13 @@ def drain_home(idle_seconds: float = 2.0) -> None:
 def _absolute(url: str) -> str:
     """The URL of a store in a file, wherever this process or another moves to; any other URL as it is."""
     scheme, _, path = url.partition(":///")
-    return f"{scheme}:///{os.path.realpath(path)}" if scheme in {"sqlite", "file", "files"} and path else url
+    if scheme not in {"sqlite", "file", "files"} or not path:
+        return url
+    try:
+        return f"{scheme}:///{os.path.realpath(path)}"
+    except OSError as error:  # the working directory is gone
+        message = f"store: {url} is no place from here: {error}"
+        raise SettingsError(message) from error
 
 
 def _slug(url: str) -> str:

@@ -84,7 +84,10 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
-    """The user's data folder for execlog: XDG_DATA_HOME, or what the platform has in its place."""
+    """The user's data folder for execlog: XDG_DATA_HOME, or what the platform has in its place.
+
+    Raises RuntimeError where the user has no home.
+    """
     if environment.get("XDG_DATA_HOME"):
         return Path(environment["XDG_DATA_HOME"]) / "execlog"
     if sys.platform == "darwin":
@@ -98,7 +101,7 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
     """The settings in force: `given` beats the environment, which beats `{home}/execlog.toml`. Raises SettingsError."""
     environment = os.environ if environment is None else environment
     said = _from_environment(environment) | {name: value for name, value in given.items() if value is not None}
-    home = Path(said.get("home") or default_home(environment)).expanduser()
+    home = _home(said, environment)
     file = home / "execlog.toml"
     try:
         written: dict[str, Any] = tomllib.loads(file.read_text()) if file.is_file() else {}
@@ -111,11 +114,19 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
         tables = ", ".join(f"[{name}]" for name in sorted(SECTIONS))
         message = f"{file}: unknown settings {', '.join(unknown)}; known are {', '.join(known)} and the tables {tables}"
         raise SettingsError(message)
-    merged = {name: value for name, value in written.items() if name in known} | said | {"home": home.absolute()}
+    merged = {name: value for name, value in written.items() if name in known} | said | {"home": home}
     try:
         return convert(merged, Settings)
     except InvalidError as error:
         message = f"settings: {error}"
+        raise SettingsError(message) from error
+
+
+def _home(said: Mapping[str, Any], environment: Mapping[str, str]) -> Path:
+    try:
+        return Path(said.get("home") or default_home(environment)).expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        message = f"home: {error} ({PREFIX}HOME may name a folder for execlog's files)"
         raise SettingsError(message) from error
 
 

@@ -33,13 +33,14 @@ def surroundings() -> dict[str, str]:
         "python": platform.python_version(),
         "program": os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python",  # noqa: PTH119 - text, not a path
     }
-    revision = os.environ.get("EXECLOG_REVISION") or _git_revision(Path.cwd())
+    revision = os.environ.get("EXECLOG_REVISION") or _git_revision()
     return facts | ({"revision": revision} if revision else {})
 
 
-def _git_revision(folder: Path) -> str | None:
+def _git_revision() -> str | None:
     """The commit checked out here, read from the files: starting git would cost milliseconds."""
     with contextlib.suppress(OSError, ValueError):
+        folder = Path.cwd()  # the folder itself may be gone
         for parent in (folder, *folder.parents):
             git = parent / ".git"
             if git.is_file():

@@ -18,7 +18,6 @@ MAX_MESSAGE = 10_000
 _FOREIGN = (
     *(os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     str(Path(__file__).resolve().parent.parent) + os.sep,
-    "<frozen ",
 )
 
 
@@ -77,4 +76,9 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
 
 def is_foreign(filename: str) -> bool:
     """Whether a source file is the standard library's, an installed package's or execlog's, not the user's own."""
-    return os.path.realpath(filename).startswith(_FOREIGN) or filename.startswith("<frozen ")
+    if filename.startswith("<frozen "):
+        return True
+    try:
+        return os.path.realpath(filename).startswith(_FOREIGN)
+    except OSError:  # a relative one, and the working directory is gone
+        return False

@@ -68,6 +68,8 @@ class Recorder:
     """
 
     journal: Journal | None = None
+    hindrance: Exception | None = None
+    """Why nothing can be recorded here at all."""
 
     def __init__(self, settings: Settings, root: Path, on_begin: Callable[[Journal], None] | None = None) -> None:
         self.settings = settings
@@ -325,6 +327,8 @@ class Recorder:
             return None
 
     def _begin_and_append(self, payload: bytes, worth: Worth) -> bool:
+        if self.hindrance is not None:
+            return self._refuse("settings", self.hindrance)
         with self._begin_lock:
             journal = self.journal
             if journal is None:
