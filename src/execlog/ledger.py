@@ -184,7 +184,7 @@ class Ledger:
             visitor.release()
 
     def stats(self) -> RecorderStats:
-        """What became of the records of this process; `mended` counts what the store mended as well."""
+        """What became of the records of this process; `mended` counts what the drain and the store mended as well."""
         recorder, journal, cursor = self.recorder, self.recorder.journal, self._pump.cursor
         accepted = journal.accepted if journal is not None else 0
         settled = min(cursor.stored + cursor.aside, accepted)
@@ -196,7 +196,7 @@ class Ledger:
             dropped=journal.dropped if journal is not None else {},
             damaged=cursor.damaged,
             journal_bytes=journal.size() if journal is not None else 0,
-            mended=dict(recorder.mended + Counter(getattr(self._store, "mended", ()))),
+            mended=dict(recorder.mended + self._pump.mended + Counter(getattr(self._store, "mended", ()))),
             refused=dict(recorder.refused),
             last_error=self._pump.last_error,
         )

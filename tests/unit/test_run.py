@@ -7,12 +7,13 @@ import contextvars
 import signal
 import sys
 import threading
+from decimal import Decimal
 
 import pytest
 
 import execlog
 from execlog.core.filter import Filter
-from execlog.core.model import Status
+from execlog.core.model import Event, Status, Usage
 from execlog.ledger import Ledger
 from execlog.recorder.run import current_run
 from execlog.store.base import WHOLE
@@ -218,3 +219,86 @@ def test_numbers_of_arrays_are_counted(ledger):
     execution = found(ledger, "a")
     assert (execution.rows, execution.tokens, execution.status) == (10, (5, 5), Status.SUCCEEDED)
     assert execution.items[0].rows == 5
+
+
+class Mute:
+    """What has no text."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+ODD = {
+    "usage": (lambda run: run.usage("m", input=None, output="x", cost=float("nan")), {"usage": {"m": Usage()}}, 3),
+    "a cost": (lambda run: run.usage("m", input=1, cost="free"), {"usage": {"m": Usage(input=1)}}, 1),
+    "rows": (lambda run: (run.rows(None), run.rows("5"), run.rows(Decimal(2))), {"rows": 7}, 1),
+    "a failure": (lambda run: run.fail(None), {"status": Status.FAILED}, 1),
+    "a reason": (lambda run: run.fail(5), {"status": Status.FAILED}, 1),
+    "an outcome": (
+        lambda run: run.decide("weird"),
+        {"status": Status.FAILED},
+        1,
+    ),
+    "no outcome": (lambda run: run.decide("running"), {"status": Status.FAILED}, 1),
+    "metadata": (lambda run: setattr(run, "metadata", 5), {"metadata": {"data": 5}}, 1),
+    "a key of metadata": (lambda run: run.metadata.update({1: 2}), {"metadata": {"1": 2}}, 0),
+}
+
+
+@pytest.mark.parametrize(("say", "holds", "odd"), ODD.values(), ids=ODD)
+def test_what_a_run_cannot_take_is_mended_and_counted(ledger, say, holds, odd):
+    with ledger.run("a", id="a") as run:
+        say(run)
+    execution = found(ledger, "a")
+    assert {name: getattr(execution, name) for name in holds} == holds
+    assert (execution.error is not None) == (execution.status is Status.FAILED)
+    assert (ledger.stats().mended.get("field", 0), ledger.stats().refused) == (odd, {})
+
+
+def test_a_line_without_a_text_is_kept(ledger):
+    with ledger.run("a", id="a") as run:
+        run.log(Mute(), 20, item=7)
+    assert [(line.level, line.item) for line in found(ledger, "a").logs] == [("20", "7")]
+    assert ledger.stats().mended == {"field": 1}
+
+
+def test_items_are_told_with_what_callers_have(ledger):
+    with ledger.run("a", id="a") as run:
+        run.fail_item(5, "no answer")
+        run.fail_item("none", None)
+        run.succeed_item("number", rows=Decimal(5))
+        run.succeed_item("odd", rows="many", bogus=1)
+        for item in run.items([{"id": 7}], key=lambda value: value["id"]):
+            with item:
+                item.data = "text"
+        list(run.items([{"id": 8}], key=lambda value: value["name"]))
+        run.item(9).succeed()
+    execution = found(ledger, "a")
+    stand = {item.key: (item.status, item.rows, item.data) for item in execution.items}
+    assert stand == {
+        "5": (Status.FAILED, None, None),
+        "none": (Status.FAILED, None, None),
+        "number": (Status.SUCCEEDED, 5, None),
+        "odd": (Status.SUCCEEDED, None, {"rows": "many", "bogus": 1}),
+        "7": (Status.SUCCEEDED, None, {"data": "text"}),
+        "{'id': 8}": (Status.SUCCEEDED, None, None),
+        "9": (Status.SUCCEEDED, None, None),
+    }
+    assert (execution.status, execution.counts.total) == (Status.PARTIAL, 7)
+    assert ledger.stats().mended == {"field": 5}
+
+
+def test_a_run_that_is_begun_with_an_outcome_ends_all_the_same(ledger):
+    with ledger.run("a", id="a", status="failed", ended_at=5):
+        assert found(ledger, "a").status is Status.RUNNING
+    assert found(ledger, "a").status is Status.SUCCEEDED
+
+
+def test_what_the_drain_leaves_out_is_counted(ledger):
+    with ledger.run("a", id="a") as run:
+        ledger.append(Event(id="a", kind="task", at=ledger.recorder.stamp(), tags=5, actor="ann"))
+    assert found(ledger, "a").actor == "ann"
+    assert ledger.stats().mended == {"left_out": 1}
+    assert run.status is Status.SUCCEEDED

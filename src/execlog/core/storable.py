@@ -77,13 +77,13 @@ def mend(value: Any, mended: Counter[str], depth: int = 0) -> Any:
 
 def _mend_nested(value: Any, mended: Counter[str], depth: int) -> Any:
     if depth >= MAX_DEPTH:
-        return _as_text(_safe_repr(value), "depth", mended)
+        return _as_text(safe_repr(value), "depth", mended)
     if isinstance(value, Struct):
         return mend_struct(value, mended, depth)
     if isinstance(value, dict):
         return _mend_dict(cast("dict[Any, Any]", value), mended, depth)
     if isinstance(value, set | frozenset):
-        value = sorted(cast("set[Any]", value), key=_safe_repr)
+        value = sorted(cast("set[Any]", value), key=safe_repr)
     if isinstance(value, list | tuple):
         return [mend(entry, mended, depth + 1) for entry in _cut(cast("list[Any]", value), mended)]
     return _mend_object(value, mended)
@@ -153,11 +153,12 @@ def _mend_object(value: Any, mended: Counter[str]) -> Any:
     try:
         plain = msgspec.to_builtins(value)
     except Exception:  # noqa: BLE001 - a caller's object may raise anything when it is looked into
-        return _as_text(_safe_repr(value), "object", mended)
-    return plain if isinstance(plain, str | int | float | None) else _as_text(_safe_repr(value), "object", mended)
+        return _as_text(safe_repr(value), "object", mended)
+    return plain if isinstance(plain, str | int | float | None) else _as_text(safe_repr(value), "object", mended)
 
 
-def _safe_repr(value: Any) -> str:
+def safe_repr(value: Any) -> str:
+    """The object as it shows itself, cut; what is wrong with it where it cannot."""
     try:
         return repr(value)[:MAX_NAME]
     except Exception as error:  # noqa: BLE001 - a caller's broken __repr__ must not fail the recording

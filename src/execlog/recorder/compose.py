@@ -12,9 +12,11 @@ from execlog.core.codec import convert
 from execlog.core.errors import InvalidError
 from execlog.core.ids import check_id
 from execlog.core.model import OPEN, Error, Event, Item, LogLine, Status, Usage
+from execlog.core.storable import safe_repr
 from execlog.recorder.fault import error_of
 
 _NANO = Decimal(10**9)
+NO_STATUS = "its status was %s, which is none"
 _TEXTS = (
     "kind", "namespace", "name", "subject", "actor", "engine", "parent_id", "root_id", "retry_of", "origin",
 )  # fmt: skip
@@ -66,7 +68,7 @@ def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
             kept[name] = value
     if "status" in odd:
         kept["status"] = Status.FAILED
-        kept.setdefault("error", f"its status was {odd['status']!r:.60}, which is none")
+        kept.setdefault("error", NO_STATUS % safe_repr(odd["status"])[:60])
     if odd:
         kept["metadata"] = odd | dict(kept.get("metadata", {}))
     return event_of(kept)
@@ -94,9 +96,9 @@ def item_of(value: Item | Mapping[str, Any] | str, position: int = 0, at: int = 
         return Item(key=value, status=Status.SUCCEEDED, position=position, at=at)
     fields: dict[str, Any] = {"position": position, "at": at, "status": "succeeded"} | dict(value)
     fault = fields.pop("error", None)
-    for name in ("started_at", "ended_at"):
+    for name, read in _ITEM_READERS.items():
         if fields.get(name) is not None:
-            fields[name] = _time(fields[name])
+            fields[name] = read(fields[name])
     item = convert(fields, Item)
     if fault is None:
         return item
@@ -130,17 +132,26 @@ def _tags(value: Mapping[Any, Any]) -> dict[str, str]:
     return {str(key): str(entry) for key, entry in value.items()}
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def mapping_of(value: Any) -> dict[str, Any]:
+    """A dict of its own out of any mapping, with texts as keys. Raises InvalidError for what is none."""
     if not isinstance(value, Mapping):
         message = f"expected a mapping, not {value!r:.60}"
         raise InvalidError(message)
-    return dict(cast("Mapping[str, Any]", value))
+    return {str(key): entry for key, entry in cast("Mapping[Any, Any]", value).items()}
 
 
 def _logs(values: Any) -> tuple[LogLine, ...]:
     return convert(values, tuple[LogLine, ...])
 
 
+_ITEM_READERS: dict[str, Callable[[Any], Any]] = {
+    "key": str,
+    "started_at": _time,
+    "ended_at": _time,
+    "duration": float,
+    "rows": int,
+    "data": mapping_of,
+}
 _READERS: dict[str, Callable[[Any], Any]] = {
     "queued_at": _time,
     "started_at": _time,
@@ -156,6 +167,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "tags": _tags,
     "context": _tags,
     "logs": _logs,
-    "params": _mapping,
-    "metadata": _mapping,
+    "params": mapping_of,
+    "metadata": mapping_of,
 }

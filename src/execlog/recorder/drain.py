@@ -8,6 +8,7 @@ Applying is idempotent, so a drain that dies between two steps only makes the ne
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +38,7 @@ class JournalDrain:
         self.owner: Owner | None = read_owner(folder)
         self.cursor = read_cursor(folder)
         self.last_change = 0
+        self.mended: Counter[str] = Counter()
         self._lock = FileLock(folder / "drain")
         self._reader: Reader | None = None
 
@@ -116,7 +118,7 @@ class JournalDrain:
         pairs: list[tuple[Frame, Event]] = []
         for frame in scan.frames:
             try:
-                pairs.append((frame, _priced(decode(frame))))
+                pairs.append((frame, _priced(decode(frame, self.mended))))
             except (CodecError, InvalidError) as error:
                 log.error("execlog: a record is kept aside: %s", error)  # noqa: TRY400 - one line says it
                 self._keep("records", reader.number, frame.start, reader.piece(frame.start, frame.end))
@@ -209,10 +211,10 @@ def quarantine_of(root: Path) -> Path:
     return root.parent.parent / "quarantine"
 
 
-def decode(frame: Frame) -> Event:
+def decode(frame: Frame, mended: Counter[str] | None = None) -> Event:
     """The event of a frame; fields that do not fit their type are left out, so that the rest is not lost with them.
 
-    Raises CodecError for an unknown version or bytes that are no event at all.
+    They are counted in `mended`. Raises CodecError for an unknown version or bytes that are no event at all.
     """
     if frame.version != codec.VERSION:
         raise CodecError(f"record of version {frame.version}: this code reads {codec.VERSION}")
@@ -220,7 +222,7 @@ def decode(frame: Frame) -> Event:
         try:
             return _decode(frame.payload)
         except msgspec.ValidationError:
-            return _salvage(frame.payload)
+            return _salvage(frame.payload, Counter() if mended is None else mended)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(f"not an event: {error}") from error
 
@@ -241,7 +243,7 @@ def _priced(event: Event) -> Event:
 _decode = msgspec.msgpack.Decoder(Event).decode
 
 
-def _salvage(payload: bytes) -> Event:
+def _salvage(payload: bytes, mended: Counter[str]) -> Event:
     values: Any = msgspec.msgpack.decode(payload)
     if not isinstance(values, list):
         raise CodecError("not an event: no array")
@@ -250,6 +252,7 @@ def _salvage(payload: bytes) -> Event:
         try:
             fields[field.name] = codec.convert(value, field.type)
         except InvalidError as error:
+            mended["left_out"] += 1
             log.warning("execlog: field %s of a record was left out: %s", field.name, error)
     missing = {"id", "kind", "at"} - fields.keys()
     if missing:

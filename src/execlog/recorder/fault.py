@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 
+from execlog.core.errors import InvalidError
 from execlog.core.model import Error, Status
 
 MAX_FRAMES = 20
@@ -22,11 +23,17 @@ _FOREIGN = (
 
 
 def error_of(fault: BaseException | Error | str) -> Error:
-    """The error in an exception (innermost user frame first, then the libraries' frames), or in a plain message."""
+    """The error in an exception (innermost user frame first, then the libraries' frames), or in a plain message.
+
+    Raises InvalidError for what is neither.
+    """
     if isinstance(fault, Error):
         return fault
     if isinstance(fault, str):
         return Error("Error", fault[:MAX_MESSAGE])
+    if not isinstance(fault, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance] - callers hand in anything
+        message = f"an error must be an exception or a text, not {fault!r:.60}"
+        raise InvalidError(message)
     return Error(_type_name(fault), _message(fault)[:MAX_MESSAGE], tuple(_frames(fault.__traceback__))[:MAX_FRAMES])
 
 

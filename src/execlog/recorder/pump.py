@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,11 @@ class Pump:
         if drain is None:
             return Cursor()
         return read_cursor(drain.folder) if self._drained_elsewhere() else drain.cursor
+
+    @property
+    def mended(self) -> Counter[str]:
+        """What was left out of this process's records on their way, where it is this process that drains them."""
+        return self._drain.mended if self._drain is not None else Counter()
 
     def will_drain(self) -> bool:
         """Whether somebody is there to empty this process's journal."""

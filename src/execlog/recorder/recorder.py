@@ -254,10 +254,11 @@ class Recorder:
         try:
             return event_of(fields)
         except Exception:  # noqa: BLE001 - as in append
-            return salvage(fields, self._note_odd)
+            return salvage(fields, self.note_odd)
 
-    def _note_odd(self, error: Exception) -> None:
-        self._note("field", "keeps what is no field as metadata", error)
+    def note_odd(self, error: Exception) -> None:
+        """Count something that was handed in as mended, and say so in the log the first time."""
+        self._note("field", "mends what it cannot take as it is", error)
 
     def _note(self, reason: str, what: str, error: Exception) -> None:
         """Count something as mended, and say what was done about it in the log the first time."""

@@ -14,9 +14,8 @@ import msgspec
 
 from execlog.core.fold import count, outcome
 from execlog.core.model import OPEN, Counts, Error, Event, Item, Key, LogLine, Status, Usage
-from execlog.recorder.compose import item_of, nano_of
-from execlog.recorder.fault import error_of, status_of
 from execlog.recorder.recorder import Recorder
+from execlog.recorder.told import Told
 
 T = TypeVar("T")
 Fault = BaseException | Error | str
@@ -55,6 +54,7 @@ class Run:
 
     def __init__(self, recorder: Recorder, event: Event) -> None:
         self._recorder, self._event = recorder, event
+        self.told = Told(recorder.note_odd)
         self.metadata: dict[str, Any] = dict(event.metadata or {})
         self.output: Any = None
         self._counts = Counts()
@@ -62,6 +62,7 @@ class Run:
         self._usage: dict[str, Usage] = {}
         self._rows: int | None = None
         self._lines = 0
+        self._ended = False
         self._verdict: tuple[Status, Error | None] | None = None
         self._began = 0.0
         self._token: Token[Run | None] | None = None
@@ -105,18 +106,22 @@ class Run:
             status=Status.RUNNING,
             started_at=self._event.started_at or at,
             origin=self._recorder.origin,
+            ended_at=None,  # what was given as an outcome is none yet
+            duration=None,
+            error=None,
         )
         self._recorder.append(self._event)
         return self
 
     def end(self, fault: BaseException | None = None) -> None:
         """Record the outcome; `with` does that. Calling it again changes nothing."""
-        if self._event.ended_at is not None:
+        if self._ended:
             return
+        self._ended = True
         if fault is not None:
             if self._open_item is not None:
                 self._open_item.fail(fault)
-            self._verdict = self._verdict or (status_of(fault), error_of(fault))
+            self._verdict = self._verdict or self.told.fault(fault)
         elif self._open_item is not None:
             self._open_item.succeed()
         status, error = self._verdict or (outcome(self._counts), None)
@@ -133,7 +138,7 @@ class Run:
             rows=self._rows,
             usage=self._usage or None,
             output=self.output,
-            metadata=self.metadata or None,
+            metadata=self.told.data(self.metadata) or None,
         )
         self._recorder.append(self._event)
 
@@ -161,11 +166,10 @@ class Run:
         """An `ItemRun` for each value: `for item in run.items(stocks): with item: fetch(item.value)`.
 
         An exception inside `with item` fails that item and the loop goes on. An item that was never entered succeeded
-        when the
-        loop moved on.
+        when the loop moved on.
         """
         for value in values:
-            item = ItemRun(self, key(value), value, None, swallow=True)
+            item = ItemRun(self, self.told.key(key, value), value, None, swallow=True)
             self._open_item = item
             yield item
             item.succeed()
@@ -175,20 +179,20 @@ class Run:
         """An `ItemRun` for each value, to be entered elsewhere, e.g. in other threads; exceptions are swallowed."""
         first = len(self._items)
         for position, value in enumerate(values, first):
-            yield ItemRun(self, key(value), value, position, swallow=True)
+            yield ItemRun(self, self.told.key(key, value), value, position, swallow=True)
 
     def item(self, key: str, *, swallow: bool = False, attempt: int = 1) -> ItemRun[str]:
         """One item by its key, as a context manager; its exception goes on to the caller unless `swallow`."""
-        return ItemRun(self, key, key, None, swallow=swallow, attempt=attempt)
+        return ItemRun(self, self.told.text(key), key, None, swallow=swallow, attempt=self.told.number(attempt))
 
     def fail_item(self, key: str, error: Fault, **fields: Any) -> None:
         """Record that an item failed; `fields` are those of `Item` (rows, duration, data …)."""
-        status = status_of(error) if isinstance(error, BaseException) else Status.FAILED
-        self.say_item(item_of({"key": key, "status": status.value} | fields | {"error": error_of(error)}))
+        status, said = self.told.fault(error)
+        self.say_item(self.told.item({"key": key, "status": status.value} | fields | {"error": said}))
 
     def succeed_item(self, key: str, **fields: Any) -> None:
         """Record that an item succeeded; `fields` are those of `Item`."""
-        self.say_item(item_of({"key": key, "status": Status.SUCCEEDED.value} | fields))
+        self.say_item(self.told.item({"key": key, "status": Status.SUCCEEDED.value} | fields))
 
     def say_item(self, item: Item, position: int | None = None) -> None:
         """Record how an item stands, whole; it keeps the position it was first said with."""
@@ -217,49 +221,64 @@ class Run:
 
         Without any cost, the drain computes it where the extra `prices` is installed and its table knows the model.
         """
-        paid = None if cost is None else nano_of(cost)
+        told = self.told
+        used = Usage(
+            input=told.number(input),
+            output=told.number(output),
+            cached=told.number(cached),
+            reasoning=told.number(reasoning),
+            cost_nano=told.dollars(cost),
+            prices=None if prices is None else told.text(prices),
+        )
+        self._add_usage(told.text(model), used)
+
+    def _add_usage(self, model: str, usage: Usage) -> None:
         with self._lock:
             before = self._usage.get(model, Usage(calls=0))
+            paid = usage.cost_nano
             self._usage[model] = Usage(
-                before.input + int(input),
-                before.output + int(output),
-                before.cached + int(cached),
-                before.reasoning + int(reasoning),
+                before.input + usage.input,
+                before.output + usage.output,
+                before.cached + usage.cached,
+                before.reasoning + usage.reasoning,
                 before.calls + 1,
                 before.cost_nano if paid is None else (before.cost_nano or 0) + paid,
-                prices or before.prices or prices,
+                usage.prices or before.prices or usage.prices,
             )
             self._say(usage=dict(self._usage))
 
     def rows(self, number: int = 1) -> None:
         """Add to the number of rows it processed; recorded with the outcome."""
         with self._lock:
-            self._rows = (self._rows or 0) + int(number)
+            self._rows = (self._rows or 0) + self.told.number(number)
 
     def log(self, message: str, level: str = "info", *, item: str | None = None) -> None:
         """Record a line of text with it."""
         with self._lock:
             self._lines += 1
             at = self._recorder.stamp()
-            self._say(logs=(LogLine(at, self._lines, level, str(message), item),), at=at)
+            text, place = self.told.text, None if item is None else self.told.text(item)
+            self._say(logs=(LogLine(at, self._lines, text(level), text(message), place),), at=at)
 
     def note(self, **metadata: Any) -> None:
         """Add to its metadata, at once visible to readers."""
         with self._lock:
+            self.metadata = self.told.data(self.metadata)
             self.metadata.update(metadata)
             self._say(metadata=dict(self.metadata))
 
     def fail(self, error: Fault) -> None:
         """Decide that it failed, whatever its items say."""
-        self._verdict = (status_of(error) if isinstance(error, BaseException) else Status.FAILED, error_of(error))
+        self._verdict = self.told.fault(error)
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Decide that it was cancelled."""
-        self._verdict = (Status.CANCELLED, Error("Cancelled", reason))
+        self._verdict = (Status.CANCELLED, Error("Cancelled", self.told.text(reason)))
 
     def decide(self, status: Status, error: Fault | None = None) -> None:
         """Decide its outcome, whatever its items say."""
-        self._verdict = (status, None if error is None else error_of(error))
+        status, odd = self.told.outcome(status)
+        self._verdict = (status, odd if error is None else self.told.fault(error)[1])
 
     def _say(self, *, at: int | None = None, **fields: Any) -> None:
         key = self._event
@@ -309,7 +328,7 @@ class ItemRun(Generic[T]):
 
     def rows(self, number: int = 1) -> None:
         """Add to the number of rows this item processed, and to its run's."""
-        self._rows = (self._rows or 0) + int(number)
+        self._rows = (self._rows or 0) + self.run.told.number(number)
         self.run.rows(number)
 
     def succeed(self) -> None:
@@ -320,7 +339,7 @@ class ItemRun(Generic[T]):
     def fail(self, error: Fault) -> None:
         """Record that it failed, or timed out, or was cancelled; nothing happens when its outcome is known already."""
         if self.status in OPEN:
-            self._say(status_of(error) if isinstance(error, BaseException) else Status.FAILED, error_of(error))
+            self._say(*self.run.told.fault(error))
 
     def _say(self, status: Status, error: Error | None) -> None:
         self.status = status
@@ -338,7 +357,7 @@ class ItemRun(Generic[T]):
                 rows=self._rows,
                 error=error,
                 output=self.output,
-                data=self.data or None,
+                data=self.run.told.data(self.data) or None,
             ),
             self._position,
         )

@@ -13,11 +13,9 @@ from execlog.core.clock import moment
 from execlog.core.fold import begin
 from execlog.core.model import Event, Execution, Item, LogLine, Status, Usage
 from execlog.core.pricing import NOT_KNOWN, CallUsage, Price, PriceTable
-from execlog.history.view import dollars
 from execlog.kinds.workflows.budget import Purse, Spent
 from execlog.kinds.workflows.service import add
 from execlog.kinds.workflows.steps.context import current_step_id
-from execlog.recorder.compose import nano_of
 from execlog.recorder.recorder import Recorder
 from execlog.recorder.run import Run
 
@@ -48,23 +46,13 @@ class WorkflowRun(Run):
         self._event = replace(self._event, items=())
         return self
 
-    def usage(
-        self,
-        model: str,
-        *,
-        input: int = 0,
-        output: int = 0,
-        cached: int = 0,
-        reasoning: int = 0,
-        cost: float | str | None = None,
-        prices: str | None = None,
-    ) -> None:
+    def _add_usage(self, model: str, usage: Usage) -> None:
         """Add what a model call used; it counts for the step whose code this is."""
-        used = CallUsage(input=input, output=output, cached=cached, reasoning=reasoning)
-        if cost is None:
+        used = CallUsage(input=usage.input, output=usage.output, cached=usage.cached, reasoning=usage.reasoning)
+        if usage.cost_nano is None:
             price = self._price(model, used, provider=None, base_url=None)
         else:
-            price = Price(nano_of(cost), prices or NOT_KNOWN)
+            price = Price(usage.cost_nano, usage.prices or NOT_KNOWN)
         self._count(current_step_id(), model, used, price)
 
     def spend(
@@ -126,19 +114,12 @@ class WorkflowRun(Run):
         return self._prices.price(model, usage, provider=provider, base_url=base_url, at=at)
 
     def _count(self, step_id: str | None, model: str, usage: CallUsage, price: Price | None) -> None:
-        cost = None if price is None else str(dollars(price.nano))
-        super().usage(
-            model,
-            input=usage.input,
-            output=usage.output,
-            cached=usage.cached,
-            reasoning=usage.reasoning,
-            cost=cost,
-            prices=NOT_KNOWN if price is None else price.prices,
-        )
+        cost, prices = (None, NOT_KNOWN) if price is None else (price.nano, price.prices)
+        used = Usage(usage.input, usage.output, usage.cached, usage.reasoning, cost_nano=cost, prices=prices)
+        super()._add_usage(model, used)
         if step_id not in self._steps:
             return
-        used = Usage(usage.input, usage.output, cost_nano=None if price is None else price.nano)
+        used = Usage(usage.input, usage.output, cost_nano=cost)
         with self._steps_lock:
             summed = self._step_usage[step_id] = add(self._step_usage.get(step_id), used)
             sums: dict[str, Any] = {"tokens_input": summed.input, "tokens_output": summed.output}
