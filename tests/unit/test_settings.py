@@ -54,6 +54,33 @@ def test_a_variable_that_cannot_be_used_is_refused(tmp_path):
         load({"EXECLOG_HOME": str(tmp_path), "EXECLOG_PORT": "many"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("drain", "threads", "one of thread, process, server"),
+        ("drain_batch", "0", ">= 1"),
+        ("drain_interval", "nan", "> 0"),
+        ("journal_segment", "0", ">= 4096"),
+        ("close_timeout", "inf", "<= 1000000000"),
+        ("port", "70000", "<= 65535"),
+        ("port", "many", "`int`"),
+        ("redis_history_limit", "-1", ">= 1"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_with_what_is_allowed(tmp_path, name, value, allowed):
+    variable = PREFIX + name.upper()
+    with pytest.raises(SettingsError) as refused:
+        load({"EXECLOG_HOME": str(tmp_path), variable: value})
+    assert all(part in str(refused.value) for part in (name, repr(value), allowed, variable))
+
+
+def test_a_complaint_shows_no_secret(tmp_path):
+    (tmp_path / "execlog.toml").write_text("tokens = {hunter2 = 5}\nstore = ['redis://:hunter2@host']\n")
+    with pytest.raises(SettingsError) as refused:
+        load({"EXECLOG_HOME": str(tmp_path)})
+    assert "hunter2" not in str(refused.value)
+
+
 def test_sections_belong_to_others(tmp_path):
     (tmp_path / "execlog.toml").write_text('[connections.kdb]\nurl = "x"\n')
     assert section(tmp_path, "connections") == {"kdb": {"url": "x"}}
@@ -81,6 +108,7 @@ def test_every_setting_has_a_variable(tmp_path):
     said = {
         "home": str(tmp_path), "store": "memory://", "host": "h", "drain": "thread", "redact": "a",
         "allowed_hosts": "a", "tokens": "a=viewer", "redis_prefix": "p", "capture_context": "true",
+        "journal_segment": "4096",
     }  # fmt: skip
     environment = {PREFIX + name.upper(): said.get(name, "1") for name in Settings.__struct_fields__}
     settings = load(environment)

@@ -7,14 +7,18 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError, SettingsError
 
 PREFIX = "EXECLOG_"
+_Count = Annotated[int, Meta(ge=1)]
+_Size = Annotated[int, Meta(ge=0)]
+_Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+_Wait = Annotated[float, Meta(gt=0, le=1e9)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -53,29 +57,29 @@ class Settings(Struct, frozen=True, kw_only=True):
     home: Path = field(default_factory=lambda: default_home())  # noqa: PLW0108 - it is defined below
     store: str = ""
     migrate: bool = True
-    journal_segment: int = 16 * 2**20
-    journal_cap: int = 2**30
-    journal_min_free: int = 256 * 2**20
-    drain: str = "thread"
-    drain_batch: int = 1_000
-    drain_interval: float = 0.1
-    close_timeout: float = 5.0
+    journal_segment: Annotated[int, Meta(ge=4_096, le=2**30)] = 16 * 2**20
+    journal_cap: _Size = 2**30
+    journal_min_free: _Size = 256 * 2**20
+    drain: Literal["thread", "process", "server"] = "thread"
+    drain_batch: _Count = 1_000
+    drain_interval: _Wait = 0.1
+    close_timeout: _Seconds = 5.0
     capture_context: bool = True
     redact: tuple[str, ...] = ()
-    retention_days: int = 0
+    retention_days: _Size = 0
     host: str = "127.0.0.1"
-    port: int = 8321
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8321
     allowed_hosts: tuple[str, ...] = ()
-    body_limit: int = 2**20
+    body_limit: _Count = 2**20
     tokens: dict[str, str] = {}
-    sse_clients: int = 2_000
-    shutdown_timeout: float = 3.0
-    redis_ttl: float = 30 * 86_400.0
-    redis_history_limit: int = 100
+    sse_clients: _Size = 2_000
+    shutdown_timeout: _Seconds = 3.0
+    redis_ttl: _Wait = 30 * 86_400.0
+    redis_history_limit: _Count = 100
     redis_prefix: str = "execlog:"
     redis_job_record: str = "scheduler:execution_history:"
     redis_job_index: str = "scheduler:job_history_index:"
-    job_lease: float = 10.0
+    job_lease: _Wait = 10.0
 
     @property
     def store_url(self) -> str:
@@ -118,8 +122,22 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
     try:
         return convert(merged, Settings)
     except InvalidError as error:
-        message = f"settings: {error}"
-        raise SettingsError(message) from error
+        raise SettingsError(_complaint(merged, file)) from error
+
+
+def _complaint(merged: Mapping[str, Any], file: Path) -> str:
+    """Which setting cannot be used, and what it may be. Secrets are not shown."""
+    for one in structs.fields(Settings):
+        if one.name not in merged:
+            continue
+        try:
+            convert(merged[one.name], one.type)
+        except InvalidError as error:
+            shown = "what is set" if one.name in {"tokens", "store"} else repr(merged[one.name])
+            choice = ", ".join(map(str, get_args(one.type))) if isinstance(one.default, str) else ""
+            why = f"one of {choice}" if choice else str(error)
+            return f"settings: {one.name} cannot be {shown}: {why} ({PREFIX}{one.name.upper()}, or {file})"
+    return f"settings: not as they are in {file}"
 
 
 def _home(said: Mapping[str, Any], environment: Mapping[str, str]) -> Path:
