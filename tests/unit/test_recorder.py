@@ -148,6 +148,8 @@ def test_ids_given_are_checked(recorder):
         ({"logs": ["said"]}, {"metadata": {"logs": ["said"], "page": 2}}),
         ({"actor": 7}, {"actor": "7", "metadata": {"page": 2}}),
         ({"status": "excellent"}, {"status": Status.FAILED, "metadata": {"status": "excellent", "page": 2}}),
+        ({"status": "completed"}, {"status": Status.SUCCEEDED, "metadata": {"page": 2}}),
+        ({"status": "Timeout"}, {"status": Status.TIMED_OUT, "metadata": {"page": 2}}),
         ({"metadata": 5}, {"metadata": {"metadata": 5}}),
     ],
     ids=",".join,
@@ -169,6 +171,26 @@ def test_an_odd_figure_is_noticed_on_the_short_path_too(recorder):
     for duration, rows in ((0.5, 3), ("long", 3), (0.5, 2.0)):
         recorder.record("load", **TIMES, duration=duration, rows=rows)
     assert [(event.duration, event.rows) for event in said(recorder)] == [(0.5, 3), (None, 3), (0.5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, Status.SUCCEEDED),
+        ({"error": KeyError("x")}, Status.FAILED),
+        ({"error": "no answer"}, Status.FAILED),
+        ({"error": TimeoutError()}, Status.TIMED_OUT),
+        ({"error": KeyboardInterrupt()}, Status.CANCELLED),
+        ({"error": "a warning", "status": "succeeded"}, Status.SUCCEEDED),
+        ({"items": ["a", {"key": "b", "status": "failed"}]}, Status.PARTIAL),
+        ({"tags": {"a": "b"}}, Status.SUCCEEDED),
+    ],
+    ids=str,
+)
+def test_without_a_status_it_is_what_the_error_or_the_items_say(recorder, fields, status):
+    for _ in range(3):
+        recorder.record("load", **TIMES, **fields)
+    assert [event.status for event in said(recorder)] == [status] * 3
 
 
 class Array:

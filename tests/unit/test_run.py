@@ -241,6 +241,7 @@ ODD = {
         {"status": Status.FAILED},
         1,
     ),
+    "a family's word": (lambda run: run.decide("success"), {"status": Status.SUCCEEDED}, 1),
     "no outcome": (lambda run: run.decide("running"), {"status": Status.FAILED}, 1),
     "metadata": (lambda run: setattr(run, "metadata", 5), {"metadata": {"data": 5}}, 1),
     "a key of metadata": (lambda run: run.metadata.update({1: 2}), {"metadata": {"1": 2}}, 0),

@@ -10,13 +10,24 @@ from typing import Any, cast
 from execlog.core.clock import micros
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError
+from execlog.core.fold import begin, outcome
 from execlog.core.ids import check_id
 from execlog.core.model import OPEN, Error, Event, Item, LogLine, Status, Usage
 from execlog.core.storable import safe_repr
-from execlog.recorder.fault import error_of
+from execlog.recorder.fault import error_of, status_of
 
 _NANO = Decimal(10**9)
 NO_STATUS = "its status was %s, which is none"
+_WORDS = {status.value: status for status in Status} | {
+    "success": Status.SUCCEEDED,
+    "completed": Status.SUCCEEDED,
+    "partial_success": Status.PARTIAL,
+    "error": Status.FAILED,
+    "timeout": Status.TIMED_OUT,
+    "pending": Status.QUEUED,
+    "in_progress": Status.RUNNING,
+}
+"""What the families' words mean where they mean one thing."""
 _TEXTS = (
     "kind", "namespace", "name", "subject", "actor", "engine", "parent_id", "root_id", "retry_of", "origin",
 )  # fmt: skip
@@ -47,7 +58,8 @@ def event_of(fields: dict[str, Any]) -> Event:
 def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
     """The event as far as these fields make one; the others are kept as metadata, each told to `note`.
 
-    A status that is none counts as failed: a failure that is none is looked into, the other way round nobody would.
+    A status in a family's words is understood. One that is none counts as failed: a failure that is none is looked
+    into, the other way round nobody would.
     Raises InvalidError for an id that may not enter.
     """
     check_id(fields["id"], kind=fields.get("kind"))
@@ -59,10 +71,8 @@ def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
         try:
             event_of(kept | {"kind": "task", name: value})
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the record
-            if name in _TEXTS:
-                kept[name] = f"{value}"
-            else:
-                odd[name] = value
+            meant = _meant(name, value)
+            (odd if meant is None else kept)[name] = value if meant is None else meant
             note(error)
         else:
             kept[name] = value
@@ -72,6 +82,25 @@ def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
     if odd:
         kept["metadata"] = odd | dict(kept.get("metadata", {}))
     return event_of(kept)
+
+
+def _meant(name: str, value: Any) -> Any:
+    """What a value that a field cannot take surely means; None where there is no such thing."""
+    if name in _TEXTS:
+        return f"{value}"
+    return status_meant(value) if name == "status" else None
+
+
+def status_meant(word: Any) -> Status | None:
+    """The status that a family's word for it means, None where it means none."""
+    return _WORDS.get(word.lower()) if isinstance(word, str) else None
+
+
+def status_without_word(event: Event, error: Any) -> Status:
+    """What an execution that is over came to, where nobody said: as its error says, or else as its items do."""
+    if error is not None:
+        return status_of(error) if isinstance(error, BaseException) else Status.FAILED
+    return outcome(begin(event).counts) if event.items else Status.SUCCEEDED
 
 
 def nano_of(dollars: float | str | Decimal) -> int:

@@ -27,7 +27,7 @@ from execlog.core.ids import IdMaker, check_id
 from execlog.core.model import OPEN, Event, Key
 from execlog.core.redact import Redactor
 from execlog.core.settings import Settings
-from execlog.recorder.compose import event_of, salvage
+from execlog.recorder.compose import event_of, salvage, status_without_word
 from execlog.recorder.context import boot_id, host
 from execlog.recorder.journal import Journal, JournalClosedError, Limits, Worth
 from execlog.recorder.sidecar import Owner
@@ -38,7 +38,7 @@ _KNOWN = 5_000
 _OUTCOME = Worth.OUTCOME
 _DURATIONS, _COUNTS = frozenset({type(None), float, int}), frozenset({type(None), int})
 _RETRY_SECONDS = 1.0
-_Names = tuple[str, str, str, str | None, str | None, str | None, str]
+_Names = tuple[str, str, str, str | None, str | None, str | None, str | None]
 _encode = codec.encode
 _time_ns = time.time_ns
 
@@ -137,7 +137,7 @@ class Recorder:
         *,
         kind: str = "task",
         id: str | None = None,
-        status: str = "succeeded",
+        status: str | None = None,
         namespace: str = "",
         subject: str | None = None,
         actor: str | None = None,
@@ -155,7 +155,8 @@ class Recorder:
         """The id of what was recorded: something that already happened, said in one event. See `Event` for the fields.
 
         Its subject is its name unless another is given. Times may be datetimes or UTC µs; without any, it ended now
-        and began `duration` seconds ago. `error` may be an exception or a text, `items` Items, dicts or keys. What
+        and began `duration` seconds ago. `error` may be an exception or a text, `items` Items, dicts or keys. Without
+        a status it is what the error says (failed, timed out or cancelled), or else the items, or else succeeded. What
         belongs to no field, or cannot be read, is kept as metadata and counted as mended; it is never raised.
         """
         now = _time_ns()
@@ -172,6 +173,7 @@ class Recorder:
             given = True
         if subject is None:
             subject = name
+        status = "succeeded" if status is None and not rest else status
         names = (name, kind, namespace, subject, actor, engine, status)
         try:
             if given:
@@ -238,9 +240,11 @@ class Recorder:
     def _record_slowly(self, at: int, id: str, names: _Names, fields: dict[str, Any]) -> None:
         name, kind, namespace, subject, actor, engine, status = names
         event = self.compose({
-            "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status, "name": name,
+            "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status or "succeeded", "name": name,
             "subject": subject, "actor": actor, "engine": engine,
         } | fields)  # fmt: skip
+        if status is None:
+            event = replace(event, status=status_without_word(event, fields.get("error")))
         self.append(event)
         if event.status in OPEN or event.status != status:
             return

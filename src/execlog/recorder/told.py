@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from execlog.core.errors import InvalidError
 from execlog.core.model import OPEN, Error, Item, Status
 from execlog.core.storable import safe_repr
-from execlog.recorder.compose import NO_STATUS, item_of, mapping_of, nano_of
+from execlog.recorder.compose import NO_STATUS, item_of, mapping_of, nano_of, status_meant
 from execlog.recorder.fault import error_of, status_of
 
 T = TypeVar("T")
@@ -51,6 +51,9 @@ class Told:
             return _terminal(word), None
         except Exception as error:  # noqa: BLE001 - see the module's first line
             self.note(error)
+        meant = status_meant(word)
+        if meant is not None and meant not in OPEN:
+            return meant, None
         return Status.FAILED, Error("Error", NO_STATUS % safe_repr(word)[:60])
 
     def item(self, fields: dict[str, Any]) -> Item:
