@@ -303,3 +303,39 @@ def test_what_the_drain_leaves_out_is_counted(ledger):
     assert found(ledger, "a").actor == "ann"
     assert ledger.stats().mended == {"left_out": 1}
     assert run.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("given", [(), (0,), (None,)], ids=repr)
+def test_an_exit_without_complaint_is_a_success(ledger, given):
+    @execlog.track(name="main")
+    def main():
+        with execlog.current_run().item("last"):
+            sys.exit(*given)
+
+    def loop():
+        with ledger.run("loop") as run:
+            for _ in run.items(["first", "second"]):
+                sys.exit(*given)
+
+    def fail():
+        with ledger.run("failed") as run:
+            run.fail_item("first", "no answer")
+            sys.exit(*given)
+
+    for function in (main, loop, fail):
+        with pytest.raises(SystemExit):
+            function()
+    assert ledger.flush()
+    one = {one.name: one for one in ledger.store.find(Filter(), parts=WHOLE).entries}
+    assert (one["main"].status, one["main"].error, one["main"].items[0].status) == ("succeeded", None, "succeeded")
+    assert [(item.key, item.status) for item in one["loop"].items] == [("first", "succeeded")]
+    assert (one["loop"].status, one["failed"].status) == ("succeeded", "failed")
+
+
+@pytest.mark.parametrize(("code", "message"), [(3, "exit code 3"), ("no disk", "no disk")])
+def test_an_exit_with_a_complaint_is_a_failure_that_says_so(ledger, code, message):
+    with pytest.raises(SystemExit), ledger.run("a", id="a"):
+        sys.exit(code)
+    error = found(ledger, "a").error
+    assert error is not None
+    assert (error.type, error.message) == ("SystemExit", message)

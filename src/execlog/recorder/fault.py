@@ -37,6 +37,13 @@ def error_of(fault: BaseException | Error | str) -> Error:
     return Error(_type_name(fault), _message(fault)[:MAX_MESSAGE], tuple(_frames(fault.__traceback__))[:MAX_FRAMES])
 
 
+def ends_well(fault: BaseException | None) -> bool:
+    """Whether something ended without a failure: by itself, or by `sys.exit()` with nothing to complain about."""
+    if not isinstance(fault, SystemExit):
+        return fault is None
+    return fault.code is None or (isinstance(fault.code, int) and fault.code == 0)
+
+
 def status_of(fault: BaseException) -> Status:
     """What an exception makes of the thing it ended: timed out, cancelled, or failed."""
     if isinstance(fault, TimeoutError):
@@ -61,6 +68,8 @@ def _type_name(fault: BaseException) -> str:
 def _message(fault: BaseException) -> str:
     try:
         text = str(fault) or type(fault).__qualname__  # what `assert` and many time-outs raise says nothing itself
+        if isinstance(fault, SystemExit) and isinstance(fault.code, int):
+            text = f"exit code {text}"
     except Exception as broken:  # noqa: BLE001 - a caller's broken __str__ must not hide the error itself
         return f"(its message failed with {type(broken).__name__})"
     notes = getattr(fault, "__notes__", ())

@@ -14,6 +14,7 @@ import msgspec
 
 from execlog.core.fold import count, outcome
 from execlog.core.model import OPEN, Counts, Error, Event, Item, Key, LogLine, Status, Usage
+from execlog.recorder.fault import ends_well
 from execlog.recorder.recorder import Recorder
 from execlog.recorder.told import Told
 
@@ -47,9 +48,10 @@ class Run:
     """One execution while it happens: a context manager, in `with` and in `async with`.
 
     Leaving it records the outcome: an exception makes it failed (a TimeoutError timed_out, a cancellation cancelled)
-    and goes on to the caller; otherwise its items decide (none failed: succeeded, some: partial, all: failed).
-    Everything said is in the journal when the method returns. Methods may be called from several threads; what is said
-    after the end is recorded too, except for rows, which belong to the outcome.
+    and goes on to the caller; otherwise, and after `sys.exit()` or `sys.exit(0)`, its items decide (none failed:
+    succeeded, some: partial, all: failed). Everything said is in the journal when the method returns.
+    Methods may be called from several threads; what is said after the end is recorded too, except for rows, which
+    belong to the outcome.
     """
 
     def __init__(self, recorder: Recorder, event: Event) -> None:
@@ -118,7 +120,7 @@ class Run:
         if self._ended:
             return
         self._ended = True
-        if fault is not None:
+        if fault is not None and not ends_well(fault):
             if self._open_item is not None:
                 self._open_item.fail(fault)
             self._verdict = self._verdict or self.told.fault(fault)
@@ -311,7 +313,7 @@ class ItemRun(Generic[T]):
     def __exit__(
         self, _type: type[BaseException] | None, fault: BaseException | None, _trace: TracebackType | None
     ) -> bool:
-        if fault is None:
+        if fault is None or ends_well(fault):
             self.succeed()
             return False
         self.fail(fault)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from execlog.core import codec
 from execlog.core.errors import InvalidError
 from execlog.core.model import Error, Status
-from execlog.recorder.fault import error_of, status_of
+from execlog.recorder.fault import ends_well, error_of, status_of
 from execlog.recorder.run import Run, inside
 from execlog.runner.commands import CommandResult, run_command
 from execlog.runner.job import Action, Call, Command
@@ -57,7 +57,7 @@ def run_task(perform: Perform, task: Task, stop: Stop | None = None, run: Run | 
         with inside(run):
             return perform(task)
     except BaseException as error:  # noqa: BLE001 - an item's exception is its outcome; SystemExit must not end a worker
-        if isinstance(error, SystemExit) and error.code in {None, 0}:
+        if ends_well(error):
             return ItemResult()
         return ItemResult(status=status_of(error), error=error_of(error))
     finally:
