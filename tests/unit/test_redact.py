@@ -2,11 +2,14 @@
 
 import sys
 import time
+from collections import deque
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from execlog.core import codec
 from execlog.core.model import Error, Event, Item, Usage
 from execlog.core.redact import MASK, Redactor
 
@@ -41,6 +44,17 @@ def redactor(request, monkeypatch):
         f"cat: /etc/passwd: Permission denied; passwd: {SECRET}",
         "passwd=hunter2-Zx9 not found",
         f"pin_code: {SECRET}",
+        f"Authorization: Token {SECRET}",
+        f'Authorization: Digest username="ann", realm="r", response="{SECRET}"',
+        f"curl -H 'Authorization: Digest username=ann, response={SECRET}' https://example.com",
+        f'{{"Authorization": "Digest username=\\"ann\\", response=\\"{SECRET}\\""}}',
+        f"mytool --password {SECRET} --verbose",
+        f"mytool --db-token '{SECRET}'",
+        f"java -jar a.jar -password {SECRET}",
+        f"Command '['mytool', '--password', '{SECRET}']' returned non-zero exit status 1.",
+        f"password: p@ss,{SECRET}",
+        f"password: p@ss;a&{SECRET}",
+        f"--secretary ann --secretary-password {SECRET}",
         f"set-cookie: session={SECRET}; path=/",
         f"token={'x' * 2_000}{SECRET}",
         f'private_key="{"x" * 2_000}{SECRET}"',
@@ -70,6 +84,12 @@ def test_no_secret_gets_through(redactor, text):
         "open /run/secrets/token.txt: no such file or directory",
         "sh: 1: cannot create /srv/db_password:  Is a directory",
         "monkey = 3",
+        "secretary: Ann",
+        "tokenizer=bpe, tokenization = x",
+        "password_reset_at: 2024-01-01, passwordChangedAt=5",
+        "psql --no-password prices",
+        "mytool --password-stdin --token-file /run/token -x",
+        "the one-password manager",
         "",
     ],
 )
@@ -98,6 +118,56 @@ def test_values_under_a_telling_name_go_wherever_they_are(redactor):
     assert SECRET not in str(shown)
     assert shown["pin_code"] == MASK
     assert (shown["user"], shown["max_tokens"], shown["has_password"], shown["token"]) == ("ann", 100, True, None)
+
+
+def test_the_value_behind_an_option_or_a_name_in_a_pair_goes(redactor):
+    value = {
+        "command": ["mytool", "--password", SECRET, "-u", "ann", "--db-token", SECRET, "--no-password", "prices"],
+        "headers": [("X-Api-Key", SECRET), ["Authorization", f"Token {SECRET}"], ("Accept", "text/html")],
+        "columns": ["password", "ann", "email"],
+        "flags": ["--ask-password", "-x"],
+    }
+    shown = redactor.value(value)
+    assert SECRET not in str(shown)
+    assert shown["command"] == [
+        "mytool", "--password", MASK, "-u", "ann", "--db-token", MASK, "--no-password", "prices",
+    ]  # fmt: skip
+    assert shown["headers"][2] == ("Accept", "text/html")
+    assert (shown["columns"], shown["flags"]) == (value["columns"], value["flags"])
+
+
+def test_a_name_is_no_secrets_for_a_syllable(redactor):
+    value = {"secretary": "Ann", "tokenizer": "bpe", "password_reset_at": "2024", "prompt_tokens": "15", "tokens": 15}
+    assert redactor.value(value) == value
+    assert redactor.value({"refresh_tokens": SECRET, "access_tokens": [SECRET]}) == {
+        "refresh_tokens": MASK,
+        "access_tokens": MASK,
+    }
+    assert Redactor(extra=("secretary",)).value({"secretary": "Ann"}) == {"secretary": MASK}
+
+
+class Text(str):
+    __slots__ = ()
+
+
+@dataclass
+class Connection:
+    user: str
+    password: str
+
+
+class Shown:
+    def __repr__(self):
+        return f"Shown(password={SECRET!r})"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Text(f"password={SECRET}"), Connection("ann", SECRET), Shown(), {f"token={SECRET}"}, deque([f"token={SECRET}"])],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_object_is_redacted_as_what_it_is_recorded_as(redactor, value):
+    assert SECRET.encode() not in codec.encode(redactor.value({"a": [value]}))
 
 
 def test_an_event_is_redacted_everywhere(redactor):
@@ -151,6 +221,12 @@ ADVERSARIAL = {
     "pem": "-----BEGIN PRIVATE KEY-----",
     "pem without end": "-----BEGIN PRIVATE KEY-----\nabc",
     "quotes": "\"'",
+    "options": " --password",
+    "dashes": " -----------",
+    "long options": " --" + "a-" * 30,
+    "headers": "authorization: ",
+    "quoted headers": '\'authorization:"authorization: \\"',
+    "lists": "password: a,a;a&",
 }
 
 

@@ -1,19 +1,25 @@
 """Taking secrets out before anything becomes durable.
 
 Four kinds of places are covered: values under a telling name (`password`, `api_key`, `Authorization`, …) anywhere in
-a nested value; `name=value`, `name: value` and `Bearer …` inside texts such as queries, commands and errors; private
-keys in PEM; and the user info of a URL or DSN. Patterns are linear-time: RE2 where the extra is installed, otherwise
-patterns without nested repeats. What a system says of a file that is called as a secret is stays, for it is no value:
-`/etc/passwd: No such file`.
+a nested value, in a pair, or behind an option of that name; `name=value`, `name: value`, `--name value`, what follows
+`Authorization:` and `Bearer …` inside texts such as queries, commands and errors; private keys in PEM; and the user
+info of a URL or DSN. An object is taken for what it is recorded as: its fields, or its text. Patterns are linear-time:
+RE2 where the extra is installed, otherwise patterns without nested repeats. What a system says of a file that is called
+as a secret is stays, for it is no value: `/etc/passwd: No such file`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from enum import Enum
+from itertools import pairwise
 from typing import Any, Protocol, cast
 
 from msgspec import Struct, structs
+
+from execlog.core import codec
+from execlog.core.storable import safe_repr
 
 MASK = "[redacted]"
 NAMES = (
@@ -24,11 +30,27 @@ NAMES = (
 _COUNTS = frozenset(
     {"tokens", "token_usage", "tokenusage", "max_tokens", "total_tokens", "input_tokens", "output_tokens"}
 )
+_BEARING = ("access", "refresh", "auth", "api", "session", "secret")
+"""Which tokens are secrets though there are several; any others are counted."""
+_INNOCENT = ("secretar", "tokeniz", "tokenis")
+_NAME = re.compile(r"^[\w.-]{1,60}$")
+_A_TIME = re.compile(r"(?:_at|[a-z]At)$")
+_NO_VALUE = re.compile(r"(?i)^--?no-|^-.*[_-](?:stdin|file|path)$")
+"""Options that are not followed by the secret they name."""
 _BLANKS = r" \t\r\n\f\v"
 _BOUND = re.compile(r"\{([01]),\d+\}")
 # No bounds are needed to stay linear: a quoted value ends at the next quote, which the next match needs to begin.
 # A mask is a value, brackets and all: a text that was read and is saved again stays as it is.
-_VALUE = r"""("[^"\n]*"|'[^'\n]*'|\[redacted\]|[^\s,;&"'<>)}\]]+)"""
+_QUOTED = r"""(?:"[^"\n]*"|'[^'\n]*'|\[redacted\]|"""
+_VALUE = _QUOTED + r"""[^\s,;&"'<>)}\]]+)"""
+_LINE_VALUE = _QUOTED + r"""[^\s,;&"'<>)}\]]+(?:[,;&][^\s,;&"'<>)}\]]+)*)"""
+_OPTION_VALUE = _QUOTED + r"""[^\s"'-][^\s"']*)"""
+_HEADER = (
+    r"""('(?:proxy-)?authorization\s{0,3}:\s{0,3})[^'\n]+""",
+    r"""("(?:proxy-)?authorization\s{0,3}:\s{0,3})[^"\n]+""",
+    r"""(\bauthorization["']?\s{0,3}:\s{0,3})(?:\[redacted\]|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\n]+)""",
+)
+"""What follows is a scheme and whatever that needs: it goes to the end of the line, or of the quotes it stands in."""
 _REFUSALS = (
     "no such", "not found", "permission denied", "operation not permitted", "access denied", "is a directory",
     "not a directory", "file exists", "cannot open", "cannot access", "cannot stat", "read-only file system",
@@ -40,6 +62,8 @@ _PEM = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END [A-Z ]{
 
 _PLAIN = (int, float, bool, type(None))
 _DEEPEST = 64
+_PAIR = 2
+_AROUND = " \t\r\n\f\v\"'[(,=:>"
 _REMEMBERED, _REMEMBERED_LENGTH = 5_000, 60
 
 
@@ -59,12 +83,19 @@ class Redactor:
     """Takes secrets out of texts, plain values and Structs; `extra` adds names of secrets to the built-in ones."""
 
     def __init__(self, extra: Iterable[str] = ()) -> None:
-        self._names = tuple(dict.fromkeys(name.lower() for name in (*NAMES, *extra)))
+        extra = tuple(name.lower() for name in extra)
+        self._names = tuple(dict.fromkeys((*NAMES, *extra)))
+        innocent = [stem for stem in _INNOCENT if not any(stem in name for name in extra)]
+        self._innocent = re.compile("|".join(innocent) or r"(?!)")
         self._squeezed = tuple(name.replace("_", "").replace("-", "") for name in self._names)
         words = "|".join(re.escape(name) for name in self._names if name != "bearer")
         name = rf"(?:{words})[\w.-]{{0,20}}[\"']?"
         refusal = rf"({name}:\s{{1,3}}(?:{'|'.join(_REFUSALS)})\b)"
-        self._assignment = _compile(rf"(?i){refusal}|({name}\s{{0,3}}(?:=>|[=:])\s{{0,3}})" + _VALUE)
+        option = rf"((?:^|\s|[\"'\[(,=])--?[\w-]{{0,40}}(?:{words})[\w-]{{0,20}}[\"']?(?:,\s{{0,3}}|\s{{1,3}}))"
+        line, any_ = rf"({name}\s{{0,3}}:\s{{1,3}})" + _LINE_VALUE, rf"({name}\s{{0,3}}(?:=>|[=:])\s{{0,3}})" + _VALUE
+        self._header = _compile("(?i)" + "|".join((refusal, *_HEADER)))
+        self._option = _compile("(?i)()" + option + _OPTION_VALUE)
+        self._assignment = _compile(f"(?i){refusal}|{line}|{any_}")
         self._scheme = _compile(r"(?i)\b((?:bearer|basic)\s{1,3})[\w.~+/=-]+")
         self._userinfo = _compile(r"(://)[^\s/]{1,500}(@)")
         self._private_key = _compile(_PEM)
@@ -115,32 +146,66 @@ class Redactor:
             return text
         text = self._private_key.sub(MASK, text)
         text = self._scheme.sub(rf"\1{MASK}", text)
-        text = self._assignment.sub(_masked, text)
+        if "authorization" in low:
+            text = self._header.sub(self._masked, text)
+        if "-" in text:
+            text = self._option.sub(self._masked, text)
+        text = self._assignment.sub(self._masked, text)
         return self._userinfo.sub(rf"\1{MASK}\2", text)
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """A nested plain value without secrets; the value itself, or the parts of it, where there are none."""
         kind: object = type(cast("object", value))
-        if kind in _PLAIN or isinstance(value, str):
-            return value if kind is not str or value in self._clean else self.text(cast("str", value))
-        if depth > _DEEPEST:
-            return "[nested too deeply]"
+        if kind is str:
+            return value if value in self._clean else self.text(cast("str", value))
+        if kind in _PLAIN or isinstance(value, int | float | bytes | Enum):
+            return value
+        return "[nested too deeply]" if depth > _DEEPEST else self._nested(value, depth)
+
+    def _nested(self, value: Any, depth: int) -> Any:
         if isinstance(value, dict):
             return {key: self._entry(key, entry, depth) for key, entry in cast("dict[Any, Any]", value).items()}
         if isinstance(value, list | tuple):
-            entries = [self.value(entry, depth + 1) for entry in cast("list[Any]", value)]
+            entries = self._entries(cast("list[Any]", value), depth)
             return entries if isinstance(value, list) else tuple(entries)
-        if isinstance(value, Struct):
+        if isinstance(value, Struct) and type(value).__module__.startswith("execlog."):
             return self._struct(value, depth)
-        return value
+        return self.value(_plain(value), depth + 1)
 
     def is_secret(self, name: str) -> bool:
         """Whether a value under this name is a secret."""
         low = name.lower()
-        if low in _COUNTS:
+        if low in _COUNTS or not self._tells(name):
             return False
-        squeezed = low.replace("_", "").replace("-", "")
-        return any(word in squeezed for word in self._squeezed) and not squeezed.endswith("tokens")
+        return not low.endswith("tokens") or any(word in low for word in _BEARING)
+
+    def _tells(self, name: str) -> bool:
+        """Whether there is a word for a secret in the name, which is not that of a time."""
+        squeezed = self._innocent.sub("", name.lower().replace("_", "").replace("-", ""))
+        return any(word in squeezed for word in self._squeezed) and not _A_TIME.search(name)
+
+    def _masked(self, match: Any) -> str:
+        parts: tuple[str | None, ...] = match.groups()
+        prefix = next(part for part in parts if part)
+        name = prefix.strip(_AROUND)
+        if parts[0] or not self._tells(name) or _NO_VALUE.search(name):
+            return match[0]
+        return prefix + MASK
+
+    def _entries(self, entries: list[Any], depth: int) -> list[Any]:
+        """The entries without secrets: what stands behind an option that tells, or a name in a pair, is one too."""
+        shown = [self.value(entry, depth + 1) for entry in entries]
+        tells = self._is_named if len(entries) == _PAIR else self._is_option
+        for at, (name, entry) in enumerate(pairwise(entries), 1):
+            if type(name) is str and tells(name) and not (isinstance(entry, str) and entry.startswith("-")):
+                shown[at] = entry if entry is None or isinstance(entry, bool) else MASK
+        return shown
+
+    def _is_option(self, text: str) -> bool:
+        return text.startswith("-") and self._is_named(text)
+
+    def _is_named(self, text: str) -> bool:
+        return bool(_NAME.search(text)) and not _NO_VALUE.search(text) and self.is_secret(text)
 
     def _struct(self, value: Struct, depth: int) -> Struct:
         """The Struct with the fields replaced that are not what they were; most are numbers, or clean."""
@@ -161,8 +226,14 @@ class Redactor:
         return self.value(entry, depth + 1)
 
 
-def _masked(assignment: Any) -> str:
-    return assignment[1] or f"{assignment[2]}{MASK}"
+def _plain(value: Any) -> Any:
+    """What an object is recorded as: a text, or its fields."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    try:
+        return codec.builtins(value)
+    except Exception:  # noqa: BLE001 - a caller's object may raise anything when it is looked into
+        return safe_repr(value)
 
 
 def _trigger(name: str) -> str:
