@@ -129,11 +129,13 @@ def current_run() -> Run | None:
 @overload
 def track(function: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
+def track(name: str, /, *, params: bool = True, **fields: Any) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+@overload
 def track(
     *, name: str | None = None, params: bool = True, **fields: Any
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def track(function: Any = None, /, *, name: str | None = None, params: bool = True, **fields: Any) -> Any:
-    """The function, recorded each time it is called; `@track` or `@track(name=…, kind=…, params=False, …)`.
+    """The function, recorded each time it is called; `@track`, `@track("name")` or `@track(kind=…, params=False, …)`.
 
     Plain, async and generator functions alike. Arguments are recorded (long ones as what they are) unless `params` is
     False.
@@ -143,7 +145,13 @@ def track(function: Any = None, /, *, name: str | None = None, params: bool = Tr
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         return tracked(function, run, name, params=params, fields=fields)
 
-    return decorate if function is None else decorate(function)
+    if function is None or isinstance(function, str):
+        name = name or function
+        return decorate
+    if not callable(function):
+        message = f"track takes a function or a name, not {function!r:.60}"
+        raise TypeError(message)
+    return decorate(function)
 
 
 def each(

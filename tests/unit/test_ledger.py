@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -154,6 +155,49 @@ def test_track_records_functions_of_every_kind(ledger):
     assert found["plain"].params == {"a": 4, "token": "[redacted]"}
     assert found["later"].kind == "job"
     assert found["stream"].status is Status.SUCCEEDED
+
+
+class Doubling:
+    def __call__(self, number):
+        return number * 2
+
+
+class DoublingLater:
+    async def __call__(self, number):
+        return number * 2
+
+
+def test_whatever_can_be_called_can_be_tracked(ledger):
+    execlog.configure(ledger)
+    assert execlog.track("load")(lambda number: number)(1) == 1
+    assert execlog.track("load", kind="job")(lambda number: number)(1) == 1
+    assert execlog.track(functools.partial(max, 3))(4) == 4
+    assert execlog.track(Doubling())(5) == 10
+    assert execlog.track(max)(1, 2) == 2
+    assert asyncio.run(execlog.track(DoublingLater())(6)) == 12
+    with pytest.raises(TypeError, match="a function or a name"):
+        execlog.track(5)
+    assert ledger.flush()
+    names = [(one.kind, one.name, one.status) for one in ledger.store.find(Filter()).entries]
+    assert names == [
+        ("task", f"{__name__}.DoublingLater", "succeeded"),
+        ("task", "builtins.max", "succeeded"),
+        ("task", f"{__name__}.Doubling", "succeeded"),
+        ("task", "builtins.max", "succeeded"),
+        ("job", "load", "succeeded"),
+        ("task", "load", "succeeded"),
+    ]
+
+
+@pytest.mark.parametrize("limit", [0, -1, None, "2", 1.5])
+def test_a_limit_that_is_none_is_the_callers_to_mend(ledger, limit):
+    async def later(value):
+        return value
+
+    with pytest.raises(ValueError, match="limit must be a whole number"):
+        ledger.each(str, [1], limit=limit)
+    with pytest.raises(ValueError, match="limit must be a whole number"):
+        asyncio.run(ledger.aeach(later, [1], limit=limit))
 
 
 def test_record_takes_what_callers_have(ledger):

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from inspect import getattr_static
+from typing import Any, Generic, ParamSpec, SupportsIndex, TypeVar, cast
 
 from msgspec import Struct
 
@@ -40,16 +41,32 @@ def tracked(
     function: Callable[P, R], make_run: MakeRun, name: str | None, *, params: bool, fields: dict[str, Any]
 ) -> Callable[P, R]:
     """The function, recorded as an execution each time it is called; plain, async and generator functions alike."""
-    called = name or f"{function.__module__}.{function.__qualname__}"
-    signature = inspect.signature(function) if params else None
+    called = name or name_of(function)
+    signature = _signature_of(function) if params else None
 
     def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
         return make_run(called, **{"subject": called, "params": _params(signature, args, kwargs)} | fields)
 
+    called_by = (function, getattr_static(type(function), "__call__", None))  # of an object, its method tells
     for fits, wrap in _WRAPPERS:
-        if fits(function):
+        if any(map(fits, called_by)):
             return cast("Callable[P, R]", functools.wraps(function)(wrap(function, begin)))
     return cast("Callable[P, R]", functools.wraps(function)(_plain(function, begin)))
+
+
+def name_of(function: Function) -> str:
+    """What a function is called, or what a partial one or a callable object is made of."""
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _signature_of(function: Function) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # some that are not written in Python do not tell
+        return None
 
 
 def _plain(function: Function, begin: Begin) -> Function:
@@ -139,7 +156,11 @@ _WRAPPERS: tuple[tuple[Callable[[Any], bool], Callable[[Function, Begin], Functi
 def each(
     function: Callable[[T], R], values: Iterable[T], make_run: MakeRun, *, limit: int, key: Callable[[T], str]
 ) -> list[Result[T, R]]:
-    """What became of every value, in their order; at most `limit` at once in threads. A failure fails its item only."""
+    """What became of every value, in their order; at most `limit` at once in threads. A failure fails its item only.
+
+    Raises ValueError for a limit that is no whole number of at least 1.
+    """
+    _check_limit(limit)
     with _inside(make_run, function) as run:
         items = list(run.items_of(values, key))
 
@@ -148,7 +169,7 @@ def each(
                 return Result(item.value, function(item.value))
             return Result(item.value, None, item.fault)
 
-        if limit <= 1:
+        if limit == 1:
             return [one(item) for item in items]
         with ThreadPoolExecutor(limit, "execlog-each") as pool:
             futures = [pool.submit(copy_context().run, one, item) for item in items]
@@ -164,6 +185,7 @@ async def aeach(
     key: Callable[[T], str],
 ) -> list[Result[T, R]]:
     """As `each`, for a coroutine function; at most `limit` at once."""
+    _check_limit(limit)
     import asyncio  # its caller has done so; most who import this never do, and are spared 20 ms
 
     gate = asyncio.Semaphore(limit)
@@ -180,6 +202,12 @@ async def aeach(
         return [task.result() for task in tasks]
 
 
+def _check_limit(limit: Any) -> None:
+    if not isinstance(limit, SupportsIndex) or limit.__index__() < 1:
+        message = f"limit must be a whole number of at least 1, not {limit!r:.60}"
+        raise ValueError(message)
+
+
 @contextmanager
 def _inside(make_run: MakeRun, function: Function) -> Generator[Run]:
     """The run this code is in, or else one of its own for the function."""
@@ -187,7 +215,7 @@ def _inside(make_run: MakeRun, function: Function) -> Generator[Run]:
     if run is not None:
         yield run
         return
-    name = f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
+    name = name_of(function)
     with make_run(name, subject=name) as own:
         yield own
 
