@@ -200,6 +200,65 @@ def test_a_limit_that_is_none_is_the_callers_to_mend(ledger, limit):
         asyncio.run(ledger.aeach(later, [1], limit=limit))
 
 
+def test_values_of_one_key_are_items_of_their_own(ledger):
+    outcomes = iter([ValueError("first"), None, None])
+
+    def work(value):
+        if (error := next(outcomes)) is not None:
+            raise error
+
+    ledger.each(work, ["a", "a", "a#2"])
+    execution = only(ledger)
+    assert [(item.key, item.status) for item in execution.items] == [
+        ("a", "failed"),
+        ("a#2", "succeeded"),
+        ("a#2#2", "succeeded"),
+    ]
+    assert execution.status is Status.PARTIAL
+
+
+def test_a_second_loop_over_the_same_is_another_try_of_them(ledger):
+    with ledger.run("nightly") as run:
+        for item in run.items(["a", "b"]):
+            with item:
+                raise ValueError("not yet")
+        for item in run.items(["a", "b"]):
+            with item:
+                pass
+    execution = only(ledger)
+    assert (execution.status, execution.counts.total, execution.total) == (Status.SUCCEEDED, 2, 2)
+
+
+class Query:
+    """Has a length, which would cost a look at everything."""
+
+    def __len__(self):
+        raise AssertionError("nobody may ask")
+
+    def __iter__(self):
+        return iter("abc")
+
+
+@pytest.mark.parametrize(
+    ("values", "total"),
+    [(["a", "b", "c"], 3), (range(3), 3), ({"a": 1, "b": 2}, 2), ({"a"}, 1), (iter("abc"), None), (Query(), None)],
+    ids=lambda value: type(value).__name__,
+)
+def test_how_many_there_will_be_is_known_from_the_first_on(ledger, values, total):
+    with ledger.run("nightly", id="nightly") as run:
+        for _ in run.items(values):
+            assert ledger.flush()
+            assert ledger.store.get("nightly").total == total
+            break
+    assert only(ledger).total == total
+
+
+def test_a_total_that_is_given_is_kept(ledger):
+    with ledger.run("nightly", total=7) as run:
+        list(run.items(["a", "b"]))
+    assert only(ledger).total == 7
+
+
 def test_record_takes_what_callers_have(ledger):
     ledger.record(
         "query",

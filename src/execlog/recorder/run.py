@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -65,6 +67,8 @@ class Run:
         self._rows: int | None = None
         self._lines = 0
         self._ended = False
+        self._loops = 0  # loops over items that did not run to their end
+        self._total: int | None = None
         self._verdict: tuple[Status, Error | None] | None = None
         self._began = 0.0
         self._token: Token[Run | None] | None = None
@@ -127,6 +131,8 @@ class Run:
         elif self._open_item is not None:
             self._open_item.succeed()
         status, error = self._verdict or (outcome(self._counts), None)
+        # After loops that ran to their end there are as many as there were, though some came twice.
+        total = self._total if self._loops or fault is not None else len(self._items)
         at = self._recorder.stamp()
         started = self._event.started_at or at
         duration = time.monotonic() - self._began
@@ -141,6 +147,7 @@ class Run:
             usage=self._usage or None,
             output=self.output,
             metadata=self.told.data(self.metadata) or None,
+            total=self._event.total if self._total is None else total,
         )
         self._recorder.append(self._event)
 
@@ -168,10 +175,10 @@ class Run:
         """An `ItemRun` for each value: `for item in run.items(stocks): with item: fetch(item.value)`.
 
         An exception inside `with item` fails that item and the loop goes on. An item that was never entered succeeded
-        when the loop moved on.
+        when the loop moved on. A second value of the same key in one loop gets it as `key#2`.
         """
-        for value in values:
-            item = ItemRun(self, self.told.key(key, value), value, None, swallow=True)
+        for name, value in self._keyed(values, key):
+            item = ItemRun(self, name, value, None, swallow=True)
             self._open_item = item
             yield item
             item.succeed()
@@ -180,8 +187,29 @@ class Run:
     def items_of(self, values: Iterable[T], key: Callable[[T], str] = str) -> Iterator[ItemRun[T]]:
         """An `ItemRun` for each value, to be entered elsewhere, e.g. in other threads; exceptions are swallowed."""
         first = len(self._items)
-        for position, value in enumerate(values, first):
-            yield ItemRun(self, self.told.key(key, value), value, position, swallow=True)
+        for position, (name, value) in enumerate(self._keyed(values, key), first):
+            yield ItemRun(self, name, value, position, swallow=True)
+
+    def _keyed(self, values: Iterable[T], key: Callable[[T], str]) -> Iterator[tuple[str, T]]:
+        """Each value with a key that no other of them has; how many there are is said first, where that is known."""
+        self._expect(values)
+        given: Counter[str] = Counter()
+        for value in values:
+            name = text = self.told.key(key, value)
+            while name in given:
+                given[text] += 1
+                name = f"{text}#{given[text]}"
+            given[name] = 1
+            yield name, value
+        self._loops -= 1
+
+    def _expect(self, values: Iterable[Any]) -> None:
+        self._loops += 1
+        # Only what is one by name: the length of a query or an array may cost anything, or be of something else.
+        if self._event.total is None and isinstance(values, Sequence | AbstractSet | Mapping):
+            with self._lock:
+                self._total = len(self._items) + self.told.length(values)
+                self._say(total=self._total)
 
     def item(self, key: str, *, swallow: bool = False, attempt: int = 1) -> ItemRun[str]:
         """One item by its key, as a context manager; its exception goes on to the caller unless `swallow`."""

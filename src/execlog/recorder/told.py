@@ -28,6 +28,10 @@ class Told:
         """The value as a whole number; 0 where it is none."""
         return value if type(value) is int else self._read(int, value, lambda _: 0)
 
+    def length(self, value: Any) -> int:
+        """How many there are in a collection; 0 where it does not tell."""
+        return self._read(len, value, lambda _: 0)
+
     def dollars(self, value: Any) -> int | None:
         """The amount of US dollars in 10⁻⁹ dollars; None where there is none."""
         return None if value is None else self._read(nano_of, value, lambda _: None)
