@@ -209,7 +209,8 @@ class Ledger:
         """Flush for at most `timeout` seconds (default: the setting close_timeout), then stop.
 
         What is left stays in the journal, and is adopted by the next process here. What other threads record from now
-        on goes to a journal of its own, which is adopted too.
+        on goes to a journal of its own, which is adopted too. While executions of this process are open, both are
+        adopted only when it is gone: until then nobody may call them crashed.
         """
         with self._lock:
             if self._closing:
@@ -224,7 +225,7 @@ class Ledger:
             end = journal.seal()
             drained = drained and self._pump.flush(deadline - time.monotonic(), end)
         self._finish(journal if drained and not still_open else None, max(deadline - time.monotonic(), 0.1))
-        if journal is not None:
+        if journal is not None and not still_open:
             journal.close(remove=False)
         with self._lock:
             self._closed = True

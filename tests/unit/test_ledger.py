@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -315,6 +317,30 @@ def test_a_closed_ledger_leaves_nothing_behind(tmp_path):
     ledger.close()
     ledger.close()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_is_open_when_its_ledger_is_closed_is_not_called_crashed(tmp_path):
+    url = f"sqlite:///{tmp_path}/history.db"
+    process = """
+import sys
+from execlog.ledger import Ledger
+
+ledger = Ledger.open(sys.argv[1], home=sys.argv[2])
+run = ledger.run("nightly", id="nightly").begin()
+ledger.close()
+with Ledger.open(sys.argv[1], home=sys.argv[2]) as other:
+    other.drain_dead()
+    print(other.store.get("nightly").status)
+run.end()
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", process, url, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert said.stdout == "running\n"
+    with Ledger.open(url, home=tmp_path) as ledger:
+        ledger.drain_dead()
+        assert ledger.store.get("nightly").status is Status.SUCCEEDED
+        assert [path for path in ledger.root.iterdir() if (path / "alive").exists()] == []
 
 
 def test_a_serving_process_never_takes_its_own_new_journal_for_anothers(tmp_path, monkeypatch):
