@@ -104,7 +104,8 @@ def record(name: str, **fields: Any) -> str:
     """The id of what was recorded: something that already happened. It survives `kill -9` when this returns.
 
     Fields: kind, status, subject, started_at, ended_at, duration (seconds), rows, error, items, usage, input, output,
-    metadata, tags … as in `execlog.core.model.Event`. Never raises.
+    metadata, tags … as in `execlog.core.model.Event`. Without a status the error decides, or else the items, or else it
+    succeeded. Never raises.
     """
     return _recording().recorder.record(name, **fields)
 
@@ -160,6 +161,7 @@ def each(
     """What became of `function(value)` for every value, in order: an item each, at most `limit` at once in threads.
 
     Inside a run the items are that run's, else one is made. An exception fails its item only: see `Result.error`.
+    Raises ValueError for a limit below 1.
     """
     return _recording().each(function, values, limit=limit, key=key)
 
