@@ -78,8 +78,7 @@ class Ledger:
         """The ledger at this store URL (default: `EXECLOG_STORE`, else SQLite in the home).
 
         `drains_home` makes this process empty the journals of every process of the home and mark what dead ones left
-        open,
-        as `execlog serve` does. Raises SettingsError.
+        open, as `execlog serve` does. Raises SettingsError.
         """
         if settings is None:
             settings = load(store=url, home=None if home is None else str(home))
@@ -131,9 +130,8 @@ class Ledger:
     def run(self, name: str, *, kind: str = "task", id: str | None = None, **fields: Any) -> Run:
         """An execution that begins when it is entered: `with ledger.run("nightly") as run:`.
 
-        Fields are those of `Event`: subject, namespace, actor, engine, params, input, tags, metadata, total,
-        retry_of, root_id …
-        Inside another run, that one becomes its parent.
+        Fields are those of `Event`: subject, namespace, actor, engine, params, input, tags, metadata, total, retry_of,
+        root_id … Inside another run, that one becomes its parent.
         """
         parent = current_run()
         given: dict[str, Any] = {

@@ -1,12 +1,9 @@
 """The only place where an event has meaning.
 
 `fold` is a join: folding the same events in any order, in any grouping and any number of times gives the same
-execution.
-Each field is a last-writer-wins register (Shapiro et al., "A comprehensive study of Convergent and Commutative
-Replicated
-Data Types", 2011, §3.2.1) on the event's `at`; the outcome is one register on (rank of status, at). Ties are decided
-by the
-greater encoding, so that they too have one answer.
+execution. Each field is a last-writer-wins register (Shapiro et al., "A comprehensive study of Convergent and
+Commutative Replicated Data Types", 2011, §3.2.1) on the event's `at`; the outcome is one register on (rank of status,
+at). Ties are decided by the greater encoding, so that they too have one answer.
 """
 
 from __future__ import annotations

@@ -21,11 +21,9 @@ _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\.\.|
 class IdMaker:
     """Calling it gives a new UUIDv7 as text; ids of one maker sort in the order they were made, whichever thread asked.
 
-    48 bits of milliseconds; rand_a counts blocks of 4,096 ids within the millisecond, the top of rand_b the ids
-    within a block;
-    the remaining 50 bits are this maker's own, random. The clock going back does not bring the ids back. A fork must
-    make a
-    maker of its own.
+    48 bits of milliseconds; rand_a counts blocks of 4,096 ids within the millisecond, the top of rand_b the ids within
+    a block; the remaining 50 bits are this maker's own, random. The clock going back does not bring the ids back. A
+    fork must make a maker of its own.
     """
 
     def __init__(self, now_ns: Callable[[], int] = time.time_ns, entropy: Callable[[int], bytes] = os.urandom) -> None:

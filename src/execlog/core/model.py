@@ -48,8 +48,7 @@ class Error(Struct, frozen=True, omit_defaults=True):
     """Why something did not succeed.
 
     `frames` are the user's own stack frames first, innermost first, as "file:line function"; `fingerprint` groups
-    errors
-    that differ only in numbers, ids and quoted values.
+    errors that differ only in numbers, ids and quoted values.
     """
 
     type: str
@@ -172,8 +171,7 @@ class Execution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name       how people call it
     actor      who or what triggered it: a user id, "schedule", "manual", …
     engine     what it ran on, e.g. the database type
-    created_at when it was first known to be wanted: the earlier of queued_at and started_at; every list is ordered by
-    it
+    created_at when it was first known to be wanted: the earlier of queued_at and started_at; lists are ordered by it
     params     what it was called with; `input` and `output` what went in and came out; `metadata` free for the caller
     context    what it ran in (host, pid, python, revision, versions): what "what changed" compares
     origin     the process that runs it: "boot id:journal id"
