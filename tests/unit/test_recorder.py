@@ -174,6 +174,29 @@ def test_an_odd_figure_is_noticed_on_the_short_path_too(recorder):
 
 
 @pytest.mark.parametrize(
+    ("items", "stand", "odd"),
+    [
+        (
+            [{"key": "a", "rows": "many"}, {"key": "b", "status": "failed", "error": "no answer"}, "c"],
+            [("a", "succeeded", {"rows": "many"}), ("b", "failed", None), ("c", "succeeded", None)],
+            2,
+        ),
+        ([{"key": "a", "status": "timeout"}, "b"], [("a", "timed_out", None), ("b", "succeeded", None)], 2),
+        ([{"key": "a", "status": "weird"}, "b"], [("a", "failed", {"status": "weird"}), ("b", "succeeded", None)], 2),
+        ({"a": "failed"}, [], 1),
+        (["a", 5], [], 1),
+    ],
+    ids=str,
+)
+def test_an_odd_item_costs_itself_alone(recorder, items, stand, odd):
+    recorder.record("load", **TIMES, items=items)
+    (event,) = said(recorder)
+    assert [(item.key, item.status, item.data) for item in event.items] == stand
+    assert (event.metadata is None) == bool(stand)
+    assert (recorder.refused, recorder.mended) == ({}, {"field": odd})
+
+
+@pytest.mark.parametrize(
     ("fields", "status"),
     [
         ({}, Status.SUCCEEDED),

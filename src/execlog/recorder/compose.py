@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, cast
@@ -71,7 +72,7 @@ def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
         try:
             event_of(kept | {"kind": "task", name: value})
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the record
-            meant = _meant(name, value)
+            meant = _meant(name, value, note)
             (odd if meant is None else kept)[name] = value if meant is None else meant
             note(error)
         else:
@@ -84,10 +85,13 @@ def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
     return event_of(kept)
 
 
-def _meant(name: str, value: Any) -> Any:
+def _meant(name: str, value: Any, note: Callable[[Exception], None]) -> Any:
     """What a value that a field cannot take surely means; None where there is no such thing."""
     if name in _TEXTS:
         return f"{value}"
+    if name == "items":
+        with suppress(Exception):  # then they are none
+            return _salvage_items(_listed(value), note)
     return status_meant(value) if name == "status" else None
 
 
@@ -101,6 +105,39 @@ def status_without_word(event: Event, error: Any) -> Status:
     if error is not None:
         return status_of(error) if isinstance(error, BaseException) else Status.FAILED
     return outcome(begin(event).counts) if event.items else Status.SUCCEEDED
+
+
+def salvage_item(fields: Mapping[str, Any], note: Callable[[Exception], None]) -> Item:
+    """The item as far as these fields make one; the others are kept in its `data`, each told to `note`."""
+    kept: dict[str, Any] = {"key": fields["key"], "status": Status.FAILED.value}
+    odd: dict[str, Any] = {}
+    for name, value in fields.items():
+        try:
+            _check_item_field(name)
+            item_of(kept | {name: value})
+        except Exception as error:  # noqa: BLE001 - as in `salvage`
+            meant = status_meant(value) if name == "status" else None
+            (odd if meant is None else kept)[name] = value if meant is None else meant
+            note(error)
+        else:
+            kept[name] = value
+    return item_of(kept | ({"data": odd | (kept.get("data") or {})} if odd else {}))
+
+
+def _check_item_field(name: str) -> None:
+    if name not in Item.__struct_fields__:
+        raise InvalidError(f"an item has no {name}", field=name)
+
+
+def _salvage_items(values: Any, note: Callable[[Exception], None]) -> tuple[Item, ...]:
+    """The items, those that cannot be read field by field. Raises TypeError or KeyError for what are no items."""
+    items: list[Item] = []
+    for position, value in enumerate(values):
+        try:
+            items.append(item_of(value, position))
+        except Exception:  # noqa: BLE001 - as in `salvage`
+            items.append(salvage_item({"position": position, "status": "succeeded"} | dict(value), note))
+    return tuple(items)
 
 
 def nano_of(dollars: float | str | Decimal) -> int:
@@ -150,7 +187,13 @@ def _error(value: Error | BaseException | str | Mapping[str, Any]) -> Error:
 
 
 def _items(values: Iterable[Any]) -> tuple[Item, ...]:
-    return tuple(item_of(value, position) for position, value in enumerate(values))
+    return tuple(item_of(value, position) for position, value in enumerate(_listed(values)))
+
+
+def _listed(values: Any) -> Iterable[Any]:
+    if isinstance(values, Mapping | str):
+        raise InvalidError(f"items must be a list, not {values!r:.60}")
+    return values
 
 
 def _usage(value: Mapping[str, Any]) -> dict[str, Usage]:

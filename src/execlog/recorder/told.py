@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from execlog.core.errors import InvalidError
 from execlog.core.model import OPEN, Error, Item, Status
 from execlog.core.storable import safe_repr
-from execlog.recorder.compose import NO_STATUS, item_of, mapping_of, nano_of, status_meant
+from execlog.recorder.compose import NO_STATUS, item_of, mapping_of, nano_of, salvage_item, status_meant
 from execlog.recorder.fault import error_of, status_of
 
 T = TypeVar("T")
@@ -68,21 +68,7 @@ class Told:
                 return item_of(fields)
             except Exception:  # noqa: BLE001, S110 - the fields are now read one by one
                 pass
-        return self._salvage(fields)
-
-    def _salvage(self, fields: dict[str, Any]) -> Item:
-        kept: dict[str, Any] = {"key": fields["key"], "status": Status.FAILED.value}
-        odd: dict[str, Any] = {}
-        for name, value in fields.items():
-            try:
-                _check_field(name)
-                item_of(kept | {name: value})
-            except Exception as error:  # noqa: BLE001 - see the module's first line
-                odd[name] = value
-                self.note(error)
-            else:
-                kept[name] = value
-        return item_of(kept | ({"data": odd | (kept.get("data") or {})} if odd else {}))
+        return salvage_item(fields, self.note)
 
     def _read(self, reader: Callable[[Any], T], value: Any, otherwise: Callable[[Any], T]) -> T:
         try:
@@ -94,11 +80,6 @@ class Told:
 
 def _unsaid(value: Any) -> Error:
     return Error("Error", "no reason was given" if value is None else safe_repr(value))
-
-
-def _check_field(name: str) -> None:
-    if name not in Item.__struct_fields__:
-        raise InvalidError(f"an item has no {name}", field=name)
 
 
 def _terminal(word: Any) -> Status:
