@@ -201,13 +201,14 @@ class Run:
                 name = f"{text}#{given[text]}"
             given[name] = 1
             yield name, value
-        self._loops -= 1
+        with self._lock:
+            self._loops -= 1
 
     def _expect(self, values: Iterable[Any]) -> None:
-        self._loops += 1
-        # Only what is one by name: the length of a query or an array may cost anything, or be of something else.
-        if self._event.total is None and isinstance(values, Sequence | AbstractSet | Mapping):
-            with self._lock:
+        with self._lock:
+            self._loops += 1
+            # Only what is one by name: the length of a query or an array may cost anything, or be of something else.
+            if self._event.total is None and isinstance(values, Sequence | AbstractSet | Mapping):
                 self._total = len(self._items) + self.told.length(values)
                 self._say(total=self._total)
 
