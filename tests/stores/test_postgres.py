@@ -19,10 +19,11 @@ from execlog.core.model import Error, Event, Item, Status
 from execlog.ledger import Ledger
 from execlog.store.memory import MemoryStore
 from execlog.store.opening import open_store
-from execlog.store.postgres import reading
+from execlog.store.postgres import reading, writing
 from execlog.store.postgres.connection import without_secrets
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.sql import migrations, queries, schema
+from execlog.testing.making import LONG
 from histories import SECOND, T0
 
 pytestmark = pytest.mark.postgres
@@ -174,6 +175,11 @@ def test_what_a_text_cannot_hold_is_mended(store):
     assert (applied.inserted, applied.quarantined) == (2, 0)
     assert "\0" not in store.get("e1").name
     assert store.mended
+
+
+def test_what_an_index_cannot_take_is_not_tried_again_for_ever(store, monkeypatch):
+    monkeypatch.setattr(writing, "check_names", lambda events: None)
+    assert store.apply([ended(1), ended(2, subject=LONG), ended(3)]).quarantined == 0
 
 
 def test_a_search_is_by_substring_whatever_is_in_it(store):

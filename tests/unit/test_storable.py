@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from execlog.core import codec
 from execlog.core.clock import MAX_AT, MIN_AT
 from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
-from execlog.core.storable import MAX_DEPTH, MAX_ENTRIES, MAX_TEXT, mend, mend_struct, mend_text
+from execlog.core.storable import MAX_DEPTH, MAX_ENTRIES, MAX_TEXT, NAME_BYTES, mend, mend_name, mend_struct, mend_text
 
 anything = st.recursive(
     st.none()
@@ -80,6 +80,25 @@ def test_long_texts_and_lists_are_cut_with_a_mark():
     assert text.endswith(f"[{MAX_TEXT + 1} characters in all]")
     assert len(mend(list(range(MAX_ENTRIES + 5)), mended)) == MAX_ENTRIES
     assert mended["truncated"] == 2
+
+
+def test_names_are_cut_by_their_bytes_and_stay_apart():
+    mended: Counter[str] = Counter()
+    names = ["字" * 900 + "a", "字" * 900 + "b", "x" * NAME_BYTES]
+    cut = [mend_struct(Event(id="i", kind="k", at=1, subject=name), mended).subject for name in names]
+    assert len(set(cut)) == 3
+    assert cut[2] == names[2]
+    assert all(len(name.encode()) <= NAME_BYTES for name in cut)
+    assert mended == {"truncated": 2}
+    assert [mend_name(name, mended, NAME_BYTES) for name in cut] == cut
+    assert mended == {"truncated": 2}
+
+
+def test_ids_of_a_hundred_characters_stay_whole():
+    mended: Counter[str] = Counter()
+    event = Event(id="😀" * 100, kind="😀" * 100, namespace="😀" * 100, at=1, retry_of="😀" * 100)
+    assert mend_struct(event, mended) == event
+    assert not mended
 
 
 def test_deep_nesting_becomes_text():

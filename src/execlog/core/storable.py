@@ -3,7 +3,8 @@
 NaN and infinities become None, NUL characters and lone surrogates U+FFFD, over-long texts and lists are cut with a
 mark, too deep nesting becomes text, integers beyond 64 bits become text. The model's own numbers stay within what sums
 and calendars can hold: times in the years 1 to 9999, durations in 31 years, counts in 10¹⁵, costs in a million dollars.
-Each kind of mending is counted, so that the caller can be told.
+Its names stay within what an index takes, and those that differ go on differing. Each kind of mending is counted, so
+that the caller can be told.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import math
 import operator
 from collections import Counter
 from functools import cache
+from hashlib import blake2s
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
 from execlog.core.clock import MAX_AT, MIN_AT
+from execlog.core.model import Error, Event, Item
 
 MAX_TEXT = 262_144
 MAX_NAME = 1_000
@@ -25,6 +28,17 @@ MAX_ENTRIES = 10_000
 MAX_DEPTH = 32
 _INT_LIMIT = 2**63
 _BOUNDS = {"time": (MIN_AT, MAX_AT), "duration": (0.0, 1e9), "cost": (-(10**15), 10**15), "count": (-(10**15), 10**15)}
+LABEL_BYTES, NAME_BYTES = 400, 1_000
+"""Most bytes of what is looked up: of ids 100 characters of any script. An entry of a PostgreSQL index has 2,704 bytes,
+and may have to hold three of them: kind, namespace and subject; kind, actor and engine."""
+
+LABELS = ("id", "kind", "namespace", "parent_id", "root_id", "retry_of")
+NAMES = ("subject", "actor", "engine", "origin")
+_BYTES: dict[type[Struct], dict[str, int]] = {
+    Event: {**dict.fromkeys(LABELS, LABEL_BYTES), **dict.fromkeys(NAMES, NAME_BYTES)},
+    Item: {"key": NAME_BYTES},
+    Error: {"fingerprint": LABEL_BYTES},
+}
 T = TypeVar("T")
 
 
@@ -54,6 +68,22 @@ def mend_text(text: str, mended: Counter[str], limit: int = MAX_TEXT) -> str:
         mended["truncated"] += 1
         text = f"{text[: limit - 40]}… [{len(text)} characters in all]"[:limit]
     return text
+
+
+def mend_name(text: str, mended: Counter[str], limit: int) -> str:
+    """The text as `mend_text` leaves it, of at most `limit` bytes: cut, with a hash of all of it as the mark."""
+    text = mend_text(text, mended)
+    if not is_longer(text, limit):
+        return text
+    mended["truncated"] += 1
+    whole = text.encode()
+    mark = f"…{blake2s(whole, digest_size=8).hexdigest()}"
+    return whole[: limit - len(mark.encode())].decode(errors="ignore") + mark
+
+
+def is_longer(text: str, limit: int) -> bool:
+    """Whether the text has more than `limit` bytes."""
+    return len(text) > limit // 4 and len(text.encode()) > limit
 
 
 def mend(value: Any, mended: Counter[str], depth: int = 0) -> Any:
@@ -116,9 +146,13 @@ def _mend_field(value: Any, mended: Counter[str], depth: int) -> Any:
 
 
 @cache
-def _fields_of(type_: type[Struct]) -> tuple[tuple[str, _Measure | None], ...]:
-    """The fields of a Struct in their order, each with what it measures where it is a number."""
-    return tuple((name, _measure_of(name, type_.__annotations__.get(name))) for name in type_.__struct_fields__)
+def _fields_of(type_: type[Struct]) -> tuple[tuple[str, _Measure | int | None], ...]:
+    """The fields of a Struct in their order, each with what it measures as a number, or most bytes as a name."""
+    names = _BYTES.get(type_, {})
+    return tuple(
+        (name, names.get(name) or _measure_of(name, type_.__annotations__.get(name)))
+        for name in type_.__struct_fields__
+    )
 
 
 def _measure_of(name: str, said: object) -> _Measure | None:
@@ -130,8 +164,10 @@ def _measure_of(name: str, said: object) -> _Measure | None:
     return _Measure(*_BOUNDS[what], duration=what == "duration", must="None" not in kinds)
 
 
-def _within(value: Any, measure: _Measure, mended: Counter[str]) -> Any:
-    """The number within its bounds: at the nearer one where it must be a number, else None where it is outside."""
+def _within(value: Any, measure: _Measure | int, mended: Counter[str]) -> Any:
+    """A name within its bytes, or a number within its bounds: the nearer one where it must be a number, else None."""
+    if isinstance(measure, int):
+        return mend_name(value, mended, measure) if type(value) is str else _mend_field(value, mended, 1)
     if not isinstance(value, int | float):
         return value
     if measure.low <= value <= measure.high and not isinstance(value, bool):

@@ -7,17 +7,21 @@ side only after it folded would decide them differently from one that did not.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from operator import attrgetter
 
 import msgspec
 
 from execlog.core.fingerprint import fingerprint
 from execlog.core.model import TERMINAL, UNSUCCESSFUL, Error, Event, Execution, Item, Status
-from execlog.core.storable import mend_struct
+from execlog.core.storable import LABEL_BYTES, LABELS, NAME_BYTES, NAMES, is_longer, mend_struct
 
 FAILURES = UNSUCCESSFUL - {Status.CANCELLED}
 """What counts as a failure when failures are grouped: somebody's wish to stop is none."""
 
 NO_ERROR = "no error was recorded"
+_labels, _names = attrgetter(*LABELS), attrgetter(*NAMES)
 
 
 def prepare(event: Event, mended: Counter[str]) -> Event:
@@ -33,6 +37,20 @@ def complete(event: Event) -> Event:
         if item.error is not None and item.error.fingerprint is None:
             return msgspec.structs.replace(event, items=tuple(_named_item(item) for item in event.items))
     return event
+
+
+def check_names(events: Sequence[Event]) -> None:
+    """Nothing; ValueError where a name is longer than `prepare` leaves it.
+
+    For stores that mend only what they cannot store otherwise: a name must be the same whatever comes with it.
+    """
+    items = [item for event in events for item in event.items]
+    errors = [entry.error for entry in (*events, *items) if entry.error is not None]
+    labels = {*chain.from_iterable(map(_labels, events)), *(error.fingerprint for error in errors)}
+    names = {*chain.from_iterable(map(_names, events)), *(item.key for item in items)}
+    for some, limit in ((labels, LABEL_BYTES), (names, NAME_BYTES)):
+        if any(name is not None and is_longer(name, limit) for name in some):
+            raise ValueError(f"a name of more than {limit} bytes")
 
 
 def named(error: Error) -> Error:

@@ -20,11 +20,13 @@ from execlog.core.errors import CursorError, InvalidError, StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Counts, Error, Event, Item, LogLine, Status, Usage
 from execlog.core.rollup import quantiles
-from execlog.store.base import WHOLE, Store
+from execlog.core.storable import NAME_BYTES
+from execlog.store.base import SUMMARY, WHOLE, Store
 from execlog.store.matching import ITEMS_SEARCHED, ITEMS_TEXT
+from execlog.store.memory import MemoryStore
 from execlog.testing.agreement import ManualClock
 from execlog.testing.comparing import assert_same
-from execlog.testing.making import MIDNIGHT
+from execlog.testing.making import LONG, MIDNIGHT
 
 SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 
@@ -353,6 +355,23 @@ class StoreConformance:
         found = store.get("run-0001")
         assert_same(found and (found.name, found.input), ("a\ufffdb", {"k\ufffd": None}), store.url)
         assert_same(store.stats(Filter())[0].bucket.total, 7, store.url)
+
+    def test_long_names_are_cut_and_stay_apart(self, store: Store) -> None:
+        """The same on every store, whatever is in the batch beside them; nobody else's executions wait for them."""
+        names = [LONG + end for end in "ab"]
+        long = [
+            ended(at, subject=name, actor=name, retry_of=name, items=(Item(key=name, at=MIDNIGHT),))
+            for at, name in enumerate(names)
+        ]
+        assert_same(store.apply([ended(7), *long]).quarantined, 0, store.url)
+        assert_same(store.apply(long[:1]).inserted, 0, store.url)
+        judge = MemoryStore()
+        judge.apply([ended(7), *long])
+        for parts in (WHOLE, SUMMARY):
+            expected = judge.find(Filter(), parts=parts).entries
+            assert_same(store.find(Filter(), parts=parts).entries, expected, store.url)
+        subjects = {entry.subject or "" for entry in store.latest(Filter())}
+        assert_same(sorted(len(name.encode()) <= NAME_BYTES for name in subjects), [True, True, True], store.url)
 
     def test_threads_lose_nothing(self, store: Store) -> None:
         """Several write while one reads: every batch is there once, and no reader sees half of one."""

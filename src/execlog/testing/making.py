@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -16,14 +17,17 @@ _MINUTE, _HOUR, _DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 _EDGES = (-_DAY, -_HOUR, -_MINUTE, 0, _MINUTE, _HOUR, _HOUR + _MINUTE, 2 * _HOUR, _DAY, 8 * _DAY)
 
 times: st.SearchStrategy[int] = st.sampled_from([MIDNIGHT + edge + off for edge in _EDGES for off in range(-2, 4)])
+LONG = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FA5), k=3_000)))  # noqa: S311 - not for secrets
+"""A name that no index takes as it is, and that does not compress."""
+
 kinds = st.sampled_from(("job", "query", "übung"))
 namespaces = st.sampled_from(("", "north", "süd"))
 ids = st.sampled_from(("a", "b", "c", "Ab", "abc", "ä"))
-subjects = st.sampled_from(("prices", "Prices", "news", "日報", ""))
-actors = st.sampled_from(("ann", "bob", "schedule"))
+subjects = st.sampled_from(("prices", "Prices", "news", "日報", "", LONG))
+actors = st.sampled_from(("ann", "bob", "schedule", LONG))
 engines = st.sampled_from(("kdb", "duck"))
 names = st.sampled_from(("one", "two"))
-keys = st.sampled_from(("AAPL", "GOOG", "Ünit"))
+keys = st.sampled_from(("AAPL", "GOOG", "Ünit", LONG))
 texts = st.sampled_from(
     (
         "Failed to fetch GOOGL: Connection timeout after 30s",

@@ -25,6 +25,9 @@ _SECONDS_LONGER = 5.0
 _LIMITS = """
 select set_config('statement_timeout', %(milliseconds)s, true), set_config('lock_timeout', %(milliseconds)s, true)
 """
+_LIMITED = ("54000", "54001", "54011", "54023")
+"""What the server says of a statement or a row that is more than it can take: trying again cannot help."""
+
 _abandoned: list[Any] = []
 """Pools of a parent process: closing or collecting them here would end its sessions."""
 
@@ -87,7 +90,13 @@ class Connections:
     @property
     def poison(self) -> tuple[type[Exception], ...]:
         """What an event can cause, as opposed to a server that does not answer."""
-        return (self._psycopg.DataError, self._psycopg.IntegrityError, UnicodeEncodeError)
+        errors = self._psycopg
+        return (
+            errors.DataError,
+            errors.IntegrityError,
+            *(errors.errors.lookup(code) for code in _LIMITED),
+            UnicodeEncodeError,
+        )
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection of its own, outside of the pool, in autocommit. Raises StoreError."""
@@ -130,7 +139,7 @@ class Connections:
         errors = self._psycopg
         try:
             yield
-        except (errors.DataError, errors.IntegrityError) as error:
+        except self.poison as error:
             if poison:
                 raise
             raise StoreError(f"{self.url}: {_said(error)}", retry=False) from error

@@ -22,6 +22,7 @@ from execlog.store.postgres import buckets
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.partitions import Months
 from execlog.store.postgres.reading import WHOLE_HEAD, heads_of, item_of
+from execlog.store.preparing import check_names
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import take as take_pairs
 from execlog.store.sqlite.contents import Place, Said, Searched, log_rows
@@ -125,6 +126,7 @@ def take(
     session: Session, events: Sequence[Event], searched: Searched, months: Months, *, now: int
 ) -> tuple[Applied, frozenset[str]]:
     """What became of the batch, inside the transaction that is open, and the partitions it went to."""
+    check_names(events)
     session.run(_SQL["lock"])
     last_number, last_change, marked = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else list(events)

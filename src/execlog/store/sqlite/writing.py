@@ -17,7 +17,7 @@ from execlog.core.model import Event, Execution
 from execlog.store.base import Applied
 from execlog.store.matching import searchable
 from execlog.store.pairs import SPEAKING
-from execlog.store.preparing import complete, is_failed
+from execlog.store.preparing import check_names, complete, is_failed
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import take as take_pairs
 from execlog.store.sqlite.connection import Session
@@ -44,6 +44,7 @@ _decode_marks = msgspec.json.Decoder(list[tuple[str, str, str, int, int]]).decod
 
 def take(session: Session, events: Sequence[Event], searched: Searched) -> Applied:
     """What became of the batch, inside the transaction that is open."""
+    check_names(events)
     last_number, marked, last_change, summed = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else events
     groups = group(kept)
