@@ -12,10 +12,11 @@ from redis.connection import PythonRespSerializer
 
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
-from execlog.core.model import Error, Event, Item, Status
+from execlog.core.model import Error, Event, Item, Key, Status
 from execlog.core.settings import Settings
 from execlog.store.base import WHOLE
 from execlog.store.opening import open_store
+from execlog.store.redis.keys import Keys
 from execlog.store.redis.packing import Packer
 from execlog.store.redis.store import RedisStore
 
@@ -176,6 +177,32 @@ def test_other_kinds_have_the_same_scheme(store, client):
     assert client.lrange("execlog:history_index:query::kdb", 0, -1) == ["exec-1"]
     assert client.exists("execlog:execution_history:workflow:p1:exec-2") == 1
     assert [entry.kind for entry in store.find(Filter()).entries] == ["workflow", "query"]
+
+
+def test_no_two_executions_share_a_key():
+    """Whatever ":" and "%" are in their names; a name without them is in its key as it is."""
+    names = [
+        Key("k", "a", "b:c"),
+        Key("k", "a:b", "c"),
+        Key("k:a", "b", "c"),
+        Key("k", "a%3Ab", "c"),
+        Key("k", "", "a:b"),
+    ]
+    keys = Keys()
+    for name_of in (keys.record, keys.deleted, lambda key: keys.index(*key)):
+        assert len({name_of(key) for key in names}) == len(names)
+    assert keys.record(names[0]) == "execlog:execution_history:k:a:b:c"
+
+
+def test_projects_with_a_colon_keep_their_executions_apart(store):
+    first, second = (
+        Event(id=id_, kind="workflow", namespace=project, at=SECOND, status=Status.SUCCEEDED, name=project, subject="w")
+        for project, id_ in (("a", "b:c"), ("a:b", "c"))
+    )
+    assert [store.apply([event]).inserted for event in (first, second)] == [1, 1]
+    assert [store.get(event.id).name for event in (first, second)] == ["a", "a:b"]
+    assert store.delete(Filter(namespace="a:b")) == 1
+    assert [entry.id for entry in store.find(Filter()).entries] == ["b:c"]
 
 
 def test_an_eviction_policy_that_loses_records_is_warned_of(store, client):

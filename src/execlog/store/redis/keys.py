@@ -5,6 +5,8 @@
     {prefix}execution_history:{kind}:{namespace}:{id}      the same for the other kinds
     {prefix}history_index:{kind}:{namespace}:{subject}
 
+A ":" in a kind or a namespace is written "%3A", a "%" "%25": two executions never share a key.
+
 Beside them, under the prefix: `order` (a sorted set of all members by created_at), `places:{id}` (the members of an
 id), `open` (open members and their process), `deleted:…` (what must stay deleted), `process:{origin}`, `changes` (a
 stream) and `change` (its last number). A member is "id␟kind␟namespace": members of one instant sort as pages do.
@@ -39,13 +41,13 @@ class Keys(Struct, frozen=True):
         """Where an execution's record is."""
         if key.kind == JOB and not key.namespace:
             return self.job_record + key.id
-        return f"{self.prefix}execution_history:{key.kind}:{key.namespace}:{key.id}"
+        return f"{self.prefix}execution_history:{_joined(key.kind, key.namespace, key.id)}"
 
     def index(self, kind: str, namespace: str, subject: str) -> str:
         """Where the ids of a subject's executions are."""
         if kind == JOB and not namespace:
             return self.job_index + subject
-        return f"{self.prefix}history_index:{kind}:{namespace}:{subject}"
+        return f"{self.prefix}history_index:{_joined(kind, namespace, subject)}"
 
     def index_of(self, execution: Execution) -> str:
         """The index an execution is in; without a subject it is its actor's."""
@@ -65,12 +67,16 @@ class Keys(Struct, frozen=True):
 
     def deleted(self, key: Key) -> str:
         """The mark that an execution stays deleted."""
-        return self.own("deleted", *key)
+        return self.own("deleted", _joined(*key))
 
 
 def member(key: Key) -> str:
     """An execution in the sorted set of all."""
     return SEPARATOR.join((key.id, key.kind, key.namespace))
+
+
+def _joined(kind: str, namespace: str, last: str) -> str:
+    return ":".join((*(part.replace("%", "%25").replace(":", "%3A") for part in (kind, namespace)), last))
 
 
 def _tag_of(key: str) -> str:
