@@ -360,7 +360,7 @@ class StoreConformance:
         """The same on every store, whatever is in the batch beside them; nobody else's executions wait for them."""
         names = [LONG + end for end in "ab"]
         long = [
-            ended(at, subject=name, actor=name, retry_of=name, items=(Item(key=name, at=MIDNIGHT),))
+            ended(at, subject=name, actor=name, namespace=name, items=(Item(key=name, at=MIDNIGHT),))
             for at, name in enumerate(names)
         ]
         assert_same(store.apply([ended(7), *long]).quarantined, 0, store.url)

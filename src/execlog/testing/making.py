@@ -21,7 +21,7 @@ LONG = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FA5), k=3_000)
 """A name that no index takes as it is, and that does not compress."""
 
 kinds = st.sampled_from(("job", "query", "übung"))
-namespaces = st.sampled_from(("", "north", "süd"))
+namespaces = st.sampled_from(("", "north", "süd", LONG))
 ids = st.sampled_from(("a", "b", "c", "Ab", "abc", "ä"))
 subjects = st.sampled_from(("prices", "Prices", "news", "日報", "", LONG))
 actors = st.sampled_from(("ann", "bob", "schedule", LONG))

@@ -85,8 +85,8 @@ class RedisStore:
     def apply(self, events: Sequence[Event]) -> Applied:
         """What became of the batch; on a conflict with another writer, its executions are folded again."""
         pending: dict[Key, list[Event]] = {}
-        for event in events:
-            pending.setdefault(event.key, []).append(prepare(event, self.mended))
+        for event in [prepare(event, self.mended) for event in events]:
+            pending.setdefault(event.key, []).append(event)
         inserted = updated = ignored = 0
         for _ in range(TRIES):
             if not pending:
