@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from execlog.core.filter import Filter
-from execlog.core.model import Event, Item, Status, Usage
+from execlog.core.model import Event, Item, Key, Status, Usage
 from execlog.store.base import WHOLE
 from execlog.store.files import store as files
+from execlog.store.files.paths import path_of
 from execlog.store.files.store import FilesStore
 from execlog.store.opening import open_store
 from execlog.store.sqlite import deleting, writing
@@ -73,6 +75,46 @@ def test_the_longest_ids_have_files_too(store, tmp_path):
     store.apply([Event(id="\u4ef7" * 100, kind="workflow", namespace="proj-1", at=AT, status=Status.RUNNING)])
     assert store.get("\u4ef7" * 100) is not None
     assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
+LONG = "\u6587" * 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "id_"),
+    [
+        ("workflow", LONG, "e"),
+        ("workflow", "shop", "\u6587" * 77),
+        ("query", LONG, "e"),
+        ("query", "x" * 260, "e"),
+        ("k" * 260, "", "e"),
+        ("projects", "a", "e"),
+    ],
+)
+def test_every_name_has_a_file_that_a_lost_index_is_made_anew_from(store, tmp_path, kind, namespace, id_):
+    said = Event(id=id_, kind=kind, namespace=namespace, at=AT, status=Status.RUNNING)
+    assert store.apply([workflow(1), said]).quarantined == 0
+    before = store.find(Filter(), parts=WHOLE).entries
+    assert len(before) == len(list(tmp_path.rglob("executions/*.json"))) == 2
+    store.close()
+    shutil.rmtree(tmp_path / ".execlog")
+    again = FilesStore(tmp_path)
+    assert again.find(Filter(), parts=WHOLE).entries == before
+    again.apply([workflow(2, kind=kind, namespace=namespace)])
+    again._take_in(path_of(tmp_path, said.key).parent)
+    assert again.count(Filter()) == 3
+    path_of(tmp_path, said.key).unlink()
+    again._take_in(path_of(tmp_path, said.key).parent)
+    assert again.get(id_, kind=kind) is None
+    assert again.damaged() == []
+    again.close()
+
+
+def test_no_two_executions_share_a_file():
+    hashed = path_of(Path(), Key("k", "", ".x")).stem
+    keys = [Key("k", "_", "e"), Key("k", "", "e"), Key("k", "", ".x"), Key("k", "", hashed)]
+    keys += [Key("k", "y" * 300, "e"), Key("k", path_of(Path(), Key("k", "y" * 300, "e")).parent.parent.name, "e")]
+    assert len({path_of(Path(), key) for key in keys}) == len(keys)
 
 
 def test_a_deleted_execution_takes_its_file_along(store, tmp_path):

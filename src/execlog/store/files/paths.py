@@ -3,11 +3,15 @@
 projects/{projectId}/executions/{executionId}.json           workflows: their clients' layout to the letter
 kinds/{kind}/{namespace or _}/executions/{executionId}.json  the other kinds, in the same scheme
 .execlog/index.db                                            the index; it can be made anew from the files
+
+A name that no file system takes is "~" and a hash of it, and so is one that stands for something else here ("_" as a
+namespace, or such a hash): no two executions share a file. What is meant is in the record.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from hashlib import blake2s
@@ -23,26 +27,46 @@ NO_NAMESPACE = "_"
 FOLDER = "executions"
 SUFFIX = ".json"
 _LONGEST_NAME = 240
+_HASH = re.compile("~[0-9a-f]{32}")
 
 
 def path_of(root: Path, key: Key) -> Path:
     """The file of an execution. Raises InvalidError for a name that would lead out of its folder."""
-    check_id(key.id)
-    if key.kind == WORKFLOW and key.namespace:
-        return root / "projects" / check_id(key.namespace, field="namespace") / FOLDER / _file_name(key.id)
-    namespace = quote(key.namespace, safe="") or NO_NAMESPACE
-    if namespace in {".", ".."} or key.kind in {"", ".", ".."}:
-        raise InvalidError(f"kind {key.kind!r:.60} and namespace {key.namespace!r:.60} make no folder", field="kind")
-    return root / "kinds" / quote(key.kind, safe="") / namespace / FOLDER / _file_name(key.id)
+    return folder_of(root, key.kind, key.namespace) / _file_name(check_id(key.id))
 
 
-def folders(root: Path) -> Iterator[tuple[str, str, Path]]:
-    """Every folder of executions, with its kind and namespace."""
-    for folder in sorted(root.glob(f"projects/*/{FOLDER}")):
-        yield WORKFLOW, folder.parent.name, folder
-    for folder in sorted(root.glob(f"kinds/*/*/{FOLDER}")):
-        namespace = folder.parent.name
-        yield unquote(folder.parent.parent.name), "" if namespace == NO_NAMESPACE else unquote(namespace), folder
+def folder_of(root: Path, kind: str, namespace: str) -> Path:
+    """The folder of the executions of a kind in a namespace. Raises InvalidError where these make none."""
+    if kind == WORKFLOW and namespace:
+        return root / "projects" / _short(check_id(namespace, field="namespace")) / FOLDER
+    if namespace in {".", ".."} or kind in {"", ".", ".."}:
+        raise InvalidError(f"kind {kind!r:.60} and namespace {namespace!r:.60} make no folder", field="kind")
+    if namespace:
+        space = _hash(namespace) if namespace == NO_NAMESPACE else _short(quote(namespace, safe=""))
+    else:
+        space = NO_NAMESPACE
+    return root / "kinds" / _short(quote(kind, safe="")) / space / FOLDER
+
+
+def folders(root: Path) -> Iterator[Path]:
+    """Every folder of executions."""
+    yield from sorted(root.glob(f"projects/*/{FOLDER}"))
+    yield from sorted(root.glob(f"kinds/*/*/{FOLDER}"))
+
+
+def place_of(root: Path, folder: Path) -> tuple[str, str] | None:
+    """The kind and the namespace whose folder this is; None where its name does not tell."""
+    kind, space = kind_of(root, folder), folder.parent.name
+    namespace = space if _is_project(root, folder) else "" if space == NO_NAMESPACE else unquote(space)
+    try:
+        return (kind, namespace) if folder_of(root, kind, namespace) == folder else None
+    except InvalidError:
+        return None
+
+
+def kind_of(root: Path, folder: Path) -> str:
+    """The kind whose folder this is; where that is a hash, what no kind is called."""
+    return WORKFLOW if _is_project(root, folder) else unquote(folder.parent.parent.name)
 
 
 def write_all(contents: Iterable[tuple[Path, bytes | None]]) -> None:
@@ -60,11 +84,20 @@ def write_all(contents: Iterable[tuple[Path, bytes | None]]) -> None:
             _sync(folder)
 
 
+def _is_project(root: Path, folder: Path) -> bool:
+    return folder.parent.parent == root / "projects"
+
+
 def _file_name(id_: str) -> str:
-    name = id_ + SUFFIX
-    if len(name.encode()) <= _LONGEST_NAME and not name.startswith("."):
-        return name
-    return f"~{blake2s(id_.encode(), digest_size=16).hexdigest()}{SUFFIX}"  # what no file system takes as it is
+    return (_hash(id_) if id_.startswith(".") else _short(id_, _LONGEST_NAME - len(SUFFIX))) + SUFFIX
+
+
+def _short(name: str, most: int = _LONGEST_NAME) -> str:
+    return name if len(name.encode()) <= most and not _HASH.fullmatch(name) else _hash(name)
+
+
+def _hash(name: str) -> str:
+    return f"~{blake2s(name.encode(), digest_size=16).hexdigest()}"
 
 
 def _make_folder(folder: Path) -> None:
@@ -78,7 +111,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{time.monotonic_ns()}.tmp")
+    temporary = path.with_name(f".{os.getpid()}.{time.monotonic_ns()}.tmp")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         view = memoryview(content)

@@ -26,7 +26,7 @@ from execlog.core.errors import InvalidError, StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
-from execlog.store.files.paths import SUFFIX, folders, path_of, write_all
+from execlog.store.files.paths import SUFFIX, folder_of, folders, kind_of, path_of, place_of, write_all
 from execlog.store.jobs import JobStore
 from execlog.store.layout import event_of_record, to_record
 from execlog.store.matching import SEARCHED
@@ -149,14 +149,14 @@ class FilesStore:
     def check(self) -> dict[str, str]:
         """Facts about the folder and its index; raises StoreError where the index is damaged."""
         facts = self._index.check()
-        number = sum(1 for _, _, folder in folders(self.root) for _ in folder.glob(f"*{SUFFIX}"))
+        number = sum(1 for folder in folders(self.root) for _ in folder.glob(f"*{SUFFIX}"))
         return {**facts, "store": "files", "root": str(self.root), "files": str(number)}
 
     def damaged(self) -> list[Path]:
         """The files that are not as this store wrote them, or that it cannot read; each of them is read."""
         with self._alone():
             self._write_changed()
-            there = {path for _, _, folder in folders(self.root) for path in _files(folder)}
+            there = {path for folder in folders(self.root) for path in _files(folder)}
             unlike: list[Path] = []
             cursor = None
             while True:
@@ -228,42 +228,50 @@ class FilesStore:
         if time.monotonic() - self._looked_at < LOOK_EVERY:
             return
         self._looked_at = time.monotonic()
-        for kind, namespace, folder in folders(self.root):
+        for folder in folders(self.root):
             if self._seen.get(folder) != _time_of(folder):
                 with self._alone():
-                    self._take_in(kind, namespace, folder)
+                    self._take_in(folder)
 
-    def _take_in(self, kind: str, namespace: str, folder: Path) -> None:
+    def _take_in(self, folder: Path) -> None:
         """Compare a folder with the index: what it does not know is read, what is gone is removed."""
         self._write_changed()  # what a process that died in between had not written yet was not deleted by hand either
         at = _time_of(folder)
         there = {path.name: path for path in _files(folder)}
-        known = self._known(kind, namespace)
-        self._index.apply([event for name in there.keys() - known.keys() if (event := self._read(kind, there[name]))])
+        known = self._known(folder)
+        self._index.apply([event for name in there.keys() - known.keys() if (event := self._read(there[name]))])
         for name in known.keys() - there.keys():
-            self._index.delete(Filter(kind=kind, namespace=namespace, ids=(known[name],)))
+            kind, namespace, id_ = known[name]
+            self._index.delete(Filter(kind=kind, namespace=namespace, ids=(id_,)))
         self._write_changed()
         self._seen[folder] = at
 
-    def _known(self, kind: str, namespace: str) -> dict[str, str]:
-        known: dict[str, str] = {}
+    def _known(self, folder: Path) -> dict[str, Key]:
+        """What the index has in a folder, by the names of the files."""
+        place = place_of(self.root, folder) or self._place_of_hashed(folder)
+        known: dict[str, Key] = {}
         cursor = None
-        while True:
-            page = self._index.find(Filter(kind=kind, namespace=namespace), limit=1000, cursor=cursor)
-            known |= {path_of(self.root, entry.key).name: entry.id for entry in page.entries}
+        while place is not None:
+            page = self._index.find(Filter(kind=place[0], namespace=place[1]), limit=1000, cursor=cursor)
+            known |= {path_of(self.root, entry.key).name: entry.key for entry in page.entries}
             cursor = page.next_cursor
             if cursor is None:
-                return known
+                break
+        return known
 
-    def _read(self, kind: str, path: Path) -> Event | None:
+    def _place_of_hashed(self, folder: Path) -> tuple[str, str] | None:
+        """What a folder whose name does not tell is of; None where the index has nothing in it."""
+        return next((place for place in self._index.spaces() if folder_of(self.root, *place) == folder), None)
+
+    def _read(self, path: Path) -> Event | None:
         """The event that says all of a file; None for one that is none of ours, which is left alone.
 
-        So is one whose name is not that of the execution in it: a copy, or a damaged id, which may be another's.
+        So is one that is not where the execution in it belongs: a copy, or a damaged id, which may be another's.
         """
         try:
             record = _decode(path.read_bytes())
-            event = event_of_record(record, kind, at=round(path.stat().st_mtime * 1e6))
-            return event if path_of(self.root, event.key).name == path.name else None
+            event = event_of_record(record, kind_of(self.root, path.parent), at=round(path.stat().st_mtime * 1e6))
+            return event if path_of(self.root, event.key) == path else None
         except (OSError, ValueError, InvalidError):  # msgspec's errors are ValueErrors, and so are texts that are none
             return None
 

@@ -80,6 +80,11 @@ def kinds_of(session: Session) -> list[str]:
     return msgspec.json.decode(session.value(_SQL["kinds"]), type=list[str])
 
 
+def spaces_of(session: Session) -> list[tuple[str, str]]:
+    """Every (kind, namespace) that has executions; "" is among the namespaces of each kind."""
+    return _decode_places(session.value(_SQL["spaces"], {"kinds": kinds_of(session)}))
+
+
 def complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -> list[Execution]:
     """The executions of these rows, in the same order, with the parts asked for."""
     numbers = [head.number for head in heads]

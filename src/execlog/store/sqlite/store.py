@@ -160,6 +160,11 @@ class SQLiteStore:
         with self._connections.read() as session:
             return _decode_numbers(session.value(_READ["numbers"], {"keys": list(keys)}))
 
+    def spaces(self) -> list[tuple[str, str]]:
+        """Every (kind, namespace) that has executions; "" is among the namespaces of each kind."""
+        with self._connections.read() as session:
+            return reading.spaces_of(session)
+
     def attend(self, origin: str, *, seconds: float) -> None:
         """Note that the process `origin` is alive for this long; 0 signs it off."""
         now = self._clock.now()

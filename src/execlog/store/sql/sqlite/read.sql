@@ -72,6 +72,22 @@ with recursive kinds (kind) as (
 )
 select json_group_array(kind) from kinds where kind is not null;
 
+-- name: spaces
+-- Every (kind, namespace) of these kinds that may have executions, without looking at them all.
+with recursive spaces (kind, namespace) as (
+    select value, '' from json_each(:kinds)
+    union all
+    select spaces.kind, (
+        select min(executions.namespace)
+        from executions indexed by executions_namespace
+        where executions.kind = spaces.kind and executions.namespace <> ''
+            and executions.namespace > spaces.namespace
+    )
+    from spaces
+    where spaces.namespace is not null
+)
+select json_group_array(json_array(kind, namespace)) from spaces where namespace is not null;
+
 -- name: places
 -- Every (kind, namespace) that has executions of a subject, without looking at them all.
 with recursive places (kind, namespace) as (
