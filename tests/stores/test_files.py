@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from execlog.core.clock import MAX_AT
 from execlog.core.filter import Filter
 from execlog.core.model import Event, Item, Key, Status, Usage
 from execlog.store.base import WHOLE
@@ -160,6 +161,34 @@ def test_a_file_that_has_another_name_than_its_execution_is_left_alone_and_told_
     assert [entry.status for entry in opened.find(Filter(kind="workflow")).entries] == [Status.SUCCEEDED]
     assert opened.damaged() == [folder / "copy.json"]
     opened.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        (json.dumps(THEIRS | {"execlog": "v1"}), True),
+        (json.dumps(THEIRS | {"execlog": 7}), True),
+        (json.dumps(THEIRS | {"execlog": [1]}), True),
+        (json.dumps(THEIRS | {"execlog": {"id": "theirs"}}), False),
+        (json.dumps(THEIRS | {"startedAt": "9999-12-31T23:59:59-05:00"}), True),
+        (json.dumps(THEIRS | {"startedAt": "0001-01-01T00:00:00+05:00"}), True),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, False),
+        ("[1, 2]", False),
+    ],
+)
+def test_no_file_of_other_hands_keeps_the_store_from_opening(tmp_path, text, taken):
+    path = tmp_path / "projects" / "proj-1" / "executions" / "theirs.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    opened = FilesStore(tmp_path)
+    assert (opened.get("theirs") is not None) is taken
+    assert opened.damaged() == ([] if taken else [path])
+    opened.close()
+
+
+def test_what_no_record_can_say_is_mended(store):
+    assert store.apply([workflow(1, started_at=MAX_AT + 1), workflow(2)]).inserted == 2
+    assert store.mended["out_of_range"] == 1
 
 
 def test_files_of_other_hands_are_not_overlooked_beside_ones_own(store, tmp_path, monkeypatch):

@@ -112,6 +112,16 @@ def test_a_record_of_others_that_cannot_be_read_hides_no_other(store, client, ca
         store.get("nan")
 
 
+def test_what_others_wrote_in_our_place_is_theirs(store, client):
+    theirs = {"execution_id": "theirs", "job_id": "daily", "job_name": "d", "start_time": "2025-11-22T10:00:00"}
+    theirs |= {"status": "success", "metadata": {"execlog": "v1"}}
+    client.set("scheduler:execution_history:theirs", json.dumps(theirs))
+    client.set("scheduler:execution_history:deep", '{"a":' * 100_000 + "1" + "}" * 100_000)
+    client.lpush("scheduler:job_history_index:daily", "deep", "theirs")
+    found = store.find(Filter(kind="job", namespace="", subject="daily")).entries
+    assert [entry.id for entry in found] == ["theirs"]
+
+
 def test_what_others_wrote_that_is_no_text_hides_no_other(store, client):
     store.apply([execution(1)])
     whole = client.get("scheduler:execution_history:exec-1").encode()

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import msgspec
 from msgspec import NODEFAULT
 
-from execlog.core.codec import convert
+from execlog.core.codec import convert, from_json
 from execlog.core.errors import InvalidError
 from execlog.core.fold import begin
 from execlog.core.model import Event, Execution
@@ -80,6 +80,11 @@ def to_record(execution: Execution) -> Record:
     return record
 
 
+def record_in(text: bytes | str) -> Record:
+    """The record in this JSON. Raises InvalidError, also for a text that was not written as one."""
+    return from_json(text, Record)
+
+
 def to_execution(record: Record, kind: str, *, at: int) -> Execution:
     """The execution of a record; one of another program is taken as said at `at` UTC µs. Raises InvalidError."""
     kept = _kept(record, kind)
@@ -96,10 +101,11 @@ def event_of_record(record: Record, kind: str, *, at: int) -> Event:
 
 
 def _kept(record: Record, kind: str) -> Record | None:
+    """What is kept inside a record; None where there is nothing that can be ours."""
     part: Any = record
-    for name in layout_of(kind).place:
+    for name in (*layout_of(kind).place, KEPT):
         part = cast("Record", part).get(name) if isinstance(part, dict) else None
-    return cast("Record", part).get(KEPT) if isinstance(part, dict) else None
+    return cast("Record", part) if isinstance(part, dict) else None
 
 
 _EVENT_FIELDS = [

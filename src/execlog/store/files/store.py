@@ -24,19 +24,20 @@ from execlog.core.clock import Clock, SystemClock
 from execlog.core.codec import to_json
 from execlog.core.errors import InvalidError, StoreError
 from execlog.core.filter import Filter, Page
+from execlog.core.ids import check_id
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.files.paths import SUFFIX, folder_of, folders, kind_of, path_of, place_of, write_all
 from execlog.store.jobs import JobStore
-from execlog.store.layout import event_of_record, to_record
+from execlog.store.layout import event_of_record, record_in, to_record
 from execlog.store.matching import SEARCHED
 from execlog.store.pairs import Pairs
+from execlog.store.preparing import prepare
 from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.store import SQLiteStore
 
 LOOK_EVERY = 1.0
 CHUNK = 500
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class FilesStore:
@@ -82,7 +83,7 @@ class FilesStore:
 
     def apply(self, events: Sequence[Event]) -> Applied:
         """What became of the batch, once its files are durable."""
-        fit = [event for event in events if self._has_place(event.key)]
+        fit = [prepared for event in events if (prepared := self._fit(event)) is not None]
         with self._alone():  # from before the index knows it: whoever compares would take it for deleted by hand
             applied = self._index.apply(fit)
             self._write_changed()
@@ -176,12 +177,15 @@ class FilesStore:
                 os.close(self._lock_fd)
                 self._lock_fd = -1
 
-    def _has_place(self, key: Key) -> bool:
+    def _fit(self, event: Event) -> Event | None:
+        """The event as it is stored: its record must be one that every program can read; None where it has no place."""
         try:
-            path_of(self.root, key)
+            check_id(event.id)
+            prepared = prepare(event, self.mended)
+            path_of(self.root, prepared.key)
         except InvalidError:
-            return False
-        return True
+            return None
+        return prepared
 
     def _forget_lost_index(self) -> None:
         """Count from the beginning again where the index is a new one: what is noted was of the one that is gone."""
@@ -269,10 +273,10 @@ class FilesStore:
         So is one that is not where the execution in it belongs: a copy, or a damaged id, which may be another's.
         """
         try:
-            record = _decode(path.read_bytes())
-            event = event_of_record(record, kind_of(self.root, path.parent), at=round(path.stat().st_mtime * 1e6))
+            record, at = record_in(path.read_bytes()), round(path.stat().st_mtime * 1e6)
+            event = prepare(event_of_record(record, kind_of(self.root, path.parent), at=at), self.mended)
             return event if path_of(self.root, event.key) == path else None
-        except (OSError, ValueError, InvalidError):  # msgspec's errors are ValueErrors, and so are texts that are none
+        except (OSError, ValueError, InvalidError):  # what a layout converts may be a ValueError
             return None
 
     @contextmanager

@@ -24,7 +24,7 @@ from execlog.core.model import Event, Execution, Key
 from execlog.core.settings import Settings
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.jobs import JobStore
-from execlog.store.layout import to_execution
+from execlog.store.layout import record_in, to_execution
 from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
 from execlog.store.pairs import FAILED, FEATURE, LONGEST, PIPELINE, SPEAKING
 from execlog.store.preparing import prepare
@@ -41,7 +41,6 @@ from execlog.store.scanning import failures_of, latest_of, stats_of
 log = logging.getLogger("execlog")
 CHUNK = 200
 TRIES = 50
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class RedisStore:
@@ -257,8 +256,8 @@ class RedisStore:
         if not raw:
             return None
         try:
-            return to_execution(_decode(raw), key.kind, at=1)
-        except (msgspec.MsgspecError, InvalidError) as error:
+            return to_execution(record_in(raw), key.kind, at=1)
+        except InvalidError as error:
             raise StoreError(f"the record {self.keys.record(key)} cannot be read: {error}", retry=False) from error
 
     def _matching(self, filter: Filter, after: Any = None) -> Iterator[Execution]:
