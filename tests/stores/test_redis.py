@@ -133,6 +133,18 @@ def test_what_others_wrote_that_is_no_text_hides_no_other(store, client):
     assert "\ufffd" in store.get("odd").subject
 
 
+def test_a_record_that_is_no_text_can_be_written_again(store, client):
+    theirs = {"execution_id": "theirs", "job_id": "daily", "job_name": "XX", "start_time": "2023-11-14T00:00:00"}
+    record = json.dumps(theirs | {"status": "running"}).encode().replace(b"XX", b"\xff\xc3\xbc")
+    client.set("scheduler:execution_history:theirs", record)
+    assert store.get("theirs").name == "\ufffdü"
+    said = Event(id="theirs", kind="job", at=SECOND * 1_700_000_000, status=Status.SUCCEEDED, rows=3)
+    applied = store.apply([said, execution(1)])
+    assert (applied.inserted, applied.updated) == (1, 1)
+    assert store.get("theirs").status == Status.SUCCEEDED
+    assert "\ufffdü" in client.get("scheduler:execution_history:theirs")
+
+
 def test_an_index_keeps_the_newest_hundred_and_no_orphans(store, client):
     store.apply([execution(number) for number in range(130)])
     store.apply([execution(500), execution(-1)])

@@ -18,6 +18,7 @@ from execlog.store.layout import to_execution
 from execlog.store.redis.connecting import connect
 from execlog.store.redis.connection import Connection
 from execlog.store.redis.keys import beginning
+from execlog.store.redis.packing import shown
 
 _CHUNK = 500
 
@@ -44,10 +45,10 @@ def _read(connection: Connection, keys: list[str]) -> Iterator[Found]:
     texts = [key for key in keys if types[key] == "string"]
     for key, text in zip(texts, connection.get_many(texts), strict=True):
         if text is not None:
-            yield reading(key, lambda text=text: _said(text))
+            yield reading(shown(key), lambda text=text: _said(shown(text)))
     for key in keys:
         if types[key] not in ("string", "none"):
-            yield Found(key, InvalidError(f"a {types[key]}, where a record is a text"))
+            yield Found(shown(key), InvalidError(f"a {types[key]}, where a record is a text"))
 
 
 def _said(text: str) -> Iterator[Event]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from execlog.core.errors import StoreError
 from execlog.store.redis.connection import Command, Connection, checked, driver, micros
+from execlog.store.redis.packing import ODD_BYTES
 
 MOVES = 5
 """How often a batch follows slots that move meanwhile."""
@@ -42,7 +43,7 @@ class ClusterConnection(Connection):
                 startup_nodes=[redis.cluster.ClusterNode(it["host"], it.get("port", 6379)) for it in others],
                 retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
                 decode_responses=True,
-                encoding_errors="replace",  # others write here too: an error amid an answer loses its rest
+                encoding_errors=ODD_BYTES,
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
             )

@@ -7,7 +7,7 @@ from typing import Any
 from execlog.core.errors import StoreError
 from execlog.store.redis.clustering import ClusterConnection
 from execlog.store.redis.connection import TIMEOUT, Connection, driver, without_secrets
-from execlog.store.redis.packing import Packer
+from execlog.store.redis.packing import ODD_BYTES, Packer
 
 
 def connect(url: str, *, timeout: float = TIMEOUT) -> Connection:
@@ -22,7 +22,7 @@ def connect(url: str, *, timeout: float = TIMEOUT) -> Connection:
         client: Any = redis.Redis.from_url(
             one,
             decode_responses=True,
-            encoding_errors="replace",  # others write here too: an error amid an answer loses its rest
+            encoding_errors=ODD_BYTES,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             health_check_interval=30,

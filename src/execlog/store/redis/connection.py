@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from execlog.core.errors import ExeclogError, MissingExtraError, StoreError
+from execlog.store.redis.packing import as_bytes
 
 TIMEOUT = 5.0
 Command = Sequence[Any]
@@ -149,7 +150,7 @@ def micros(time: tuple[int, int]) -> int:
 
 def digest(value: str | None) -> str:
     """What a script compares a value with: its SHA-1, or "" where there is none."""
-    return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest() if value else ""
+    return hashlib.sha1(as_bytes(value), usedforsecurity=False).hexdigest() if value else ""
 
 
 def driver() -> Any:

@@ -1,8 +1,22 @@
-"""Commands as bytes."""
+"""Commands as bytes, and answers as texts."""
 
 from __future__ import annotations
 
 from typing import Any
+
+ODD_BYTES = "surrogateescape"
+"""How bytes are read that are no text, and written again. Others write here, too: an error amid an answer loses its
+rest, and a text that was read otherwise is not what is compared with."""
+
+
+def as_bytes(text: str) -> bytes:
+    """The bytes that were read as this text."""
+    return text.encode(errors=ODD_BYTES)
+
+
+def shown(text: str) -> str:
+    """The text as it may be shown: with U+FFFD for bytes that are none."""
+    return text if text.isascii() else as_bytes(text).decode(errors="replace")
 
 
 class Packer:
@@ -25,7 +39,7 @@ class Packer:
 
 def _encoded(word: Any) -> bytes:
     if isinstance(word, str):
-        return word.encode()
+        return as_bytes(word)
     if isinstance(word, int | float) and not isinstance(word, bool):
         return repr(word).encode()
     raise TypeError(f"{type(word).__name__} is no word of a command")

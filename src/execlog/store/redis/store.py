@@ -33,6 +33,7 @@ from execlog.store.redis.connecting import connect
 from execlog.store.redis.connection import TIMEOUT
 from execlog.store.redis.jobs import RedisJobStore
 from execlog.store.redis.keys import JOB, Keys, beginning, key_of, member
+from execlog.store.redis.packing import shown
 from execlog.store.redis.pairs import RedisPairs
 from execlog.store.redis.saving import OneStep, Save, Saving
 from execlog.store.redis.stepwise import Stepwise
@@ -256,7 +257,7 @@ class RedisStore:
         if not raw:
             return None
         try:
-            return to_execution(record_in(raw), key.kind, at=1)
+            return to_execution(record_in(shown(raw)), key.kind, at=1)
         except InvalidError as error:
             raise StoreError(f"the record {self.keys.record(key)} cannot be read: {error}", retry=False) from error
 
@@ -309,7 +310,7 @@ class RedisStore:
             return list(dict.fromkeys([*known, *(Key(JOB, "", id_) for id_ in filter.ids)]))
         kind, namespace, subject = filter.kind or "", filter.namespace or "", filter.subject or ""
         ids = self._client.lrange(self.keys.index(kind, namespace, subject), 0, -1)
-        return [Key(kind, namespace, id_) for id_ in dict.fromkeys(ids)]
+        return [Key(kind, namespace, id_) for id_ in dict.fromkeys(ids) if shown(id_) == id_]
 
     def _walk(self, filter: Filter, after: Any) -> Iterator[list[str]]:
         """Members by created_at in the filter's window, a chunk at a time, from a position on."""
