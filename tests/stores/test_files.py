@@ -204,6 +204,51 @@ def test_files_of_other_hands_are_not_overlooked_beside_ones_own(store, tmp_path
     assert {entry.id for entry in store.find(Filter()).entries} == {"theirs", "exec-2"}
 
 
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_file_that_another_program_replaces_is_taken_in(tmp_path, monkeypatch, reopened):
+    monkeypatch.setattr(files, "LOOK_EVERY", 0.0)
+    path = tmp_path / "projects" / "proj-1" / "executions" / "theirs.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(THEIRS | {"status": "running", "completedAt": None}))
+    store = FilesStore(tmp_path)
+    assert store.get("theirs").status == Status.RUNNING
+    if reopened:
+        store.close()
+    temporary = path.with_name(".theirs.tmp")
+    temporary.write_text(json.dumps(THEIRS))
+    temporary.replace(path)
+    later = path.parent.stat().st_mtime_ns + 1_000_000  # as above
+    os.utime(path.parent, ns=(later, later))
+    if reopened:
+        store = FilesStore(tmp_path)
+    found = store.get("theirs")
+    assert (found.status, found.duration) == (Status.SUCCEEDED, 5.0)
+    store.close()
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_folder_that_is_removed_takes_its_executions_along(store, tmp_path, monkeypatch, reopened):
+    monkeypatch.setattr(files, "LOOK_EVERY", 0.0)
+    store.apply([workflow(1), workflow(2, namespace="proj-2"), workflow(3, kind="query", namespace="a")])
+    if reopened:
+        store.close()
+    for folder in ("projects/proj-1", "kinds"):
+        shutil.rmtree(tmp_path / folder)
+    if reopened:
+        store = FilesStore(tmp_path)
+    assert [entry.id for entry in store.find(Filter()).entries] == ["exec-2"]
+    store.apply([workflow(4)])
+    assert store.count(Filter()) == 2
+    store.close()
+
+
+def test_a_file_that_is_missing_is_told_of(store, tmp_path):
+    store.apply([workflow(1), workflow(2)])
+    path = tmp_path / "projects" / "proj-1" / "executions" / "exec-1.json"
+    path.unlink()
+    assert store.damaged() == [path]
+
+
 def test_a_lost_index_is_made_anew_from_the_files(store, tmp_path):
     store.apply(
         [workflow(1), workflow(2, status=Status.FAILED), Event(id="q", kind="query", at=AT, status=Status.RUNNING)]

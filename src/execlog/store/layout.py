@@ -100,6 +100,11 @@ def event_of_record(record: Record, kind: str, *, at: int) -> Event:
     return convert([said.get(name, default) for name, default in _EVENT_FIELDS], Event)
 
 
+def is_ours(record: Record, kind: str) -> bool:
+    """Whether execlog wrote the record; what another program says in it beside what is kept is not read."""
+    return _kept(record, kind) is not None
+
+
 def _kept(record: Record, kind: str) -> Record | None:
     """What is kept inside a record; None where there is nothing that can be ours."""
     part: Any = record

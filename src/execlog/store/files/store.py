@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -29,7 +29,7 @@ from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.files.paths import SUFFIX, folder_of, folders, kind_of, path_of, place_of, write_all
 from execlog.store.jobs import JobStore
-from execlog.store.layout import event_of_record, record_in, to_record
+from execlog.store.layout import event_of_record, is_ours, record_in, to_record
 from execlog.store.matching import SEARCHED
 from execlog.store.pairs import Pairs
 from execlog.store.preparing import prepare
@@ -37,7 +37,10 @@ from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.store import SQLiteStore
 
 LOOK_EVERY = 1.0
+UNSEEN = -1
 CHUNK = 500
+_TICK = 1_000_000_000
+"""Nanoseconds by which the times of files may be behind the clock."""
 
 
 class FilesStore:
@@ -55,7 +58,8 @@ class FilesStore:
         self._index = SQLiteStore(self._own / "index.db", clock=clock, searched=searched)
         self._lock = threading.Lock()
         self._lock_fd = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._seen: dict[Path, int] = {}
+        # When each folder was last changed as it was looked at; what the index knows is looked at, there or not.
+        self._seen = {folder_of(self.root, *place): UNSEEN for place in self._index.spaces()}
         self._looked_at = 0.0
         with self._alone():
             self._forget_lost_index()
@@ -83,6 +87,7 @@ class FilesStore:
 
     def apply(self, events: Sequence[Event]) -> Applied:
         """What became of the batch, once its files are durable."""
+        self._look()  # who only writes has to look, too: the less there is to compare when it is opened again
         fit = [prepared for event in events if (prepared := self._fit(event)) is not None]
         with self._alone():  # from before the index knows it: whoever compares would take it for deleted by hand
             applied = self._index.apply(fit)
@@ -154,7 +159,7 @@ class FilesStore:
         return {**facts, "store": "files", "root": str(self.root), "files": str(number)}
 
     def damaged(self) -> list[Path]:
-        """The files that are not as this store wrote them, or that it cannot read; each of them is read."""
+        """The files that are not as this store wrote them, are missing, or cannot be read; each of them is read."""
         with self._alone():
             self._write_changed()
             there = {path for folder in folders(self.root) for path in _files(folder)}
@@ -163,7 +168,7 @@ class FilesStore:
             while True:
                 page = self._index.find(Filter(), limit=CHUNK, cursor=cursor, parts=WHOLE)
                 contents = {path_of(self.root, entry.key): _content(entry) for entry in page.entries}
-                unlike += [path for path, content in contents.items() if path in there and path.read_bytes() != content]
+                unlike += [path for path, content in contents.items() if not _has(path, content)]
                 there -= contents.keys()
                 cursor = page.next_cursor
                 if cursor is None:
@@ -231,24 +236,50 @@ class FilesStore:
         """Take in what other hands did to the files, at most once a second."""
         if time.monotonic() - self._looked_at < LOOK_EVERY:
             return
-        self._looked_at = time.monotonic()
-        for folder in folders(self.root):
+        self._looked_at, now = time.monotonic(), time.time_ns()
+        for folder in sorted({*folders(self.root), *self._seen}):
             if self._seen.get(folder) != _time_of(folder):
                 with self._alone():
                     self._take_in(folder)
+        note = self._own / "looked"
+        with suppress(OSError):  # then more is compared the next time
+            note.touch()
+            os.utime(note, ns=(now, now))
 
     def _take_in(self, folder: Path) -> None:
-        """Compare a folder with the index: what it does not know is read, what is gone is removed."""
+        """Compare a folder with the index: what it does not know or was replaced is read, what is gone is removed."""
         self._write_changed()  # what a process that died in between had not written yet was not deleted by hand either
         at = _time_of(folder)
         there = {path.name: path for path in _files(folder)}
         known = self._known(folder)
-        self._index.apply([event for name in there.keys() - known.keys() if (event := self._read(there[name]))])
+        new = [there[name] for name in there.keys() - known.keys()]
+        new += self._replaced(folder, {there[name]: known[name] for name in there.keys() & known.keys()})
+        self._index.apply([event for path in new if (event := self._read(path))])
         for name in known.keys() - there.keys():
             kind, namespace, id_ = known[name]
             self._index.delete(Filter(kind=kind, namespace=namespace, ids=(id_,)))
         self._write_changed()
         self._seen[folder] = at
+
+    def _replaced(self, folder: Path, known: Mapping[Path, Key]) -> list[Path]:
+        """Those of these files of a folder that another program put in the place of ours since it was looked at.
+
+        Not those that are younger than their folder, which were changed in place, nor those that say they are ours:
+        what differs in them is damage.
+        """
+        before, last = self._seen.get(folder, UNSEEN), _time_of(folder)
+        since = (_time_of(self._own / "looked") if before == UNSEEN else before) - _TICK
+        if last < since:
+            return []
+        changed = [path for path in known if _time_of(path) <= last and _changed_at(path) >= since]
+        return [path for path in changed if self._is_theirs(path, self._content(known[path]))]
+
+    def _is_theirs(self, path: Path, content: bytes | None) -> bool:
+        try:
+            found = path.read_bytes()
+            return found != content and not is_ours(record_in(found), kind_of(self.root, path.parent))
+        except (OSError, InvalidError):
+            return False
 
     def _known(self, folder: Path) -> dict[str, Key]:
         """What the index has in a folder, by the names of the files."""
@@ -307,8 +338,25 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
-def _time_of(folder: Path) -> int:
+def _time_of(path: Path) -> int:
+    """When it was last changed (ns); 0 where it is not there."""
     try:
-        return folder.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def _changed_at(path: Path) -> int:
+    """When a file last came to be what it is (ns), also by a rename; 0 where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return max(found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _has(path: Path, content: bytes | None) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
