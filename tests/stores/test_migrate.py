@@ -189,7 +189,8 @@ def test_a_database_that_may_only_be_read_is_opened_without_a_text_index(postgre
     postgres.execute(f"alter database {name} set default_transaction_read_only = on")
     with closing(open_store(empty_postgres_url)) as store:
         assert not store.find(Filter()).entries
-        assert "warning" in store.check()
+        with pytest.raises(StoreError, match="read-only"):
+            store.check()
 
 
 @pytest.mark.postgres

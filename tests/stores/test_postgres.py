@@ -182,6 +182,20 @@ def test_what_an_index_cannot_take_is_not_tried_again_for_ever(store, monkeypatc
     assert store.apply([ended(1), ended(2, subject=LONG), ended(3)]).quarantined == 0
 
 
+def test_the_doctor_tells_of_a_database_that_takes_no_record(empty_postgres_url, store):
+    store.apply([ended(1)])
+    before = store.changes(-1)
+    assert store.check()["executions"] == "1"
+    assert (store.count(Filter()), store.changes(-1)) == (1, before)
+    name = empty_postgres_url.rpartition("/")[2]
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    with closing(PostgresStore(empty_postgres_url)) as read_only:
+        assert read_only.count(Filter()) == 1
+        with pytest.raises(StoreError, match="read-only transaction"):
+            read_only.check()
+
+
 def test_a_search_is_by_substring_whatever_is_in_it(store):
     store.apply([
         ended(1, status=Status.FAILED, error=Error("E", "100% of disk_1 full\\")),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import closing
 
 import pytest
 import redis
 from redis._parsers import Encoder
 from redis.connection import PythonRespSerializer
 
+import servers
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Error, Event, Item, Key, Status
@@ -234,6 +236,30 @@ def test_an_eviction_policy_that_loses_records_is_warned_of(store, client):
         assert "noeviction" in store.check()["warning"]
     finally:
         client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_the_doctor_tells_of_a_server_that_takes_no_record(store, client):
+    keys = set(client.keys())
+    store.check()
+    assert set(client.keys()) == keys
+    client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(StoreError, match="maxmemory"):
+            store.check()
+    finally:
+        client.config_set("maxmemory", "0")
+
+
+def test_the_doctor_tells_of_a_replica(valkey_url, tmp_path):
+    with servers.Valkey({"replicaof": valkey_url.partition("//")[2].partition("/")[0].replace(":", " ")}) as replica:
+        with (
+            closing(RedisStore(replica.url, Settings(home=tmp_path))) as store,
+            pytest.raises(StoreError, match="replica"),
+        ):
+            store.check()
+        replica.ask("CONFIG", "SET", "replica-read-only", "no")
+        with closing(RedisStore(replica.url, Settings(home=tmp_path))) as store:
+            assert "is a replica" in store.check()["warning"]
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def _check_store(settings: Settings) -> Iterator[Finding]:
             "store",
             BAD,
             str(error),
-            "is it there, running, and yours to read? recording goes on into the journal meanwhile",
+            "is it there, running, and yours to read and write? recording goes on into the journal meanwhile",
         )
 
 

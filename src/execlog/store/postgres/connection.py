@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from execlog.core.errors import MissingExtraError, StoreError
@@ -110,6 +110,10 @@ class Connections:
             session = Session(connection)
             session.run(_LIMITS, {"milliseconds": str(round(self._write_timeout * 1000))})
             yield session
+
+    def take_back(self) -> NoReturn:
+        """Leave the innermost `write` or savepoint, without an error and without what was done in it."""
+        raise self._psycopg.Rollback
 
     @contextmanager
     def read(self) -> Generator[Session]:

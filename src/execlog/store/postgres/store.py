@@ -13,7 +13,7 @@ from execlog.core.clock import Clock
 from execlog.core.codec import encode_event
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
-from execlog.core.model import OPEN, Event, Execution, Key
+from execlog.core.model import OPEN, Event, Execution, Key, Status
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.jobs import JobStore
 from execlog.store.matching import SEARCHED, check_page
@@ -184,7 +184,14 @@ class PostgresStore:
             return [row[0] for row in session.rows(_READ["absent"], {"now": self._now(session)})]
 
     def check(self) -> dict[str, str]:
-        """Facts about the database, with a warning where text searches have no index."""
+        """Facts about the database, with a warning where text searches have no index.
+
+        Raises StoreError where the database takes no record: one is written and taken back.
+        """
+        with self._connections.translated(), self._connections.write() as session:
+            now = self._now(session)
+            self._take(session, [Event(id=f"check-{now}", kind="check", at=now, status=Status.SUCCEEDED)])
+            self._connections.take_back()
         with self._connections.read() as session:
             facts = {
                 "store": "postgres",

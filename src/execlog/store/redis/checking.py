@@ -39,6 +39,10 @@ def _faults(info: Info, *, clustered: bool) -> Iterator[str]:
     policy = _policy(info)
     if policy not in {"noeviction", "unknown"}:
         yield f"has maxmemory-policy {policy}: under pressure it drops records; set noeviction"
+    if policy == "noeviction" and 0 < info.get("maxmemory", 0) <= info.get("used_memory", 0):
+        yield "has reached its maxmemory: it takes no record; give it more"
+    if info.get("role") == "slave":
+        yield "is a replica: its master does not know what is written here; use the master's URL"
     if clustered and not info.get("aof_enabled"):
         yield "has no append-only file: restarted, it is empty, and empties its replicas; set appendonly yes"
     if clustered and not info.get("connected_slaves"):

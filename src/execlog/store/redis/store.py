@@ -189,8 +189,13 @@ class RedisStore:
         return len(unknown)
 
     def check(self) -> dict[str, str]:
-        """Facts about the servers, with a warning where one may lose what it holds."""
+        """Facts about the servers, with a warning where one may lose what it holds.
+
+        Raises StoreError where nothing can be written: a replica, a server whose memory is full.
+        """
         with self._answers():
+            self._client.set(self.keys.own("check"), "", px=1_000)
+            self._client.delete(self.keys.own("check"))
             servers = self.connection.servers()
             kept = self._client.zcard(self.keys.own("order"))
         return {"store": "redis", "executions": str(kept), **facts_of(servers, clustered=self.connection.clustered)}
