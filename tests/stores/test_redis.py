@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from contextlib import closing
 
@@ -12,7 +13,7 @@ from redis._parsers import Encoder
 from redis.connection import PythonRespSerializer
 
 import servers
-from execlog.core.errors import StoreError
+from execlog.core.errors import SettingsError, StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Error, Event, Item, Key, Status
 from execlog.core.settings import Settings
@@ -279,6 +280,16 @@ def test_commands_are_packed_as_the_driver_packs_them(words):
 def test_what_is_no_word_of_a_command_is_refused(word):
     with pytest.raises(TypeError):
         Packer().pack("SET", "key", word)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("redis_ttl", value) for value in (0.0, -5.0, 0.0001, 1e300, math.nan)]
+    + [("redis_history_limit", value) for value in (0, -1, 10**12)],
+)
+def test_settings_that_no_record_could_be_kept_by_are_refused(tmp_path, name, value):
+    with pytest.raises(SettingsError, match=rf"{name} is .* from 1 to \d+"):
+        RedisStore("redis://127.0.0.1:1/0", Settings(home=tmp_path, **{name: value}))
 
 
 def test_a_server_that_is_not_there_is_a_clear_error(free_port, tmp_path):

@@ -1,12 +1,24 @@
-"""What `execlog doctor` says about the servers of a Redis store."""
+"""Whether a Redis store can be what its settings say, and what `execlog doctor` says about its servers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from execlog.core.errors import SettingsError
+from execlog.core.settings import Settings
+
 LOST = "off: what was written last is lost with the server"
 Info = Mapping[str, Any]
+BOUNDS = {"redis_ttl": (1, 100 * 365 * 86_400, "seconds"), "redis_history_limit": (1, 1_000_000_000, "executions")}
+
+
+def check_settings(settings: Settings) -> None:
+    """Nothing. Raises SettingsError for what no server could keep a record by."""
+    for name, (least, most, unit) in BOUNDS.items():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            raise SettingsError(f"{name} is {value}: it must be from {least} to {most} {unit}")
 
 
 def facts_of(servers: Mapping[str, Info], *, clustered: bool) -> dict[str, str]:

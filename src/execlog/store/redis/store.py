@@ -28,7 +28,7 @@ from execlog.store.layout import record_in, to_execution
 from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
 from execlog.store.pairs import FAILED, FEATURE, LONGEST, PIPELINE, SPEAKING
 from execlog.store.preparing import prepare
-from execlog.store.redis.checking import facts_of
+from execlog.store.redis.checking import check_settings, facts_of
 from execlog.store.redis.connecting import connect
 from execlog.store.redis.connection import TIMEOUT
 from execlog.store.redis.jobs import RedisJobStore
@@ -61,6 +61,7 @@ class RedisStore:
         searched: Mapping[str, tuple[str, ...]] = SEARCHED,
         timeout: float = TIMEOUT,
     ) -> None:
+        check_settings(settings)
         self.connection = connect(url, timeout=timeout)
         self._client, self._answers = self.connection.client, self.connection.answers
         self.url = self.connection.url
