@@ -194,6 +194,19 @@ def test_a_database_that_may_only_be_read_is_opened_without_a_text_index(postgre
 
 
 @pytest.mark.postgres
+def test_another_programs_tables_are_left_to_it(empty_postgres_url):
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute("create table scheduler_execution_log (execution_id text)")
+        with pytest.raises(StoreError, match=r"another program's: .*search_path.*execlog import postgres") as refused:
+            open_store(empty_postgres_url)
+        assert not refused.value.retry
+        connection.execute("create schema execlog")
+    separator = "&" if "?" in empty_postgres_url else "?"
+    with closing(open_store(f"{empty_postgres_url}{separator}options=-csearch_path%3Dexeclog")) as store:
+        assert store.apply([Event(id="1", kind="job", at=5, status=Status.SUCCEEDED)]).inserted == 1
+
+
+@pytest.mark.postgres
 def test_a_migration_may_take_longer_than_any_question(empty_postgres_url, monkeypatch):
     longer = [*migrations("postgres"), (POSTGRES + 1, "select pg_sleep(1.5)")]
     monkeypatch.setattr("execlog.store.postgres.migrating.migrations", lambda _: longer)

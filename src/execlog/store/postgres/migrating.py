@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from execlog.core.errors import StoreError
@@ -32,7 +34,8 @@ def migrate(connections: Connections, *, indexes: bool = True) -> int:
                 with connection.transaction():
                     connection.execute(_PATIENCE)
                     connection.execute(_LOCK)
-                    _apply(connection, version_of(connection))
+                    with _of_others(connections.url):
+                        _apply(connection, version_of(connection))
                 version = known
             if version == known and indexes and not has_trigrams(connection):
                 _index_texts(connection)
@@ -57,6 +60,22 @@ def version_of(connection: Any) -> int:
 def has_trigrams(connection: Any) -> bool:
     """Whether text searches have an index."""
     return connection.execute("select to_regclass('executions_searched') is not null").fetchone()[0]
+
+
+@contextmanager
+def _of_others(url: str) -> Generator[None]:
+    """Nothing; StoreError with advice where what is to be made is there, and is not this execlog's."""
+    from psycopg import errors
+
+    try:
+        yield
+    except (errors.DuplicateTable, errors.DuplicateObject, errors.DuplicateFunction) as error:
+        raise StoreError(
+            f"{url}: {error.diag.message_primary}, and is another program's: give execlog a schema of its own "
+            "(`create schema execlog`, then ?options=-csearch_path%3Dexeclog at the end of the URL); "
+            "`execlog import postgres` takes over what is in theirs",
+            retry=False,
+        ) from error
 
 
 def _apply(connection: Any, version: int) -> None:
