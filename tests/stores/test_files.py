@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from execlog.core.clock import MAX_AT
+from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Event, Item, Key, Status, Usage
 from execlog.store.base import WHOLE
@@ -260,6 +261,19 @@ def test_a_lost_index_is_made_anew_from_the_files(store, tmp_path):
     assert again.find(Filter(), parts=WHOLE).entries == before
     assert again.stats(Filter()) != []
     again.close()
+
+
+def test_an_index_that_was_removed_under_a_store_is_not_written_any_more(store, tmp_path):
+    store.apply([workflow(1), workflow(2)])
+    shutil.rmtree(tmp_path / ".execlog")
+    with pytest.raises(StoreError, match="open the store anew"):
+        store.apply([workflow(3)])
+    other = FilesStore(tmp_path)
+    other.delete(Filter(ids=("exec-1",)))
+    with pytest.raises(StoreError, match="open the store anew"):
+        store.apply([workflow(3)])
+    assert [path.name for path in tmp_path.rglob("exec-*.json")] == ["exec-2.json"]
+    other.close()
 
 
 def test_what_is_said_after_an_index_was_lost_gets_its_files_too(store, tmp_path):

@@ -318,6 +318,12 @@ class FilesStore:
                 raise StoreError("the store is closed", retry=False)
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
             try:
+                if not _is_same(self._lock_fd, self._own / "lock"):
+                    # Who opened it anew has another lock, and another index: what it removed would come back.
+                    raise StoreError(
+                        f"{self._own} was removed or replaced: restart what uses it, to open the store anew",
+                        retry=False,
+                    )
                 yield
             finally:
                 fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
@@ -353,6 +359,14 @@ def _changed_at(path: Path) -> int:
     except OSError:
         return 0
     return max(found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _is_same(fd: int, path: Path) -> bool:
+    """Whether what is open is still the file at this path."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _has(path: Path, content: bytes | None) -> bool:
