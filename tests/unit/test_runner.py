@@ -11,6 +11,8 @@ import pytest
 from chores import gate, seen, state, wait_for
 from execlog.core.fold import fold
 from execlog.core.model import Status
+from execlog.core.settings import load
+from execlog.ledger import Ledger
 from execlog.runner.attempt import Order
 from execlog.runner.job import Call, Command, Job
 from execlog.runner.launcher import ThreadLauncher, WorkerDiedError
@@ -339,3 +341,37 @@ def is_alive(pid):
         return stat.rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+class RefusingLauncher(ThreadLauncher):
+    """A launcher that takes so many pieces of work and then none any more, as a system without threads left."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.room -= 1
+        if self.room < 0:
+            raise RuntimeError("can't start new thread")
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_an_execution_that_cannot_begin_or_go_on_ends_as_failed(sink, room):
+    runner = Runner(sink, launchers={"threads": RefusingLauncher(room)})
+    result = runner.run(call("double", *"ABCDEF", concurrency=2))
+    runner.close(timeout=5)
+    assert result.status is Status.FAILED
+    assert "can't start new thread" in result.error.message
+    told = sink.execution()
+    assert (told.status, told.subject, runner.running) == (Status.FAILED, "j", ())
+
+
+def test_context_is_not_told_where_the_settings_say_so(tmp_path):
+    with Ledger.open(settings=load(store="memory://", home=str(tmp_path), capture_context=False)) as ledger:
+        runner = Runner(ledger.recorder)
+        runner.run(call("double", "A"))
+        runner.close(timeout=5)
+        assert ledger.flush()
+        assert ledger.store.get("e", kind="job", namespace="").context is None

@@ -152,7 +152,7 @@ class Attempt:
         self._on_done = on_done
         self.began = self._said_at = self._monotonic()
         at = self.started_at = self._sink.stamp()
-        order, job = self.order, self.job
+        order, job, recorder = self.order, self.job, _recorder_of(self._sink)
         event = Event(
             id=order.execution_id,
             kind=order.kind,
@@ -170,10 +170,9 @@ class Attempt:
             root_id=order.root_id,
             retry_of=order.retry_of,
             origin=self._sink.origin,
-            context=surroundings(),
+            context=surroundings() if recorder is None or recorder.settings.capture_context else None,
         )
         self._sink.append(event)
-        recorder = _recorder_of(self._sink)
         if recorder is not None and job.launcher == "threads":
             self._run = Run(recorder, event)
         self.advance()

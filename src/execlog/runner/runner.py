@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 from execlog.core.model import Error, Event, Status
+from execlog.recorder.fault import error_of
 from execlog.runner.actions import Perform, perform_call, perform_command
 from execlog.runner.attempt import Attempt, Order, Result, Sink
 from execlog.runner.job import Call, Command, LauncherName
@@ -53,7 +54,6 @@ class Runner:
         self._monotonic = monotonic
         self._mail: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
-        self._owners: dict[Work, Attempt] = {}
         self._done: dict[str, OnResult] = {}
         self._looks: list[tuple[float, int, Attempt]] = []
         self._order = count()
@@ -128,27 +128,37 @@ class Runner:
 
     def _start(self, order: Order, on_result: OnResult) -> None:
         job = order.job
+        attempt: Attempt | None = None
         try:
             perform = self._performs[type(job.run)]
             attempt = Attempt(order, perform, self._launcher(job.launcher), self._sink, self._monotonic)
-        except (KeyError, OSError, ValueError) as error:
+            attempt.start(lambda work: self._mail.put(lambda: self._take(attempt, work)))
+        except Exception as error:
             log.exception("execution %s of job %s cannot start", order.execution_id, job.id)
+            if attempt is not None:
+                attempt.force(Status.FAILED, error_of(error))
             on_result(order, self._say_stillborn(order, error))
             return
         self._attempts[order.execution_id] = attempt
         self._done[order.execution_id] = on_result
-        attempt.start(lambda work: self._mail.put(lambda: self._take(attempt, work)))
         self._check(attempt)
 
     def _take(self, attempt: Attempt, work: Work) -> None:
-        attempt.take(work)
-        self._check(attempt)
+        self._step(attempt, lambda: attempt.take(work))
 
     def _cancel(self, execution_id: str, reason: str) -> None:
         attempt = self._attempts.get(execution_id)
         if attempt is not None:
-            attempt.cancel(reason)
-            self._check(attempt)
+            self._step(attempt, lambda: attempt.cancel(reason))
+
+    def _step(self, attempt: Attempt, step: Callable[[], object]) -> None:
+        """Let an attempt go on; one that cannot is ended as failed, since nothing would ever end it otherwise."""
+        try:
+            step()
+        except Exception as error:
+            log.exception("execution %s of job %s cannot go on", attempt.order.execution_id, attempt.job.id)
+            attempt.force(Status.FAILED, error_of(error))
+        self._check(attempt)
 
     def _look(self) -> None:
         now = self._monotonic()
