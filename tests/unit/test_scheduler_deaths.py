@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from chores import gate, wait_for
-from execlog.core.model import Event, Status
+from execlog.core.model import Event, Item, Status
 from execlog.runner.job import Call, Retries
 from scheduler_house import SECOND, START
 
@@ -58,7 +58,7 @@ def test_what_had_started_is_not_run_again_and_its_crash_is_retried(house):
         2,
         firing.execution_id,
         firing.execution_id,
-        None,
+        ("A", "B"),
     )
     house.clock.move(5)
     scheduler.wake()
@@ -66,6 +66,18 @@ def test_what_had_started_is_not_run_again_and_its_crash_is_retried(house):
     crashed, again = house.history()
     assert (crashed.status, again.status, again.retry_of) == (Status.CRASHED, Status.SUCCEEDED, crashed.id)
     assert house.jobs.firings() == []
+
+
+def test_a_crash_is_retried_over_all_that_did_not_succeed_begun_or_not(house):
+    house.put(retries=Retries(1, backoff=5), trigger=None, stocks=tuple("ABCDEF"))
+    house.ask(items=tuple("ABCDE"))
+    (begun,) = house.jobs.begin(house.jobs.claim("dead", now=START, lease_until=START + SECOND, limit=1))
+    ended = (Item(key="A", at=START, status=Status.FAILED), Item(key="B", at=START, status=Status.SUCCEEDED))
+    crash = Event(id=begun.execution_id, kind="job", at=START, status=Status.CRASHED, subject="j", total=5, items=ended)
+    house.ledger.append(crash)
+    house.ledger.flush()
+    house.run(house.scheduler())
+    assert [firing.items for firing in house.jobs.firings()] == [tuple("ACDE")]
 
 
 def test_a_crash_that_is_known_does_not_wait_for_its_lease(house):

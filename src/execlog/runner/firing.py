@@ -10,7 +10,7 @@ import msgspec
 from execlog.core.clock import iso
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError
-from execlog.core.model import Event, Status
+from execlog.core.model import Event, Execution, Status
 from execlog.runner.attempt import Order
 from execlog.runner.job import Job, Retries
 from execlog.runner.triggers import due_at, plan
@@ -116,14 +116,23 @@ def wanted_at(firing: Firing) -> int:
     return firing.instant if firing.attempt == 1 else firing.due_at
 
 
-def follow_up(
-    claimed: Claimed, status: Status, unsuccessful: tuple[str, ...], now: int, new_id: NewId
-) -> Firing | None:
-    """The retry that follows an execution that ended so; None where none is due."""
+def unsuccessful(execution: Execution, stocks: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of these stocks that did not succeed in an execution; where not all of its items are told, all others.
+
+    An execution that crashed knows the items that ended; what had not begun, or was not told any more, is none.
+    """
+    succeeded = {item.key for item in execution.items if item.status is Status.SUCCEEDED}
+    told = {item.key for item in execution.items}
+    whole = execution.total is not None and len(told) >= execution.total
+    return tuple(stock for stock in stocks if stock not in succeeded and (not whole or stock in told))
+
+
+def follow_up(claimed: Claimed, status: Status, left: tuple[str, ...], now: int, new_id: NewId) -> Firing | None:
+    """The retry that follows an execution that ended so, over what is `left` of its items; None where none is due."""
     firing, job = claimed
     if status not in RETRIED or firing.attempt > job.retries.limit:
         return None
-    items = unsuccessful if job.retries.failed_only and unsuccessful and job.stocks else firing.items
+    items = left if job.retries.failed_only and left and job.stocks else firing.items
     return Firing(
         job_id=firing.job_id,
         instant=firing.instant,

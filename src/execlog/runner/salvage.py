@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL, Error, Event, Execution, Status
 from execlog.ledger import Ledger
-from execlog.runner.firing import Claimed, follow_up, queued_event
+from execlog.runner.firing import Claimed, follow_up, queued_event, unsuccessful
 from execlog.runner.job import Job
 from execlog.store.jobs import Entry, Firing, FiringKey, JobStore
 
@@ -68,17 +68,18 @@ class Salvage:
             if time.monotonic() - self._expired_at[firing.key] < self._lease / _SECOND * _LEASES_UNTIL_LOST:
                 return False
             self._say_lost(firing)
-            return self._settle(firing, Status.CRASHED, (), now)
+            return self._settle(firing, Status.CRASHED, None, now)
         if execution.status not in TERMINAL:
             return False
-        return self._settle(firing, execution.status, _unsuccessful(execution), now)
+        return self._settle(firing, execution.status, execution, now)
 
-    def _settle(self, firing: Firing, status: Status, unsuccessful: tuple[str, ...], now: int) -> bool:
+    def _settle(self, firing: Firing, status: Status, execution: Execution | None, now: int) -> bool:
         entry = self._jobs.get(firing.job_id)
         job = None if entry is None else self._job_of(entry)
         retry = None
         if job is not None:
-            retry = follow_up(Claimed(firing, job), status, unsuccessful, now, self._ledger.new_id)
+            again = () if execution is None else unsuccessful(execution, firing.items or job.stocks)
+            retry = follow_up(Claimed(firing, job), status, again, now, self._ledger.new_id)
         if not self._jobs.settle([firing], follow=[] if retry is None else [retry]):
             return False
         if retry is not None and job is not None:
@@ -101,10 +102,3 @@ class Salvage:
                 error=Error(type="Crashed", message=message),
             )
         )
-
-
-def _unsuccessful(execution: Execution) -> tuple[str, ...]:
-    """The items that are to be run again; () where none is known, and all are."""
-    succeeded = {item.key for item in execution.items if item.status is Status.SUCCEEDED}
-    known = execution.total is not None and len(execution.items) >= execution.total
-    return tuple(item.key for item in execution.items if item.key not in succeeded) if known else ()

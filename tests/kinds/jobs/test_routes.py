@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from chores import gate, wait_for
 from execlog.core.errors import ConflictError, InvalidError
-from execlog.core.model import Event, Status
+from execlog.core.model import Event, Item, Status
 from execlog.kind import Call as RouteCall
 from execlog.kind import Principal
 from execlog.kinds.jobs import Call, Fetch, Interval, Job, JobExecutionRecord, SchedulerServingApp, jobs_kind
@@ -275,6 +275,27 @@ def test_asking_for_a_run_that_cannot_be(http):
     for body in ({"stocks": ["NONE"]}, {"stocks": []}, {"nonsense": 1}, {"stocks": "A"}):
         assert http.post(path, json=body).status_code == 422, body
     assert http.post(path, json={"retry_of": "none"}).status_code == 404
+
+
+def test_a_retry_of_a_crash_runs_what_never_began_too(app, http):
+    job = make(http, stocks=list("ABCDEF"), overlap="allow")
+    told = (Item(key="A", at=1, status=Status.FAILED), Item(key="B", at=2, status=Status.SUCCEEDED))
+    app.registry.append(
+        [Event(id="e", kind="job", at=3, status=Status.CRASHED, subject=job["id"], total=6, items=told)]
+    )
+    path = f"/scheduler/jobs/{job['id']}"
+    assert http.post(f"{path}/run", json={"retry_of": "e"}).json()["stocks"] == list("ACDEF")
+    http.patch(path, json={"stocks": ["B"]})
+    refused = http.post(f"{path}/run", json={"retry_of": "e"})
+    assert (refused.status_code, "left to be run again" in refused.json()["detail"]) == (409, True)
+
+
+def test_a_retry_of_what_succeeded_is_refused_unless_all_is_to_run(app, http):
+    job = make(http, overlap="allow")
+    save(app, "e", job["id"], fetched_stocks=["MSFT", "GOOG"], total_stocks=2)
+    path = f"/scheduler/jobs/{job['id']}/run"
+    assert http.post(path, json={"retry_of": "e"}).status_code == 409
+    assert http.post(path, json={"retry_of": "e", "failed_only": False}).json()["stocks"] is None
 
 
 def test_what_waits_is_queued_and_seen_by_its_id_at_once(app, http):

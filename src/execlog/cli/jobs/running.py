@@ -11,9 +11,9 @@ from execlog.cli.parser import Options
 from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal, printable
 from execlog.core.errors import InvalidError, NotFoundError
-from execlog.core.model import OPEN, Execution, Status
+from execlog.core.model import OPEN, Execution
 from execlog.kinds.jobs import Fetch, SchedulerServingApp
-from execlog.kinds.jobs.desk import RunRequest
+from execlog.kinds.jobs.desk import RunRequest, stocks_left
 from execlog.kinds.jobs.fetcher import Fetcher
 from execlog.ledger import Ledger
 from execlog.recorder.home import Home
@@ -58,15 +58,12 @@ def _narrowed(
     retry_of: Execution | None,
 ) -> tuple[str, ...] | None:
     """The stocks to run it over; None for all."""
-    known = app.desk.get(job_id).stocks
+    job = app.desk.get(job_id)
     if retry_of is not None and options.failed_items:
-        bad = {item.key for item in retry_of.items if item.status is not Status.SUCCEEDED}
-        stocks = tuple(stock for stock in known if stock in bad)
-        if not stocks:
-            raise InvalidError("every item of it succeeded: leave --failed-items out to run all of them again")
-    unknown = sorted(set(stocks or ()) - set(known))
+        return stocks_left(job, retry_of)
+    unknown = sorted(set(stocks or ()) - set(job.stocks))
     if unknown:
-        raise InvalidError(f"{unknown[0]!r} is none of the job's stocks: {', '.join(known) or 'it has none'}")
+        raise InvalidError(f"{unknown[0]!r} is none of the job's stocks: {', '.join(job.stocks) or 'it has none'}")
     return stocks
 
 

@@ -13,14 +13,14 @@ from execlog.core.codec import builtins, convert
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.filter import Page
 from execlog.core.ids import check_id
-from execlog.core.model import OPEN, Error, Event, Status
+from execlog.core.model import OPEN, Error, Event, Execution, Status
 from execlog.core.redact import Redactor
 from execlog.kinds.jobs.fetcher import config_of
 from execlog.kinds.jobs.record import KIND
 from execlog.kinds.jobs.registry import ExecutionHistoryRegistry
 from execlog.kinds.jobs.sources import SourceConfig
 from execlog.ledger import Ledger
-from execlog.runner.firing import decode_job, encode_job, queued_event
+from execlog.runner.firing import decode_job, encode_job, queued_event, unsuccessful
 from execlog.runner.job import Fetch, Job, Once
 from execlog.runner.stop import pause
 from execlog.runner.triggers import after, anchored, due_at
@@ -179,7 +179,10 @@ class Desk:
         return removed
 
     def run(self, job_id: str, request: RunRequest = _EVERYTHING, *, triggered_by: str = "manual") -> Started:
-        """The execution asked for. Raises NotFoundError; ConflictError when the job runs and its overlap is "skip"."""
+        """The execution asked for. Raises InvalidError, NotFoundError.
+
+        Raises ConflictError when the job runs and its overlap is "skip", or nothing is left to be run again.
+        """
         job = decode_job(self._entry(job_id))
         items, before = request.stocks, None
         if request.retry_of is not None:
@@ -187,8 +190,7 @@ class Desk:
             if before is None or before.subject != job_id:
                 raise NotFoundError(f"job {job_id!r} has no execution {request.retry_of!r}")
             if request.failed_only and items is None:
-                bad = tuple(item.key for item in before.items if item.status is not Status.SUCCEEDED)
-                items = tuple(stock for stock in bad if stock in job.stocks) or None
+                items = stocks_left(job, before)
         unknown = [stock for stock in items or () if stock not in job.stocks]
         if unknown or items == ():
             raise InvalidError(f"{unknown[0] if unknown else 'nothing'!r} is none of the job's stocks", field="stocks")
@@ -314,6 +316,22 @@ class Desk:
             self._registry.append([_never_begun(firing, self._registry.stamp(), reason) for firing in waiting])
         self._wake()
         return Cancelled(tuple(firing.execution_id for firing in firings))
+
+
+def stocks_left(job: Job, before: Execution) -> tuple[str, ...] | None:
+    """The job's stocks that did not succeed in this execution; None for a job without stocks.
+
+    Raises ConflictError where there is none.
+    """
+    if not job.stocks:
+        return None
+    left = unsuccessful(before, job.stocks)
+    if not left:
+        raise ConflictError(
+            f"no stock is left to be run again: all that the job has succeeded in execution {before.id!r}, or were not "
+            "in it; without failed_only (--failed-items) all of them are run"
+        )
+    return left
 
 
 def _never_begun(firing: Firing, at: int, reason: str) -> Event:
