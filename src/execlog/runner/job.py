@@ -112,7 +112,10 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Misfire(Struct, frozen=True, forbid_unknown_fields=True):
-    """What becomes of instants that nobody could run within `grace` seconds: dropped, made one run, or all run."""
+    """What becomes of instants that nobody could run within `grace` seconds: dropped, made one run, or all run.
+
+    The seconds, at least two, are counted from the end of the job's jitter.
+    """
 
     policy: MisfirePolicy = "once"
     grace: SecondsOrNone = 60.0

@@ -23,6 +23,9 @@ BATCH = 100
 COUNTED = 1_000
 """Most dropped instants that are counted one by one."""
 
+LEAST_GRACE = 2.0
+"""Seconds that any instant may be late: a scheduler looks only so often, and pauses after an error."""
+
 _SECOND = 1_000_000
 _HORIZON = datetime(9990, 1, 1)  # noqa: DTZ001 - compared with naive and aware alike through its year
 
@@ -88,14 +91,15 @@ class Plan(Struct, frozen=True):
 def plan(job: Job, next_at: int, now: int) -> Plan:
     """What to run of a job whose first instant not dealt with is `next_at` (due by `now`).
 
-    Instants up to `grace` late all run. Are there later ones, then the policy decides: "skip" drops these, "once" makes
-    one run (the latest) of everything due, "all" runs them too, BATCH at a time.
+    Instants up to `grace` late all run, counted from the end of the jitter, until which any may be put off. Are there
+    later ones, then the policy decides: "skip" drops these, "once" makes one run (the latest) of everything due, "all"
+    runs them too, BATCH at a time.
     """
     trigger = job.trigger
     if trigger is None:
         return Plan((), 0, None, next_at)
     misfire = job.misfire
-    cutoff = now - round(misfire.grace * _SECOND)
+    cutoff = now - round((max(misfire.grace, LEAST_GRACE) + job.jitter) * _SECOND)
     if next_at >= cutoff or misfire.policy == "all":
         instants = _due(job, trigger, next_at, now)
         return Plan(instants, 0, after(trigger, instants[-1]), instants[-1], late=next_at < cutoff)
