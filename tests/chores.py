@@ -60,6 +60,19 @@ async def later(item):
     return f"later {item}"
 
 
+def counting(item):
+    yield from range(3)
+    seen["counting"].append(item)
+    return f"counted {item}"
+
+
+async def counting_later(item):
+    for number in range(3):
+        await asyncio.sleep(0)
+        yield number
+    seen["counting_later"].append(item)
+
+
 def die_on_b(item):
     if item == "B":
         os.kill(os.getpid(), signal.SIGKILL)

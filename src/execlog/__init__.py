@@ -161,7 +161,7 @@ def each(
     """What became of `function(value)` for every value, in order: an item each, at most `limit` at once in threads.
 
     Inside a run the items are that run's, else one is made. An exception fails its item only: see `Result.error`.
-    Raises ValueError for a limit below 1.
+    Raises ValueError for a limit below 1, TypeError for a coroutine function, which is `aeach`'s.
     """
     return _recording().each(function, values, limit=limit, key=key)
 

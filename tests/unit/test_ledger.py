@@ -124,6 +124,16 @@ def test_each_runs_items_side_by_side(ledger):
     assert execution.status is Status.PARTIAL
 
 
+def test_each_refuses_a_coroutine_function_before_anything_is_recorded(ledger):
+    async def load(value):
+        return value
+
+    with pytest.raises(TypeError, match="aeach"):
+        ledger.each(load, [1, 2])
+    assert ledger.flush()
+    assert not ledger.store.find(Filter()).entries
+
+
 def test_aeach_runs_coroutines_side_by_side(ledger):
     async def invert(number: int) -> float:
         await asyncio.sleep(0)

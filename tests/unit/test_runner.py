@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from chores import gate, seen, state, wait_for
 from execlog.core.fold import fold
@@ -375,3 +376,19 @@ def test_context_is_not_told_where_the_settings_say_so(tmp_path):
         runner.close(timeout=5)
         assert ledger.flush()
         assert ledger.store.get("e", kind="job", namespace="").context is None
+
+
+@pytest.mark.parametrize(("function", "output"), [("counting", "counted A"), ("counting_later", None)])
+def test_a_generator_is_run_to_its_end_and_its_values_counted(runner, function, output):
+    seen.clear()
+    result = runner.run(call(function, "A"))
+    assert (result.status, result.items[0].output, result.items[0].rows) == (Status.SUCCEEDED, output, 3)
+    assert seen[function] == ["A"]
+
+
+@pytest.mark.parametrize("stocks", [(), ("C",)])
+def test_an_order_whose_items_the_job_has_no_more_is_cancelled(runner, sink, stocks):
+    seen.clear()
+    result = runner.run(replace(call("counting", *stocks), items=("A", "B")))
+    assert (result.status, result.items, seen["counting"]) == (Status.CANCELLED, (), [])
+    assert "stocks" in sink.execution().error.message

@@ -158,9 +158,13 @@ def each(
 ) -> list[Result[T, R]]:
     """What became of every value, in their order; at most `limit` at once in threads. A failure fails its item only.
 
-    Raises ValueError for a limit that is no whole number of at least 1.
+    Raises ValueError for a limit that is no whole number of at least 1, TypeError for a coroutine function: nobody
+    would await what it returns.
     """
     _check_limit(limit)
+    if inspect.iscoroutinefunction(function):
+        message = "each calls plain functions; for a coroutine function there is aeach"
+        raise TypeError(message)
     with _inside(make_run, function) as run:
         items = list(run.items_of(values, key))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -65,15 +65,11 @@ def run_task(perform: Perform, task: Task, stop: Stop | None = None, run: Run | 
 
 
 def perform_call(task: Task) -> ItemResult:
-    """Call the function: with the item first where there is one; a coroutine is run to its end."""
+    """Call the function, and run it to its end: with the item first where there is one."""
     action = cast("Call", task.action)
     function = load_function(action.function)
-    value = function(*(() if task.item is None else (task.item,)), **action.args)
-    if inspect.isawaitable(value):
-        import asyncio
-
-        value = asyncio.run(_awaited(value))
-    return value if isinstance(value, ItemResult) else ItemResult(output=_storable(value))
+    value, rows = run_to_end(function(*(() if task.item is None else (task.item,)), **action.args))
+    return value if isinstance(value, ItemResult) else ItemResult(output=_storable(value), rows=rows)
 
 
 def perform_command(task: Task) -> ItemResult:
@@ -107,6 +103,17 @@ def load_function(path: str) -> Callable[..., Any]:
     return cast("Callable[..., Any]", found)
 
 
+def run_to_end(value: Any) -> tuple[Any, int | None]:
+    """What a function returned, and None; of a coroutine or generator its result, and how many values that yielded."""
+    if inspect.isgenerator(value):
+        return _exhausted(cast("Generator[Any, None, Any]", value))
+    if inspect.isawaitable(value) or inspect.isasyncgen(value):
+        import asyncio
+
+        return asyncio.run(_awaited(value))
+    return value, None
+
+
 def timed_out(seconds: float, what: str = "") -> Error:
     """The error of something that took longer than it may: "Timeout after 30s"."""
     return Error(type="TimeoutError", message=f"Timeout after {round(seconds, 2):g}s{what}")
@@ -117,8 +124,18 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-async def _awaited(value: Any) -> Any:
-    return await value
+def _exhausted(generator: Generator[Any, None, Any]) -> tuple[Any, int]:
+    count = 0
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value, count
+        count += 1
+
+
+async def _awaited(value: Any) -> tuple[Any, int | None]:
+    return (None, sum([1 async for _ in value])) if inspect.isasyncgen(value) else (await value, None)
 
 
 def _storable(value: Any) -> Any:

@@ -118,7 +118,7 @@ class Attempt:
         self._sink = sink
         self._monotonic = monotonic
         stocks = order.stocks
-        self._single = not self.job.stocks
+        self._single = not self.job.stocks and order.items is None
         self._pending: deque[tuple[int, str | None]] = deque([(0, None)] if self._single else enumerate(stocks))
         self._flights: dict[Work, Flight] = {}
         self._items: dict[int, Item] = {}
@@ -175,6 +175,9 @@ class Attempt:
         self._sink.append(event)
         if recorder is not None and job.launcher == "threads":
             self._run = Run(recorder, event)
+        if order.items is not None and not order.stocks:
+            message = "the job has none of the stocks any more that this was to run over"
+            self.force(Status.CANCELLED, Error(type="Cancelled", message=message))
         self.advance()
 
     def advance(self) -> None:

@@ -13,6 +13,7 @@ from execlog.runner.triggers import check_trigger
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+MAX_NAMED = 20
 MAX_TAG = 100
 MAX_TAG_VALUE = 1_000
 
@@ -34,6 +35,18 @@ def check_job(job: Job) -> Job:
             message = f"tags: {key!r:.40} must have 1 to {MAX_TAG} characters, its value at most {MAX_TAG_VALUE}"
             raise InvalidError(message, field="tags")
     return job
+
+
+def check_narrowed(job: Job, stocks: tuple[str, ...]) -> None:
+    """Nothing, if the job can be run over these stocks alone. Raises InvalidError naming those it has."""
+    known = set(job.stocks)
+    wrong = next((f"{stock!r:.120} is none" for stock in stocks if stock not in known), None)
+    if wrong is None and stocks:
+        return
+    named = ", ".join(job.stocks[:MAX_NAMED]) + (", …" if len(job.stocks) > MAX_NAMED else "")
+    raise InvalidError(
+        f"{wrong or 'stocks is empty: name some'} of the job's stocks: {named or 'it has none'}", field="stocks"
+    )
 
 
 def _check_stocks(job: Job) -> None:

@@ -46,6 +46,33 @@ def test_a_fetch_function_of_ones_own_and_its_errors(registry):
     assert execution.items[1].status is Status.TIMED_OUT
 
 
+async def fetch_later(symbol):
+    if symbol == "B":
+        raise ValueError("no b here")
+    return [1, 2]
+
+
+def fetch_one_by_one(symbol):
+    yield 1
+    if symbol == "B":
+        raise ValueError("no b here")
+    yield 2
+
+
+@pytest.mark.parametrize("fetch", [fetch_later, fetch_one_by_one])
+def test_a_fetch_that_is_a_coroutine_or_a_generator_is_run_to_its_end(ledger, fetch):
+    with JobExecutor(ledger, fetch=fetch) as executor:
+        result = executor.execute_job(Job(name="J", stocks=("A", "B")))
+        assert (result.fetched_stocks, result.errors) == (["A"], ["Failed to fetch B: no b here"])
+        assert executor.registry.find(result.execution_id).rows == 2
+
+
+@pytest.mark.parametrize("stocks", [["typo"], ["A", "typo"], []])
+def test_stocks_that_the_job_has_not_are_refused_naming_those_it_has(ledger, stocks):
+    with JobExecutor(ledger, fetch=str) as executor, pytest.raises(InvalidError, match=r"the job's stocks: A, B$"):
+        executor.execute_job(Job(name="J", stocks=("A", "B")), stocks=stocks)
+
+
 class BrokenStore(MemoryStore):
     """A store that is down."""
 

@@ -10,7 +10,7 @@ from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal, printable
-from execlog.core.errors import InvalidError, NotFoundError
+from execlog.core.errors import NotFoundError
 from execlog.core.model import OPEN, Execution
 from execlog.kinds.jobs import Fetch, SchedulerServingApp
 from execlog.kinds.jobs.desk import RunRequest, stocks_left
@@ -20,6 +20,7 @@ from execlog.recorder.home import Home
 from execlog.runner.attempt import Order
 from execlog.runner.firing import decode_job
 from execlog.runner.runner import Runner
+from execlog.runner.validation import check_narrowed
 
 _LOOK_SECONDS = 0.1
 
@@ -61,9 +62,8 @@ def _narrowed(
     job = app.desk.get(job_id)
     if retry_of is not None and options.failed_items:
         return stocks_left(job, retry_of)
-    unknown = sorted(set(stocks or ()) - set(job.stocks))
-    if unknown:
-        raise InvalidError(f"{unknown[0]!r} is none of the job's stocks: {', '.join(job.stocks) or 'it has none'}")
+    if stocks is not None:
+        check_narrowed(job, stocks)
     return stocks
 
 

@@ -24,7 +24,7 @@ from execlog.runner.firing import decode_job, encode_job, queued_event, unsucces
 from execlog.runner.job import Fetch, Job, Once
 from execlog.runner.stop import pause
 from execlog.runner.triggers import after, anchored, due_at
-from execlog.runner.validation import check_job
+from execlog.runner.validation import check_job, check_narrowed
 from execlog.store.jobs import Entry, Firing, JobStore
 
 _SETTLE_SECONDS = 2.0
@@ -191,9 +191,8 @@ class Desk:
                 raise NotFoundError(f"job {job_id!r} has no execution {request.retry_of!r}")
             if request.failed_only and items is None:
                 items = stocks_left(job, before)
-        unknown = [stock for stock in items or () if stock not in job.stocks]
-        if unknown or items == ():
-            raise InvalidError(f"{unknown[0] if unknown else 'nothing'!r} is none of the job's stocks", field="stocks")
+        if items is not None:
+            check_narrowed(job, items)
         now = self._registry.stamp()
         firing = self._enqueue(
             Firing(

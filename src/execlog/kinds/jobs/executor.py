@@ -15,11 +15,11 @@ from execlog.kinds.jobs.record import KIND, JobExecutionRecord, record_of
 from execlog.kinds.jobs.registry import ExecutionHistoryRegistry
 from execlog.kinds.jobs.sources import SourceConfig
 from execlog.ledger import Ledger
-from execlog.runner.actions import ItemResult, Perform, Task
+from execlog.runner.actions import ItemResult, Perform, Task, run_to_end
 from execlog.runner.attempt import Order, Result
 from execlog.runner.job import Fetch, Job
 from execlog.runner.runner import Runner
-from execlog.runner.validation import check_job
+from execlog.runner.validation import check_job, check_narrowed
 from execlog.store.base import Store
 
 
@@ -70,8 +70,8 @@ class JobExecutor:
     history   a ledger, a registry or a store
     sources   where prices come from, by name; default: those of the configuration file, the shipped prices, and
               yfinance
-    fetch     called with each stock instead of a source: what it returns is the stock's output, what it raises its
-              error
+    fetch     called with each stock instead of a source: how many rows it returns or yields are the stock's, what it
+              raises is its error; a coroutine function too
     """
 
     def __init__(
@@ -91,9 +91,12 @@ class JobExecutor:
         """What became of the job, once it has ended.
 
         A stock that fails fails alone, and the job goes on though its history
-        cannot be saved (`saved` tells). `stocks` narrows it. Raises InvalidError for a job that cannot be run.
+        cannot be saved (`saved` tells). `stocks` narrows it. Raises InvalidError for a job that cannot be run, and for
+        stocks that it has not.
         """
         check_job(job)
+        if stocks is not None:
+            check_narrowed(job, tuple(stocks))
         if not job.id:
             job = structs.replace(job, id=self._new_id())
         order = Order(
@@ -151,8 +154,9 @@ def execution_of(order: Order, result: Result) -> Execution:
 
 def _calling(fetch: Callable[[str], Any]) -> Perform:
     def perform(task: Task) -> ItemResult:
-        value = fetch(task.item or "")
-        rows = len(cast("list[Any]", value)) if isinstance(value, list | tuple) else None
+        value, rows = run_to_end(fetch(task.item or ""))
+        if isinstance(value, list | tuple):
+            rows = len(cast("list[Any]", value))
         return ItemResult(rows=rows)
 
     return perform
