@@ -14,9 +14,9 @@ from execlog.core.fold import fold
 from execlog.core.model import Status
 from execlog.core.settings import load
 from execlog.ledger import Ledger
-from execlog.runner.attempt import Order
 from execlog.runner.job import Call, Command, Job
 from execlog.runner.launcher import ThreadLauncher, WorkerDiedError
+from execlog.runner.order import Order
 from execlog.runner.processes import ProcessLauncher
 from execlog.runner.runner import Runner
 

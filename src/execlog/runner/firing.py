@@ -11,8 +11,8 @@ from execlog.core.clock import iso
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError
 from execlog.core.model import Event, Execution, Status
-from execlog.runner.attempt import Order
 from execlog.runner.job import Job, Retries
+from execlog.runner.order import Order
 from execlog.runner.triggers import due_at, plan
 from execlog.store.jobs import Advance, Entry, Firing
 

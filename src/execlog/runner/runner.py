@@ -16,9 +16,10 @@ from typing import Any
 from execlog.core.model import Error, Event, Status
 from execlog.recorder.fault import error_of
 from execlog.runner.actions import Perform, perform_call, perform_command
-from execlog.runner.attempt import Attempt, Order, Result, Sink
+from execlog.runner.attempt import Attempt
 from execlog.runner.job import Call, Command, LauncherName
 from execlog.runner.launcher import Launcher, ThreadLauncher, Work
+from execlog.runner.order import Order, Result, Sink
 
 log = logging.getLogger("execlog")
 OnResult = Callable[[Order, Result], None]

@@ -22,9 +22,9 @@ from execlog.core.clock import Clock
 from execlog.core.errors import ExeclogError, StoreError
 from execlog.core.model import Error, Event, Status
 from execlog.ledger import Ledger
-from execlog.runner.attempt import Order, Result
 from execlog.runner.firing import Claimed, decode_job, follow_up, order_of, queued_event, step_of
 from execlog.runner.job import Job
+from execlog.runner.order import Order, Result
 from execlog.runner.runner import Runner
 from execlog.runner.salvage import Salvage
 from execlog.store.jobs import Entry, Firing, JobStore

@@ -17,8 +17,8 @@ from execlog.kinds.jobs.desk import RunRequest, stocks_left
 from execlog.kinds.jobs.fetcher import Fetcher
 from execlog.ledger import Ledger
 from execlog.recorder.home import Home
-from execlog.runner.attempt import Order
 from execlog.runner.firing import decode_job
+from execlog.runner.order import Order
 from execlog.runner.runner import Runner
 from execlog.runner.validation import check_narrowed
 

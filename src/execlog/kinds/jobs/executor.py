@@ -16,8 +16,8 @@ from execlog.kinds.jobs.registry import ExecutionHistoryRegistry
 from execlog.kinds.jobs.sources import SourceConfig
 from execlog.ledger import Ledger
 from execlog.runner.actions import ItemResult, Perform, Task, run_to_end
-from execlog.runner.attempt import Order, Result
 from execlog.runner.job import Fetch, Job
+from execlog.runner.order import Order, Result
 from execlog.runner.runner import Runner
 from execlog.runner.validation import check_job, check_narrowed
 from execlog.store.base import Store
