@@ -73,6 +73,13 @@ async def counting_later(item):
     seen["counting_later"].append(item)
 
 
+def nest():
+    import execlog
+
+    with execlog.run("inner"):
+        pass
+
+
 def die_on_b(item):
     if item == "B":
         os.kill(os.getpid(), signal.SIGKILL)

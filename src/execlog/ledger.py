@@ -34,6 +34,9 @@ from execlog.store.base import Announcing, Store
 from execlog.store.feed import Feed
 from execlog.store.opening import open_store
 
+PARENT = "EXECLOG_EXECUTION_ID"
+"""The execution a command or worker runs for, in its environment: what it runs itself is that one's child."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 log = logging.getLogger("execlog")
@@ -131,12 +134,13 @@ class Ledger:
         """An execution that begins when it is entered: `with ledger.run("nightly") as run:`.
 
         Fields are those of `Event`: subject, namespace, actor, engine, params, input, tags, metadata, total, retry_of,
-        root_id … Inside another run, that one becomes its parent.
+        root_id … Inside another run, that one becomes its parent; else the execution whose command or worker this
+        process is.
         """
         parent = current_run()
         given: dict[str, Any] = {
             "id": id or self.new_id(), "kind": kind, "name": name, "subject": name, "at": self.recorder.stamp(),
-            "parent_id": parent.id if parent is not None else None,
+            "parent_id": parent.id if parent is not None else os.environ.get(PARENT) or None,
             "context": surroundings() if self.settings.capture_context else None,
         }  # fmt: skip
         try:

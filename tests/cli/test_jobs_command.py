@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import urllib.request
 
 import pytest
 
+import chores
 import known
 import servers
 
@@ -173,3 +175,22 @@ def test_a_server_does_not_start_where_it_must_not(execlog, home, tmp_path):
         assert "cannot listen" in execlog(tmp_path / "other", "serve", "--port", port, code=2).stderr
     (tmp_path / "file").write_text("")
     execlog(home, "--store", f"sqlite:///{tmp_path}/file/x.db", "serve", "--port", "0", code=4)
+
+
+@pytest.mark.parametrize(
+    ("how", "store"), [("threads", ""), ("processes", "sqlite:///here.db"), ("command", "sqlite:///here.db")]
+)
+def test_what_a_job_records_itself_is_its_child_in_the_same_history(execlog, tmp_path, how, store):
+    what = ("--call", "chores:nest", "--launcher", how)
+    if how == "command":
+        what = ("--shell", f"cd / && {sys.executable} -m execlog run --name inner -- true")
+    place = ("--store", store) if store else ()
+    shutil.copy(chores.__file__, tmp_path)
+
+    def run(*words):
+        return execlog(tmp_path / "home", *place, *words, cwd=tmp_path).stdout
+
+    run("jobs", "add", "outer", *what)
+    job = json.loads(run("jobs", "run", "outer", "--json"))
+    (inner,) = json.loads(run("list", "--parent", job["id"], "--json"))["executions"]
+    assert inner["name"] == "inner"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execlog.cli.parser import Options
@@ -40,6 +42,19 @@ def open_store(options: Options) -> Generator[Store]:
     with open_ledger(options) as ledger:
         ledger.drain_dead()
         yield ledger.store
+
+
+def hand_on(ledger: Ledger) -> None:
+    """Make the ledger the default of this process, and of the commands and workers that it starts from now on."""
+    import execlog
+
+    execlog.configure(ledger)
+    os.environ["EXECLOG_HOME"] = str(ledger.settings.home)
+    if ledger.settings.store:
+        scheme, mark, path = ledger.settings.store.partition(":///")
+        # A command may run in another folder.
+        here = str(Path(path).absolute()) if scheme in {"sqlite", "files"} else path
+        os.environ["EXECLOG_STORE"] = scheme + mark + here
 
 
 def now() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -13,6 +14,7 @@ from msgspec import Struct
 from execlog.core import codec
 from execlog.core.errors import InvalidError
 from execlog.core.model import Error, Status
+from execlog.ledger import PARENT
 from execlog.recorder.fault import ends_well, error_of, status_of
 from execlog.recorder.run import Run, inside
 from execlog.runner.commands import CommandResult, run_command
@@ -30,6 +32,12 @@ class Task(Struct, frozen=True, kw_only=True):
     job_id: str
     execution_id: str
     timeout: float | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process that runs it finds in its environment."""
+        found = {"EXECLOG_JOB_ID": self.job_id, PARENT: self.execution_id}
+        return found if self.item is None else found | {"EXECLOG_ITEM": self.item}
 
 
 class ItemResult(Struct, frozen=True, kw_only=True):
@@ -64,6 +72,13 @@ def run_task(perform: Perform, task: Task, stop: Stop | None = None, run: Run | 
         current.reset(token)
 
 
+def run_apart(perform: Perform, task: Task) -> ItemResult:
+    """As `run_task`, in a process of its own: it has no flag, as it is killed, and knows the run by its environment."""
+    os.environ.pop("EXECLOG_ITEM", None)
+    os.environ.update(task.environment)
+    return run_task(perform, task)
+
+
 def perform_call(task: Task) -> ItemResult:
     """Call the function, and run it to its end: with the item first where there is one."""
     action = cast("Call", task.action)
@@ -75,9 +90,7 @@ def perform_call(task: Task) -> ItemResult:
 def perform_command(task: Task) -> ItemResult:
     """Run the command and keep the tail of its output."""
     action = cast("Command", task.action)
-    env = {"EXECLOG_JOB_ID": task.job_id, "EXECLOG_EXECUTION_ID": task.execution_id, **action.env}
-    if task.item is not None:
-        env["EXECLOG_ITEM"] = task.item
+    env = task.environment | action.env
     stop = current.get()
     result = run_command(action.command, cwd=action.cwd, env=env, timeout=task.timeout, stop=stop)
     status, error = _judge(result, task.timeout)

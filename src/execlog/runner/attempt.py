@@ -19,7 +19,7 @@ from execlog.recorder.context import surroundings
 from execlog.recorder.fault import error_of
 from execlog.recorder.recorder import Recorder
 from execlog.recorder.run import Run
-from execlog.runner.actions import ItemResult, Perform, Task, run_task, timed_out
+from execlog.runner.actions import ItemResult, Perform, Task, run_apart, run_task, timed_out
 from execlog.runner.commands import KILL_GRACE
 from execlog.runner.job import Command
 from execlog.runner.launcher import Launcher, Work, WorkerDiedError
@@ -189,9 +189,10 @@ class Attempt:
         task = Task(
             action=job.run, item=item, job_id=job.id, execution_id=self.order.execution_id, timeout=self._own_timeout()
         )
-        # A process gets no flag: it is killed.
-        flag = None if job.launcher == "processes" else stop
-        work = self._launcher.submit(run_task, self._perform, task, flag, self._run)
+        if job.launcher == "processes":
+            work = self._launcher.submit(run_apart, self._perform, task)
+        else:
+            work = self._launcher.submit(run_task, self._perform, task, stop, self._run)
         self._flights[work] = Flight(item, work, stop, position)
         work.add_done_callback(self._on_done)
 

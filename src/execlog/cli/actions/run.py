@@ -14,11 +14,9 @@ from execlog.cli.place import settings_of
 from execlog.cli.terminal import Terminal
 from execlog.core.errors import ExeclogError
 from execlog.core.model import Error, Execution, Status
-from execlog.ledger import Ledger
+from execlog.ledger import PARENT, Ledger
 from execlog.recorder.run import Run
 
-PARENT = "EXECLOG_EXECUTION_ID"
-"""The execution a command runs in, in its environment: an `execlog run` inside it is its child."""
 _PATIENCE = 2.0
 """Seconds the record may take to reach the store once the command has ended; after that it waits in the journal."""
 
@@ -78,7 +76,6 @@ def _fields(command: list[str], options: Options) -> dict[str, Any]:
         "actor": options.actor or _user(),
         "params": {"command": command, "cwd": str(Path.cwd())},
         "tags": dict(options.tag) or None,
-        "parent_id": os.environ.get(PARENT) or None,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from execlog.cli import exits
 from execlog.cli.families import open_families
 from execlog.cli.parser import Options
+from execlog.cli.place import hand_on
 from execlog.cli.terminal import Terminal
 from execlog.core.settings import load
 from execlog.ledger import Ledger
@@ -22,6 +23,7 @@ def execute(options: Options, terminal: Terminal) -> int:
         terminal.flush()
 
     with Ledger.open(settings=settings, drains_home=True) as ledger:
+        hand_on(ledger)
         ledger.store.changes(-1)  # whether it is there: that costs the same, however long the history is
         with open_families(ledger, schedule=not options.no_scheduler) as (kinds, _):
             serve(ledger, kinds, settings, announce=announce)

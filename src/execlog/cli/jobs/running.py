@@ -8,6 +8,7 @@ from execlog.cli import exits
 from execlog.cli.executions import FIELDS, line_of, reason, status_cell, values
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
+from execlog.cli.place import hand_on
 from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal, printable
 from execlog.core.errors import NotFoundError
@@ -78,6 +79,7 @@ def _run_here(
     entry = app.jobs.get(job_id)
     if entry is None:
         raise NotFoundError(f"there is no job {job_id!r}")
+    hand_on(ledger)
     fetcher = Fetcher(app.sources, ledger.settings.home / "prices.db")
     runner = Runner(ledger.recorder, performs={Fetch: fetcher})
     order = Order(
