@@ -204,12 +204,12 @@ class Attempt:
         return min((seconds for seconds in (left, self.job.item_timeout) if seconds is not None), default=None)
 
     def _deadline(self, flight: Flight, now: float) -> float | None:
-        """When the item has had its time; it begins to run out when a worker takes the item."""
+        """When the item has had its time; that begins when a worker takes it, and leaves out what it says it waited."""
         seconds = self.job.seconds_per_item
         if seconds is None:
             return None
         began = flight.work.started_at
-        return (now if began is None else began) + seconds + self._margin
+        return (now if began is None else began + flight.stop.waited) + seconds + self._margin
 
     def _drop_pending(self, status: Status, error: Error) -> None:
         at = self._sink.stamp()

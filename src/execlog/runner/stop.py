@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 
@@ -14,7 +16,28 @@ class Stop:
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
+        self._waited = 0.0
+        self._waits_since: float | None = None
         self.reason = ""
+
+    @property
+    def waited(self) -> float:
+        """Seconds the work spent in `uncounted`, those of a wait that goes on included."""
+        with self._lock:
+            since = self._waits_since
+            return self._waited + (0.0 if since is None else time.monotonic() - since)
+
+    @contextmanager
+    def uncounted(self) -> Generator[None]:
+        """Let the time inside not count against the work's limit."""
+        with self._lock:
+            self._waits_since = time.monotonic()
+        try:
+            yield
+        finally:
+            waited = self.waited
+            with self._lock:
+                self._waited, self._waits_since = waited, None
 
     def set(self, reason: str) -> None:
         """Ask the work to end; the first reason stays."""
@@ -52,6 +75,12 @@ def is_cancelled() -> bool:
     """Whether the job that runs this code was asked to end: for a long function to look at from time to time."""
     stop = current.get()
     return stop is not None and stop.is_set()
+
+
+def uncounted() -> AbstractContextManager[None]:
+    """A context whose time does not count against the item's limit: for waiting that others ask of it."""
+    stop = current.get()
+    return nullcontext() if stop is None else stop.uncounted()
 
 
 def pause(seconds: float) -> bool:

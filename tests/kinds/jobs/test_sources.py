@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from chores import wait_for
 from execlog.core.errors import InvalidError, MissingExtraError, SettingsError
 from execlog.core.model import Status
 from execlog.kinds.jobs import Fetch, Job, JobExecutor, csv_source
@@ -274,6 +275,38 @@ def test_a_cancelled_fetch_does_not_wait_for_its_next_try():
             assert len(requests) == 1
     finally:
         current.reset(token)
+
+
+def test_waiting_for_the_rate_or_between_tries_is_no_time_of_the_item_s(tmp_path):
+    busy = (429, {"Retry-After": "1"}, b"")
+    with server(answers(busy, GOOD)) as (url, _), Ledger.open("memory://", home=tmp_path) as ledger:
+        sources = {"feed": HttpConfig(url, rate=4)}
+        with JobExecutor(ledger, sources=sources) as executor:
+            job = Job(name="J", stocks=tuple("ABCD"), run=Fetch("feed", *YEAR), item_timeout=0.5)
+            assert executor.execute_job(job).errors == []
+
+
+def test_who_is_told_to_end_asks_nothing_and_takes_no_turn():
+    stop, said = Stop(), []
+
+    def ask(source):
+        current.set(stop)
+        with pytest.raises(FetchError, match="told to end"):
+            source.fetch("A", *YEAR)
+        said.append("nothing")
+
+    with server(answers(GOOD)) as (url, requests):
+        source = HttpSource(HttpConfig(url, rate=0.01))
+        source.fetch("A", *YEAR)
+        turn = source._pace._next
+        threads = [threading.Thread(target=ask, args=(source,)) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        wait_for(source._pace._turn.locked)
+        stop.set("enough")
+        for thread in threads:
+            thread.join(10)
+        assert (len(said), len(requests), source._pace._next) == (5, 1, turn)
 
 
 def test_the_rate_holds_over_threads():

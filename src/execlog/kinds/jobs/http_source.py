@@ -19,7 +19,7 @@ from msgspec import Struct
 from execlog.core.clock import micros
 from execlog.kinds.jobs.prices import Price
 from execlog.kinds.jobs.sources import FetchError, HttpConfig, nothing_between, price_of
-from execlog.runner.stop import is_cancelled, pause
+from execlog.runner.stop import is_cancelled, pause, uncounted
 
 MAX_ANSWER = 32 * 2**20
 _CHUNK = 65_536
@@ -80,7 +80,6 @@ class HttpSource:
         filled = config.path.format(symbol=quote(symbol, safe=""), start=quote(start), end=quote(end))
         for attempt in range(config.retries + 1):
             last = attempt == config.retries
-            self._pace.wait()
             try:
                 answer = self._get(filled)
             except TimeoutError:
@@ -99,6 +98,9 @@ class HttpSource:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _get(self, path: str) -> Answer:
+        """The answer to one request, made when it is its turn."""
+        if not self._pace.wait():
+            raise FetchError("it was not asked: the job was told to end")
         config = self._config
         parts = urlsplit(config.base_url)
         deadline = time.monotonic() + config.timeout
@@ -138,25 +140,27 @@ class HttpSource:
 
     def _rest(self, seconds: float) -> bool:
         """Whether it waited so long, and may try again."""
-        return seconds <= self._config.max_wait and not pause(seconds) and not is_cancelled()
+        with uncounted():
+            return seconds <= self._config.max_wait and not pause(seconds) and not is_cancelled()
 
 
 class Pace:
-    """A rate limit: each `wait` lasts until its turn."""
+    """A rate limit: each `wait` lasts until its turn, which does not count against the item's time."""
 
     def __init__(self, rate: float) -> None:
         self._gap = 1 / rate if rate else 0.0
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._next = 0.0
 
-    def wait(self) -> None:
-        """Wait for the next turn; a cancellation cuts it short."""
-        with self._lock:
+    def wait(self) -> bool:
+        """Whether its turn came: not where the job is told to end before, which leaves the turn to the next."""
+        with uncounted(), self._turn:
             now = time.monotonic()
             turn = max(now, self._next)
+            if pause(turn - now) or is_cancelled():
+                return False
             self._next = turn + self._gap
-        if turn > now:
-            pause(turn - now)
+            return True
 
 
 def retry_after(value: str | None, *, now: float) -> float | None:

@@ -37,6 +37,8 @@ class HttpConfig(Struct, frozen=True, tag="http", forbid_unknown_fields=True):
     rate       most requests a second, over all threads of a process; 0: no limit
     retries    of 429, 5xx and broken connections, after Retry-After or else `backoff` seconds, doubled each time
     max_wait   longest wait between tries; a source that asks for more fails at once
+
+    What is waited for the rate or between tries does not count against an item's time, except in processes.
     """
 
     base_url: Annotated[str, Meta(pattern="^https?://")]
