@@ -24,7 +24,7 @@ GOOD = {
 def test_a_job_survives_json():
     job = check_job(convert(GOOD, Job))
     assert convert(builtins(job), Job) == job
-    assert job.seconds_per_item == 30.0
+    assert job.seconds_per_item == 300.0
     assert convert({"name": "n", "run": {"type": "call", "function": "m:f"}}, Job).seconds_per_item is None
 
 

@@ -21,7 +21,8 @@ Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=31_536_000)]
 Stock = Annotated[str, Meta(min_length=1, max_length=100)]
 MAX_STOCKS = 10_000
-FETCH_TIMEOUT = 30.0
+FETCH_TIMEOUT = 300.0
+"""Seconds for a fetch without a limit of its own: well beyond what a source allows itself, which says more of it."""
 
 
 class Cron(Struct, frozen=True, tag="cron", forbid_unknown_fields=True):
@@ -126,7 +127,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     stocks        what it runs over, one item each; () for a call or command that runs once
     timeout       of a whole execution; None: no limit
-    item_timeout  of one item; None: 30 s for a fetch, no limit for others
+    item_timeout  of one item; None: 300 s for a fetch, no limit for others
     concurrency   how many items run side by side
     launcher      where items run: threads of the scheduler's process, or processes of their own (which can be killed)
     jitter        each instant starts up to so many seconds later, the same for one (job, instant) everywhere

@@ -1,5 +1,7 @@
 """Where prices come from, over real HTTP, and where they are kept."""
 
+import contextlib
+import socket
 import sys
 import threading
 import time
@@ -219,17 +221,42 @@ def test_a_server_that_is_not_there_is_said_to_refuse():
         HttpSource(HttpConfig(url, retries=1, **FAST)).fetch("A", *YEAR)
 
 
-def test_a_server_that_drips_is_given_up_at_the_timeout():
-    def drip():
-        for _ in range(200):
-            yield b" "
-            time.sleep(0.02)
+def drip(number, part):
+    for _ in range(number):
+        yield part
+        time.sleep(0.02)
 
-    with server(lambda _: (200, {}, drip())) as (url, _):
+
+def dripping_headers(client):
+    with client, contextlib.suppress(OSError):
+        client.sendall(b"HTTP/1.1 200 OK\r\n")
+        for part in drip(200, b"X-Slow: x\r\n"):
+            client.sendall(part)
+
+
+def test_a_server_that_drips_its_body_is_given_up_at_the_timeout():
+    with server(lambda _: (200, {}, drip(200, b" "))) as (url, _):
         began = time.monotonic()
         with pytest.raises(TimeoutError, match=r"Connection timeout after 0.3s"):
             HttpSource(HttpConfig(url, timeout=0.3)).fetch("A", *YEAR)
         assert time.monotonic() - began < 2
+
+
+def test_a_server_that_drips_its_headers_is_given_up_at_the_timeout():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        answering = threading.Thread(target=lambda: dripping_headers(listening.accept()[0]))
+        answering.start()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"Connection timeout after 0.3s"):
+            HttpSource(HttpConfig(url, timeout=0.3)).fetch("A", *YEAR)
+        assert time.monotonic() - began < 2
+        answering.join()
+
+
+def test_a_fetch_s_own_limit_is_beyond_that_of_its_source():
+    config = HttpConfig("http://localhost")
+    assert Job(name="J").seconds_per_item > (config.retries + 1) * config.timeout
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import http.client
+import io
 import random
+import socket
 import ssl
 import threading
 import time
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
@@ -116,19 +119,14 @@ class HttpSource:
                 "Connection": "close",
                 **config.headers,
             }
+            connection.response_class = partial(_Response, deadline)  # type: ignore[assignment] - it is only called
             connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
-            sock = connection.sock
             answer = connection.getresponse()
             body = bytearray()
-            # The socket's time-out is one of silence; a server that drips must not hold the request for ever.
             while chunk := answer.read1(_CHUNK):
                 body += chunk
                 if len(body) > MAX_ANSWER:
                     raise FetchError(f"the answer is larger than {MAX_ANSWER} bytes")
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                sock.settimeout(left)
             names = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, answer.reason, names, bytes(body))
         finally:
@@ -142,6 +140,39 @@ class HttpSource:
         """Whether it waited so long, and may try again."""
         with uncounted():
             return seconds <= self._config.max_wait and not pause(seconds) and not is_cancelled()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer of which nothing, neither headers nor body, is read after the deadline."""
+
+    def __init__(self, deadline: float, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Until(deadline, sock))
+
+
+class _Until(io.RawIOBase):
+    """What comes from a socket until the deadline. The socket's own time-out is one of silence: who drips passes it."""
+
+    def __init__(self, deadline: float, sock: socket.socket) -> None:
+        super().__init__()
+        self._deadline = deadline
+        self._socket = sock
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class Pace:
