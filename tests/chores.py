@@ -92,6 +92,11 @@ def spin_on_b(item):
     return item
 
 
+def spin(item):
+    while not is_cancelled():
+        time.sleep(0.01)
+
+
 def unpicklable(item):
     return lambda: item
 

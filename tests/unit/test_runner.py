@@ -17,7 +17,7 @@ from execlog.ledger import Ledger
 from execlog.runner.job import Call, Command, Job
 from execlog.runner.launcher import ThreadLauncher, WorkerDiedError
 from execlog.runner.order import Order
-from execlog.runner.processes import ProcessLauncher
+from execlog.runner.processes import ProcessLauncher, _Slot
 from execlog.runner.runner import Runner
 
 
@@ -297,6 +297,57 @@ def test_processes_start_by_either_method(method):
     launcher.shutdown()
     with pytest.raises(RuntimeError):
         launcher.submit(os.getpid)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("processes", ProcessLauncher), ("threads", ThreadLauncher)])
+def test_a_job_of_stuck_items_leaves_room_for_others(sink, name, kind):
+    runner = Runner(sink, launchers={name: kind(limit=2)})
+    hung = Job(id="h", name="H", run=Call("chores:spin"), stocks=tuple("ABC"), concurrency=3, launcher=name)
+    runner.start(Order(execution_id="h", job=hung), lambda *_: None)
+    assert runner.run(call("double", "A", launcher=name)).status is Status.SUCCEEDED
+    assert runner.running == ("h",)
+    runner.close(timeout=5)
+
+
+def test_a_job_s_time_begins_with_its_first_item(sink):
+    launcher = ThreadLauncher(limit=1)
+    runner, ended, began = Runner(sink, launchers={"threads": launcher}), [], time.monotonic()
+    gate.clear()
+    launcher.submit(gate.wait, 30)
+    runner.start(call("double", "A", timeout=0.2), lambda _, result: ended.append(result))
+    wait_for(lambda: time.monotonic() - began > 0.5)
+    assert not ended
+    gate.set()
+    wait_for(lambda: ended)
+    assert ended[0].status is Status.SUCCEEDED
+    runner.close(timeout=5)
+
+
+def test_the_start_of_a_worker_process_is_no_time_of_its_work(monkeypatch):
+    begun = []
+
+    def connected(slot):
+        connection = connect(slot)
+        begun.append(slot.work.started_at)
+        return connection
+
+    connect = _Slot._connected
+    monkeypatch.setattr(_Slot, "_connected", connected)
+    launcher = ProcessLauncher(limit=1)
+    work = launcher.submit(os.getpid)
+    assert work.result(30) != os.getpid()
+    assert begun == [None]
+    assert work.started_at is not None
+    launcher.shutdown()
+
+
+def test_a_worker_process_that_has_nothing_to_do_ends(monkeypatch):
+    monkeypatch.setattr("execlog.runner.processes.IDLE_SECONDS", 0.05)
+    launcher = ProcessLauncher(limit=2)
+    first = launcher.submit(os.getpid).result(30)
+    wait_for(lambda: not launcher._slots)
+    assert launcher.submit(os.getpid).result(30) != first
+    launcher.shutdown()
 
 
 def test_closing_cancels_what_runs(sink):

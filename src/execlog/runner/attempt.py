@@ -53,6 +53,7 @@ class Attempt:
         self.job = order.job
         self._perform = perform
         self._launcher = launcher
+        self._most = min(self.job.concurrency, launcher.share)
         self._sink = sink
         self._monotonic = monotonic
         stocks = order.stocks
@@ -73,6 +74,7 @@ class Attempt:
         self._run: Run | None = None
         self.result: Result | None = None
         self.began = 0.0
+        self._worked_at: float | None = None
         self.started_at = 0
 
     @property
@@ -120,7 +122,7 @@ class Attempt:
 
     def advance(self) -> None:
         """Submit items as far as the limit allows; end when there is nothing left."""
-        while self._pending and len(self._flights) < self.job.concurrency and self._forced is None:
+        while self._pending and len(self._flights) < self._most and self._forced is None:
             self._submit(*self._pending.popleft())
         if self._forced is None and (self._unsaid or self._lines) and self._monotonic() - self._said_at >= _SAY_AFTER:
             self._say()
@@ -131,6 +133,7 @@ class Attempt:
         """Note what became of an item."""
         flight = self._flights.pop(work, None)
         if flight is not None:
+            self._working_since(self._monotonic(), work)
             self._note(flight, _result_of(work))
         self.advance()
 
@@ -138,7 +141,7 @@ class Attempt:
         """End what has had its time; and when to look again (monotonic), None when nothing runs against the clock."""
         if self._cancel_by is not None and now >= self._cancel_by and self._cancelled is not None:
             self.force(Status.CANCELLED, self._cancelled)
-        limit = None if self.job.timeout is None else self.began + self.job.timeout + self._margin
+        limit = None if self.job.timeout is None else self._working_since(now) + self.job.timeout + self._margin
         if limit is not None and now >= limit:
             self.force(Status.TIMED_OUT, timed_out(self.job.timeout or 0.0, " (the whole job)"))
         deadlines = [limit, self._cancel_by]
@@ -200,8 +203,16 @@ class Attempt:
         """The time-out a command keeps itself, so that it can still report the tail of its output."""
         if not isinstance(self.job.run, Command):
             return None
-        left = None if self.job.timeout is None else max(self.began + self.job.timeout - self._monotonic(), 0.0)
+        now, whole = self._monotonic(), self.job.timeout
+        left = None if whole is None else max(self._working_since(now) + whole - now, 0.0)
         return min((seconds for seconds in (left, self.job.item_timeout) if seconds is not None), default=None)
+
+    def _working_since(self, now: float, *ended: Work) -> float:
+        """When its first item began, `now` where none has: what waits for a worker does not use up the job's time."""
+        if self._worked_at is None:
+            works = (*ended, *self._flights)
+            self._worked_at = min((it.started_at for it in works if it.started_at is not None), default=None)
+        return now if self._worked_at is None else self._worked_at
 
     def _deadline(self, flight: Flight, now: float) -> float | None:
         """When the item has had its time; that begins when a worker takes it, and leaves out what it says it waited."""

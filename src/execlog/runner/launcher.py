@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_IDLE_SECONDS = 30.0
+IDLE_SECONDS = 30.0
+"""After so long without work a thread or process ends."""
 
 
 class Work(Future[Any]):
@@ -32,7 +33,15 @@ class WorkerDiedError(Exception):
 
 
 class Launcher(Protocol):
-    """Where work runs: threads, processes, and whatever else is an executor."""
+    """Where work runs: threads, processes, and whatever else is an executor.
+
+    `share` is how much work of one execution may be there at once: where its items hang, there is room for others.
+    """
+
+    @property
+    def share(self) -> int:
+        """Half of the room, at least 1."""
+        ...
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Work:
         """The work, begun as soon as there is room for it."""
@@ -62,8 +71,9 @@ class ThreadLauncher(Executor):
     Python cannot kill a thread: an abandoned one goes on by itself, no longer counts, and keeps nobody from exiting.
     """
 
-    def __init__(self, limit: int = 256, *, name: str = "execlog-work") -> None:
+    def __init__(self, limit: int = 512, *, name: str = "execlog-work") -> None:
         self._limit = limit
+        self.share = max(limit // 2, 1)
         self._name = name
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -145,7 +155,7 @@ class ThreadLauncher(Executor):
     def _serve_one(self, thread: threading.Thread) -> bool:
         """Whether this thread goes on: not when it is idle for long, told to end, or was given up on."""
         try:
-            task = self._tasks.get(timeout=_IDLE_SECONDS)
+            task = self._tasks.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             task = None
         with self._lock:

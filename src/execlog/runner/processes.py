@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import queue
@@ -14,23 +15,31 @@ from concurrent.futures import Executor
 from multiprocessing.connection import Connection, wait
 from typing import Any, ParamSpec, TypeVar
 
-from execlog.runner.launcher import Task, Work, WorkerDiedError
+from execlog.runner.launcher import IDLE_SECONDS, Task, Work, WorkerDiedError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _DIE_WITH_PARENT = 1
 """prctl's PR_SET_PDEATHSIG."""
 
+_LEAST_LIMIT = 32
+_START_SECONDS = 60.0
+"""A worker process that has not said by then that it is ready is given up."""
+
 
 class ProcessLauncher(Executor):
-    """Runs work in at most `limit` processes, each serving one piece of work after another.
+    """Runs work in at most `limit` processes, started as they are needed, each serving one piece after another.
+
+    Without a limit they are 32, or twice as many as there are processors if that is more: what waits or hangs keeps no
+    processor busy.
 
     What is submitted must be importable and picklable. A worker that dies (killed, out of memory, os._exit) fails
     its own work with WorkerDiedError and is replaced; unlike concurrent.futures' pool, no other work is lost with it.
     """
 
     def __init__(self, limit: int = 0, *, method: str | None = None) -> None:
-        self._limit = limit or os.cpu_count() or 1
+        self._limit = limit or max(_LEAST_LIMIT, 2 * (os.cpu_count() or 1))
+        self.share = max(self._limit // 2, 1)
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context(
             method or ("forkserver" if "forkserver" in methods else "spawn")
@@ -50,7 +59,7 @@ class ProcessLauncher(Executor):
             self._waiting += 1
             self._tasks.put(Task(work, fn, args, kwargs))
             if self._waiting > sum(slot.work is None for slot in self._slots) and len(self._slots) < self._limit:
-                slot = _Slot(self._context, self._tasks, self._note_taken)
+                slot = _Slot(self._context, self._tasks, self._note_taken, self._let_go)
                 self._slots.append(slot)
                 slot.start()
         return work
@@ -74,70 +83,118 @@ class ProcessLauncher(Executor):
                     break
                 if task is not None:
                     task.work.cancel()
-            for _ in self._slots:
+            slots = list(self._slots)
+            for _ in slots:
                 self._tasks.put(None)
-        for slot in self._slots:
+        for slot in slots:
             if not wait:
-                slot.kill(slot.work)
+                slot.stop()
             slot.join()
 
     def _note_taken(self) -> None:
         with self._lock:
             self._waiting -= 1
 
+    def _let_go(self, slot: _Slot) -> bool:
+        """Whether the slot, which found nothing to do, may end: not where something came at the last moment."""
+        with self._lock:
+            if self._waiting or self._closed:
+                return False
+            self._slots.remove(slot)
+            return True
+
 
 class _Slot(threading.Thread):
     """A thread that minds one worker process."""
 
-    def __init__(self, context: Any, tasks: queue.SimpleQueue[Task | None], on_take: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        context: Any,
+        tasks: queue.SimpleQueue[Task | None],
+        on_take: Callable[[], None],
+        on_idle: Callable[[_Slot], bool],
+    ) -> None:
         super().__init__(name="execlog-process", daemon=True)
         self._context = context
         self._tasks = tasks
         self._on_take = on_take
+        self._on_idle = on_idle
         self._lock = threading.Lock()
         self._process: Any = None
         self._connection: Connection[Any, Any] | None = None
         self.work: Work | None = None
 
     def run(self) -> None:
-        """Serve tasks until told to end."""
-        while (task := self._tasks.get()) is not None:
+        """Serve tasks until told to end, or idle for long."""
+        while (task := self._next()) is not None:
             with self._lock:
                 self.work = task.work
             self._on_take()
-            if task.work.begin():
-                self._perform(task)
+            self._perform(task)
             with self._lock:
                 self.work = None
         self._end()
 
-    def kill(self, work: Work | None) -> None:
+    def _next(self) -> Task | None:
+        while True:
+            try:
+                return self._tasks.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                if self._on_idle(self):
+                    return None
+
+    def stop(self) -> None:
+        """Kill the process, if it runs any work; work it has not begun is not run."""
+        work = self.work
+        if work is not None and not work.cancel():
+            self.kill(work)
+
+    def kill(self, work: Work) -> None:
         """Kill the process, if it runs this work."""
         with self._lock:
-            if work is not None and self.work is work and self._process is not None:
+            if self.work is work and self._process is not None:
                 self._process.kill()
 
     def _perform(self, task: Task) -> None:
+        """Run the task; it begins when there is a process for it, whose start is no time of its own."""
+        fault: Exception | None = None
+        connection: Connection[Any, Any] | None = None
         try:
             connection = self._connected()
+        except Exception as error:  # noqa: BLE001 - what cannot be started fails this work, not the thread
+            fault = error
+            self._end()
+        if not task.work.begin():
+            return
+        if connection is None:
+            task.work.set_exception(fault)
+            return
+        try:
             connection.send((task.call, task.args, task.kwargs))
-        except Exception as error:  # noqa: BLE001 - what cannot be sent or started fails this work, not the thread
+        except Exception as error:  # noqa: BLE001 - nor does what cannot be sent
             self._end()
             task.work.set_exception(error)
             return
+        self._receive(task.work, connection)
+
+    def _receive(self, work: Work, connection: Connection[Any, Any]) -> None:
         try:
             wait([connection, self._process.sentinel])
             succeeded, value = connection.recv()
         except (EOFError, OSError):
-            self._process.join()
-            message = _describe_exit(self._process.exitcode)
-            self._end()
-            task.work.set_exception(WorkerDiedError(message))
+            work.set_exception(self._buried())
             return
         if succeeded:
-            task.work.set_result(value)
+            work.set_result(value)
         else:
-            task.work.set_exception(value)
+            work.set_exception(value)
+
+    def _buried(self) -> WorkerDiedError:
+        """How the process ended, once it is put away."""
+        self._process.join()
+        message = _describe_exit(self._process.exitcode)
+        self._end()
+        return WorkerDiedError(message)
 
     def _connected(self) -> Connection[Any, Any]:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
@@ -149,6 +206,12 @@ class _Slot(threading.Thread):
         theirs.close()
         with self._lock:
             self._process, self._connection = process, ours
+        try:
+            if not ours.poll(_START_SECONDS):
+                raise WorkerDiedError(f"its worker process did not start within {_START_SECONDS:g} s")
+            ours.recv()
+        except (EOFError, OSError) as error:
+            raise self._buried() from error
         return ours
 
     def _end(self) -> None:
@@ -169,6 +232,8 @@ def _serve(connection: Connection[Any, Any]) -> None:
     """A worker process: runs what comes until the other side closes."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which decides what becomes of its work
+    importlib.import_module("execlog.runner.actions")  # what nearly all work needs
+    _send(connection, succeeded=True, value=None)
     while True:
         try:
             call, args, kwargs = connection.recv()
