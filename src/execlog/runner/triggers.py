@@ -67,6 +67,14 @@ def anchored(job: Job, now: int) -> Job:
     return job
 
 
+def with_anchor(job: Job, old: Job) -> Job:
+    """The job, with the old one's start where both have the same interval and the new one says no start."""
+    new, before = job.trigger, old.trigger
+    if not isinstance(new, Interval) or not isinstance(before, Interval) or new.start_at is not None:
+        return job
+    return structs.replace(job, trigger=before) if new.seconds == before.seconds else job
+
+
 def due_at(job: Job, instant: int) -> int:
     """When the job's instant may start: `instant` plus its jitter, the same in every process."""
     if not job.jitter:

@@ -196,6 +196,43 @@ def test_a_job_is_made_read_replaced_changed_and_removed(http):
         assert http.post(f"/scheduler/jobs/daily/{action}").status_code == 404
 
 
+CRON = {"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize(
+    ("patch", "after"),
+    [
+        ({"retries": {"backoff": 20}}, {"retries": {"limit": 3, "backoff": 20.0, "factor": 2.0}}),
+        ({"trigger": {"type": "cron", "expression": "0 8 * * *"}}, {"trigger": CRON | {"expression": "0 8 * * *"}}),
+        ({"trigger": {"type": "once", "at": "2999-01-01T00:00:00Z"}}, {"trigger": {"type": "once"}}),
+        ({"trigger": None, "run": {"type": "fetch", "start": None}}, {"trigger": None, "run": {"start": None}}),
+        ({"run": {"type": "fetch", "source": "yfinance"}}, {"run": FETCH["run"] | {"source": "yfinance"}}),
+        ({"run": {"type": "call", "function": "m:f"}}, {"run": {"type": "call", "function": "m:f", "args": {}}}),
+        ({"tags": {"c": "3"}}, {"tags": {"c": "3"}}),
+        ({"misfire": {}}, {"tags": {"a": "1", "b": "2"}, "misfire": {"policy": "skip", "grace": 5.0}}),
+    ],
+)
+def test_what_a_patch_leaves_out_stays(http, patch, after):
+    was = {"retries": {"limit": 3, "backoff": 10}, "misfire": {"policy": "skip", "grace": 5}}
+    job = make(http, trigger=CRON, tags={"a": "1", "b": "2"}, **was)
+    answer = http.patch(f"/scheduler/jobs/{job['id']}", json=patch)
+    assert answer.status_code == 200, answer.text
+    for name, value in after.items():
+        shown = answer.json()[name]
+        whole = not isinstance(value, dict) or name == "tags"
+        assert shown == value if whole else value.items() <= shown.items(), name
+
+
+def test_what_was_read_can_be_sent_back_and_moves_nothing(http):
+    job = make(http, trigger={"type": "interval", "seconds": 3600})
+    path = f"/scheduler/jobs/{job['id']}"
+    again = http.put(path, json=http.get(path).json())
+    assert again.status_code == 200, again.text
+    assert again.json() == job | {"version": 2, "updated_at": again.json()["updated_at"]}
+    repeated = http.put(path, json=FETCH | {"trigger": {"type": "interval", "seconds": 3600}}).json()
+    assert (repeated["next_run_at"], repeated["trigger"]) == (job["next_run_at"], job["trigger"])
+
+
 def test_what_others_changed_is_not_overwritten_unseen(http):
     job = make(http)
     path = f"/scheduler/jobs/{job['id']}"

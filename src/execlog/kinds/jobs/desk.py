@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from execlog.core.clock import Clock, iso
 from execlog.core.codec import builtins, convert
@@ -15,6 +15,7 @@ from execlog.core.filter import Page
 from execlog.core.ids import check_id
 from execlog.core.model import OPEN, Error, Event, Execution, Status
 from execlog.core.redact import Redactor
+from execlog.kinds.jobs.changing import patched
 from execlog.kinds.jobs.fetcher import config_of
 from execlog.kinds.jobs.record import KIND
 from execlog.kinds.jobs.registry import ExecutionHistoryRegistry
@@ -23,7 +24,7 @@ from execlog.ledger import Ledger
 from execlog.runner.firing import decode_job, encode_job, queued_event, unsuccessful
 from execlog.runner.job import Fetch, Job, Once
 from execlog.runner.stop import pause
-from execlog.runner.triggers import after, anchored, due_at
+from execlog.runner.triggers import after, anchored, due_at, with_anchor
 from execlog.runner.validation import check_job, check_narrowed
 from execlog.store.jobs import Entry, Firing, JobStore
 
@@ -31,6 +32,9 @@ _SETTLE_SECONDS = 2.0
 _SETTLE_LOOK = 0.01
 _TRIES = 20
 """How often a change is tried anew because the job ran meanwhile."""
+
+
+_DEFINED = frozenset(Job.__struct_fields__)
 
 
 class JobView(Job, frozen=True, kw_only=True):
@@ -52,18 +56,15 @@ class JobView(Job, frozen=True, kw_only=True):
     running: tuple[str, ...] = ()
 
 
-JobPatch: Any = msgspec.defstruct(
-    "JobPatch",
-    [
-        (field.name, field.type | msgspec.UnsetType, UNSET)
-        for field in msgspec.structs.fields(Job)
-        if field.name != "id"
-    ],
+JobAgain: Any = msgspec.defstruct(
+    "JobAgain",
+    [(field.name, field.type | UnsetType, UNSET) for field in structs.fields(JobView) if field.name not in _DEFINED],
+    bases=(Job,),
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
 )
-"""What is to change of a job; what is left out stays."""
+"""A job to replace one with; what only a `JobView` has may be sent along as it was read, and is not looked at."""
 
 
 class RunRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,13 +158,13 @@ class Desk:
         return self._change(job_id, lambda old: _unmask(self._redactor, structs.replace(job, id=job_id), old), version)
 
     def patch(self, job_id: str, changes: dict[str, Any], *, version: int | None = None) -> JobView:
-        """The job with these fields changed; see `replace`."""
+        """The job with these fields changed, and of what has fields of its own these alone; see `replace`."""
         unknown = sorted(set(changes) - set(Job.__struct_fields__) | ({"id"} & set(changes)))
         if unknown:
             raise InvalidError(f"{unknown[0]!r} cannot be changed", field=unknown[0])
 
         def change(old: Job) -> Job:
-            return _unmask(self._redactor, convert(builtins(old) | builtins(changes), Job), old)
+            return _unmask(self._redactor, convert(patched(old, changes), Job), old)
 
         return self._change(job_id, change, version)
 
@@ -269,7 +270,7 @@ class Desk:
     def _changed(self, entry: Entry, change: Callable[[Job], Job]) -> Entry:
         now = self._clock.now()
         old = anchored(decode_job(entry), now)
-        new = anchored(self._checked(change(old)), now)
+        new = anchored(with_anchor(self._checked(change(old)), old), now)
         next_at = entry.next_at
         if new.trigger != old.trigger or (new.enabled and not entry.enabled):
             same = new.trigger == old.trigger

@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta, Struct
 
 from execlog.core.errors import InvalidError, NotFoundError
 from execlog.kind import Call, Kind, Reply, Route
-from execlog.kinds.jobs.desk import Cancelled, JobPatch, JobView, RunRequest, Started
+from execlog.kinds.jobs.changing import JobPatch, job_of
+from execlog.kinds.jobs.desk import Cancelled, JobAgain, JobView, RunRequest, Started
 from execlog.kinds.jobs.record import KIND, WORDS, JobExecutionRecord, RecordView
 from execlog.kinds.jobs.serving import SchedulerServingApp
 from execlog.runner.job import Job
@@ -106,7 +107,7 @@ class Handlers:
 
     def replace(self, call: Call) -> Reply:
         """The job as replaced."""
-        return _reply(self._app.desk.replace(call.params.job_id, call.body, version=_version(call)))
+        return _reply(self._app.desk.replace(call.params.job_id, job_of(call.body), version=_version(call)))
 
     def patch(self, call: Call) -> Reply:
         """The job as changed."""
@@ -233,7 +234,8 @@ def _job_routes(do: Handlers) -> tuple[Route, ...]:
             method="PUT",
             handler=do.replace,
             summary="Replace a job",
-            body=Job,
+            description="What `GET` answers may be sent back: what is no part of the definition is ignored.",
+            body=JobAgain,
             returns=JobView,
             role="admin",
             errors=(404, 409, 422),
@@ -243,6 +245,7 @@ def _job_routes(do: Handlers) -> tuple[Route, ...]:
             method="PATCH",
             handler=do.patch,
             summary="Change some of a job",
+            description="What is left out stays, in objects too unless their `type` changes; `tags` are replaced.",
             body=JobPatch,
             returns=JobView,
             role="admin",
