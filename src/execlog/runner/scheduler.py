@@ -241,7 +241,8 @@ class Scheduler:
             return
         self._renew_at = time.monotonic() + min(self._lease / _SECOND / 3, 1.0)
         for firing in self.jobs.renew(self.holder, lease_until=now + self._lease):
-            self.runner.cancel(firing.execution_id, "cancelled on request")
+            known = self.jobs.get(firing.job_id) is not None
+            self.runner.cancel(firing.execution_id, "cancelled on request" if known else "the job was deleted")
 
     def _flying_unsettled(self) -> bool:
         with self._lock:

@@ -394,6 +394,17 @@ def test_secrets_of_a_job_are_not_shown_and_not_lost(app, http):
     assert "s3cret" not in http.get("/scheduler/jobs").text
 
 
+def test_what_runs_of_a_deleted_job_says_that_it_was_deleted(app, http):
+    app.start_scheduler(poll=0.05)
+    job = make(http, run={"type": "call", "function": "chores:stick_on_b"}, stocks=["B"])
+    started = http.post(f"/scheduler/jobs/{job['id']}/run").json()
+    path = f"/scheduler/executions/{started['execution_id']}"
+    wait_for(lambda: http.get(path).json()["status"] == "running")
+    http.delete(f"/scheduler/jobs/{job['id']}")
+    wait_for(lambda: http.get(path).json()["status"] == "failed")
+    assert http.get(path).json()["errors"] == ["Failed to run B: the job was deleted"]
+
+
 def test_a_deleted_job_s_history_stays_readable(app, http):
     job = make(http)
     save(app, "e1", job_id=job["id"])

@@ -216,7 +216,9 @@ class Desk:
     def cancel(self, job_id: str, *, reason: str = "cancelled on request") -> Cancelled:
         """What was cancelled. Raises NotFoundError for an unknown job."""
         self._entry(job_id)
-        return self._cancel(job_id, reason)
+        cancelled = self._cancel(job_id, reason)
+        self._wake()
+        return cancelled
 
     def view(self, entry: Entry) -> JobView:
         """The job of an entry as the API shows it."""
@@ -314,7 +316,6 @@ class Desk:
         waiting = [firing for firing in firings if firing.state == "waiting"]
         if waiting:
             self._registry.append([_never_begun(firing, self._registry.stamp(), reason) for firing in waiting])
-        self._wake()
         return Cancelled(tuple(firing.execution_id for firing in firings))
 
 
