@@ -171,7 +171,10 @@ def test_after_the_last_try_the_server_s_own_words_are_the_error(body, words):
         assert len(requests) == 3
 
 
-@pytest.mark.parametrize(("status", "message"), [(400, "HTTP 400 Bad Request: no"), (404, "^no$"), (301, "HTTP 301")])
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(400, "HTTP 400 Bad Request: no"), (404, "^no$"), (301, "HTTP 301 Moved Permanently, it is at /elsewhere: no")],
+)
 def test_what_asking_again_cannot_mend_is_not_asked_again(status, message):
     with server(answers((status, {"Location": "/elsewhere"}, b"no"))) as (url, requests):
         with pytest.raises(FetchError, match=message):
@@ -363,6 +366,23 @@ def test_a_csv_file_is_read_again_when_it_changes(tmp_path):
     path.write_text("symbol,date,close\nA,2000-01-01,dear\n")
     with pytest.raises(FetchError, match="row 2 is not a price"):
         source.fetch("A", *YEAR)
+
+
+def test_a_row_of_a_csv_file_that_is_no_price_fails_its_own_symbol_only(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("symbol,date,price\nA,2000-01-01,1\nB,2000-01-01,n/a\nA,2000-01-02,2\nB,2000-01-02,2\n")
+    source = csv_source.CsvSource(CsvConfig(str(path)))
+    assert len(source.fetch("A", *YEAR)) == 2
+    with pytest.raises(FetchError, match=r"^prices\.csv: row 3 is not a price"):
+        source.fetch("B", *YEAR)
+
+
+@pytest.mark.parametrize("path", ["/x/{ticker}", "/x/{symbol}/{", "/x/{0}", "/x/{symbol.name}"])
+def test_a_path_that_cannot_be_filled_in_is_refused_where_it_is_configured(tmp_path, path):
+    written = f'[sources.feed]\ntype = "http"\nbase_url = "https://example.org"\npath = "{path}"\n'
+    (tmp_path / "execlog.toml").write_text(written)
+    with pytest.raises(SettingsError, match=r"sources\.feed.*\{symbol\}, \{start\} and \{end\}"):
+        configured_sources(tmp_path)
 
 
 def test_sources_are_configured_by_name(tmp_path):

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,7 @@ from execlog.runner.stop import is_cancelled, pause, uncounted
 
 MAX_ANSWER = 32 * 2**20
 _CHUNK = 65_536
+_REDIRECTION = 3
 _COMPLAINTS = ("error", "detail", "message", "title")
 _BROKEN = (ConnectionError, http.client.HTTPException, ssl.SSLError, OSError)
 
@@ -55,7 +56,9 @@ class Answer(Struct, frozen=True):
             said = self.body[:200].decode("utf-8", "replace").strip()
         if self.status == HTTPStatus.NOT_FOUND and said:
             return said[:500]
-        return f"HTTP {self.status} {self.reason}".strip() + (f": {said[:500]}" if said else "")
+        elsewhere = self.headers.get("location")
+        where = f", it is at {elsewhere[:500]}" if elsewhere and self.status // 100 == _REDIRECTION else ""
+        return f"HTTP {self.status} {self.reason}".strip() + where + (f": {said[:500]}" if said else "")
 
 
 class HttpSource:
@@ -80,7 +83,7 @@ class HttpSource:
     def _ask(self, symbol: str, start: str, end: str) -> Answer:
         """The last answer: a good or final one, or the one after which no try was left."""
         config = self._config
-        filled = config.path.format(symbol=quote(symbol, safe=""), start=quote(start), end=quote(end))
+        filled = config.filled(symbol, start, end)
         for attempt in range(config.retries + 1):
             last = attempt == config.retries
             try:

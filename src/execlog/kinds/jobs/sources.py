@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from typing import Annotated, Any, Protocol
+from urllib.parse import quote
 
 from msgspec import Meta, Struct
 
@@ -49,6 +50,18 @@ class HttpConfig(Struct, frozen=True, tag="http", forbid_unknown_fields=True):
     backoff: Annotated[float, Meta(ge=0)] = 0.5
     max_wait: Annotated[float, Meta(ge=0)] = 30.0
     headers: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a path that cannot be filled in."""
+        try:
+            self.filled("A", "2000-01-01", "2000-12-31")
+        except (LookupError, ValueError, AttributeError) as error:
+            places = "{symbol}, {start} and {end} are filled in; braces of its own are doubled"
+            raise ValueError(f"path {self.path!r}: {places} ({type(error).__name__}: {error})") from error
+
+    def filled(self, symbol: str, start: str, end: str) -> str:
+        """The path of one request."""
+        return self.path.format(symbol=quote(symbol, safe=""), start=quote(start), end=quote(end))
 
 
 class CsvConfig(Struct, frozen=True, tag="csv", forbid_unknown_fields=True):
