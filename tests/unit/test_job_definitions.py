@@ -90,3 +90,16 @@ def test_what_cannot_be_run_is_refused_by_name(job, field):
     with pytest.raises(InvalidError) as caught:
         check_job(job)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("job", "hint"),
+    [
+        (Job(name="n", run=Command("ls"), trigger=Cron("@daily")), "instead of @daily write 0 0"),
+        (Job(name="n", run=Command("ls"), trigger=Cron("0 0 * * MON-SUN")), "SUN-SAT: every day"),
+        (Job(name="n", stocks=("BTC/USD",)), "write e.g. BTC-USD"),
+    ],
+)
+def test_a_refusal_says_what_is_accepted(job, hint):
+    with pytest.raises(InvalidError, match=hint):
+        check_job(job)

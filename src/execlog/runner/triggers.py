@@ -27,6 +27,10 @@ LEAST_GRACE = 2.0
 """Seconds that any instant may be late: a scheduler looks only so often, and pauses after an error."""
 
 _SECOND = 1_000_000
+_ACCEPTED = (
+    "accepted are 5 fields, or 6 with seconds first, as in */5 9-17 * * MON-FRI; a range goes up (SUN-SAT: every day), "
+    "and instead of @daily write 0 0 * * *"
+)
 _HORIZON = datetime(9990, 1, 1)  # noqa: DTZ001 - compared with naive and aware alike through its year
 
 
@@ -214,7 +218,7 @@ def _check_cron(trigger: Cron) -> None:
     try:
         found = next(WallCron(trigger.expression, datetime(2024, 1, 1, tzinfo=zone)), None)
     except (CronSimError, OverflowError, ValueError) as error:
-        message = f"{trigger.expression!r} is not a cron expression ({error}); write e.g. */5 9-17 * * MON-FRI"
+        message = f"{trigger.expression!r} is not a cron expression ({error}); {_ACCEPTED}"
         raise InvalidError(message, field="trigger.expression") from error
     if found is None:
         raise InvalidError(f"{trigger.expression!r} never comes", field="trigger.expression")

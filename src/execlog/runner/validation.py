@@ -52,7 +52,10 @@ def check_narrowed(job: Job, stocks: tuple[str, ...]) -> None:
 def _check_stocks(job: Job) -> None:
     seen: set[str] = set()
     for stock in job.stocks:
-        check_id(stock, field="stocks")
+        try:
+            check_id(stock, field="stocks")
+        except InvalidError as error:
+            raise InvalidError(f"{error}; write e.g. BTC-USD for BTC/USD", field="stocks") from error
         if stock != stock.strip():
             raise InvalidError(f"stocks: {stock!r} begins or ends with a blank", field="stocks")
         if stock in seen:

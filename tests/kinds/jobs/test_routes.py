@@ -143,6 +143,13 @@ def test_ids_that_escape_answer_422(http, bad):
         assert http.get(path).status_code == 422, path
 
 
+def test_the_latest_execution_of_no_job_and_of_one_without_any_are_told_apart(http):
+    job = make(http)
+    for job_id, said in [("none", "there is no job 'none'"), (job["id"], "has no executions")]:
+        answer = http.get(f"/scheduler/jobs/{job_id}/latest-execution")
+        assert (answer.status_code, said in answer.json()["detail"]) == (404, True)
+
+
 def test_a_known_job_without_executions_answers_an_empty_list(http):
     job = make(http)
     assert http.get(f"/scheduler/jobs/{job['id']}/history").json() == []

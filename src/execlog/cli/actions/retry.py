@@ -13,6 +13,8 @@ from execlog.cli.terminal import Terminal
 from execlog.core.errors import InvalidError, UnsupportedError
 from execlog.core.model import Execution
 from execlog.core.redact import MASK
+from execlog.kinds.jobs import SchedulerServingApp
+from execlog.ledger import Ledger
 
 
 def execute(options: Options, terminal: Terminal) -> int:
@@ -20,9 +22,17 @@ def execute(options: Options, terminal: Terminal) -> int:
     with open_ledger(options) as ledger:
         ledger.drain_dead()
         found = find_one(ledger.store, options.id, options)
-        if found.kind == "job" and found.subject:
+        if found.kind == "job" and found.subject and _is_scheduled(ledger, found, found.subject):
             return run_job(ledger, found.subject, options, terminal, retry_of=found)
     return _run_command(found, options)
+
+
+def _is_scheduled(ledger: Ledger, found: Execution, job_id: str) -> bool:
+    """Whether the job is, or was, a scheduler's: a program may record executions of a name of its own."""
+    if "type" in (found.params or {}):
+        return True
+    with SchedulerServingApp(ledger) as app:
+        return app.desk.knows(job_id)
 
 
 def _run_command(found: Execution, options: Options) -> int:
@@ -30,7 +40,8 @@ def _run_command(found: Execution, options: Options) -> int:
     command = cast("list[Any]", params.get("command")) if isinstance(params.get("command"), list) else []
     if not command:
         raise UnsupportedError(
-            f"a {found.kind} cannot be run again from here: its code knows how; give the new one retry_of={found.id!r}",
+            f"a {found.kind} that a program recorded cannot be run again from here: run the program, which may give "
+            f"the new one retry_of={found.id!r}",
             capability="retry",
         )
     if options.failed_items:

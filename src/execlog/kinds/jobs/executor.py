@@ -90,9 +90,9 @@ class JobExecutor:
     def execute_job(self, job: Job, *, triggered_by: str = "manual", stocks: Sequence[str] | None = None) -> JobResult:
         """What became of the job, once it has ended.
 
-        A stock that fails fails alone, and the job goes on though its history
-        cannot be saved (`saved` tells). `stocks` narrows it. Raises InvalidError for a job that cannot be run, and for
-        stocks that it has not.
+        A stock that fails fails alone, and the job goes on though its history cannot be saved (`saved` tells). It is
+        run once: retries, as triggers, are a scheduler's. `stocks` narrows it. Raises InvalidError for a job that
+        cannot be run, and for stocks that it has not.
         """
         check_job(job)
         if stocks is not None:

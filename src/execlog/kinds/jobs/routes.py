@@ -72,7 +72,10 @@ class Handlers:
     def latest(self, call: Call) -> RecordView:
         """The newest record of a job."""
         job_id: str = call.params.job_id
-        return _found(self._app.registry.get_latest_execution(job_id), f"job {job_id!r} has no executions")
+        record = self._app.registry.get_latest_execution(job_id)
+        if record is None:
+            self._app.check_known(job_id)
+        return _found(record, f"job {job_id!r} has no executions that have ended")
 
     def execution(self, call: Call) -> RecordView:
         """One record."""
