@@ -10,6 +10,7 @@ import pytest
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.ledger import Ledger
+from execlog.recorder.home import SERVER
 from execlog.store.memory import MemoryStore
 
 
@@ -66,6 +67,14 @@ def record(ledger, number: int) -> float:
 
 def test_flush_before_anything_was_recorded(ledger):
     assert ledger.flush(0.0)
+
+
+def test_a_lock_that_cannot_be_read_fails_no_caller(ledger):
+    record(ledger, 1)
+    lock = ledger.recorder.journal.folder.parent / SERVER
+    lock.mkdir()  # which no process may open as a file
+    assert ledger.flush(10)
+    assert (ledger.stats().stored, ledger.stats().last_error) == (1, None)
 
 
 def test_a_store_that_is_down_keeps_nobody_waiting(ledger, store):
