@@ -44,6 +44,18 @@ def test_a_locked_database_is_worth_another_try(store):
     other.close()
 
 
+def test_a_file_that_cannot_be_opened_for_writing_is_worth_another_try(store, monkeypatch):
+    # As SQLite does by itself where the system refuses to open a file for writing.
+    reading = apsw.SQLITE_OPEN_READONLY
+    open_anyhow = apsw.Connection
+    with monkeypatch.context() as patched:
+        patched.setattr(apsw, "Connection", lambda path, **how: open_anyhow(path, flags=reading, **how))
+        with pytest.raises(StoreError, match="cannot be opened for writing") as refused:
+            store.apply([ended(1)])
+    assert refused.value.retry
+    assert store.apply([ended(1)]).inserted == 1
+
+
 def test_readers_wait_for_no_writer(store):
     store.apply([ended(1)])
     other = apsw.Connection(str(store.path))

@@ -170,6 +170,11 @@ class Connections:
 
     def _open_writer(self) -> Any:
         connection = self.open(cache_kib=WRITER_CACHE_KIB)
+        if connection.readonly("main"):
+            # A file that cannot be opened for writing, for want of descriptors, say, SQLite opens for reading, and the
+            # connection stays so: the next one may be better.
+            connection.close()
+            raise StoreError(f"{self.path}: the file cannot be opened for writing", retry=True)
         connection.execute("pragma temp_store = memory")
         connection.execute(self._writing)
         return connection
