@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,10 +107,13 @@ WRITING_CALLS = (
 FALLIBLE_CALLS = f"{WRITING_CALLS},openat,pread64,lseek,statfs,fstatfs,utimensat"
 """What a failing disk can make fail besides."""
 INTERRUPTIBLE_CALLS = (
-    f"{FALLIBLE_CALLS},read,readv,preadv,fcntl,flock,poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,"
+    f"{FALLIBLE_CALLS},read,readv,preadv,flock,poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,"
     "clock_nanosleep,connect,accept4,recvfrom,recvmsg"
 )
-"""What a signal can interrupt besides; not futex: only waiting for one can be, and strace knows no difference."""
+"""What a signal can interrupt besides; not futex and fcntl: only waiting can be, and strace knows no difference."""
+
+CALL = re.compile(r"(?:(\d+) +)?([a-z]\w*)\(")
+"""The beginning of a line of strace's: the thread, where there are several, and the call."""
 
 
 def need_strace() -> None:
@@ -171,21 +176,31 @@ class Zygote:
             victim.kill()
             tracer.communicate()
 
-    def list_calls(self, task: dict[str, Any], folder: Path) -> list[tuple[str, int]]:
-        """The writing calls of the victim's first thread until its end: each one's name, and the how manieth of it."""
+    def list_calls(
+        self, task: dict[str, Any], folder: Path, calls: str = WRITING_CALLS, *, threads: bool = False
+    ) -> list[tuple[str, int]]:
+        """These calls of the victim's first thread until its end: each one's name, and the how manieth of it.
+
+        With `threads`, of all its threads: what any of them does for that manieth time is listed once.
+        """
         seen = folder / "calls"
-        with self.traced(task, "-o", str(seen), "-e", f"trace={WRITING_CALLS}") as victim:
+        with self.traced(task, "-o", str(seen), "-e", f"trace={calls}", threads=threads) as victim:
             victim.wait()
-        names = [line.partition("(")[0] for line in seen.read_text().splitlines() if line[0].isalpha()]
-        return [(name, names[: place + 1].count(name)) for place, name in enumerate(names)]
+        counts, found = Counter[tuple[str, str]](), dict[tuple[str, int], None]()
+        for line in seen.read_text().splitlines():
+            if call := CALL.match(line):
+                thread, name = call.groups()
+                counts[thread, name] += 1
+                found[name, counts[thread, name]] = None
+        return list(found)
 
     def close(self) -> None:
         self._process.communicate()
 
 
-def injecting(fault: str, calls: str = WRITING_CALLS) -> list[str]:
-    """The options of strace that make these calls fail so."""
-    return ["-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
+def injecting(fault: str, calls: str = WRITING_CALLS, seen: str = os.devnull) -> list[str]:
+    """The options of strace that make these calls fail so, and write into `seen` which did."""
+    return ["-o", seen, "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
 
 
 class Forked:
