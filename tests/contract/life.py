@@ -23,14 +23,13 @@ def live(ledger: Ledger) -> None:
     """A little of everything, now."""
     now = datetime.now(UTC)
     _live_jobs(ledger, now)
-    usage = {"input": 100, "output": 50, "total": 150}
-    workflow = {"id": "workflow-real", "status": "completed", "startedAt": now.isoformat(), "duration": 500}
-    assert ExecutionHistoryService(ledger).save_execution("shop", workflow | {"tokenUsage": usage, "costUSD": 0.001})
+    _live_workflows(ledger, now)
     pipelines = PipelineHistory(ledger)
     backfill = pipelines.create_scheduler_execution_log(now, total_symbols=2)
     pipelines.log_feature_computation_failure("GOOG", "1d", "no rows", backfill)
     pipelines.log_symbol_computation_status(backfill, "AAPL", "stock", "1d", "completed", 10, 10, 5, now, now, 0.5)
-    pipelines.update_feature_freshness("AAPL", "1d", now, 10)
+    for symbol, age in [("AAPL", timedelta()), ("IBM", timedelta(hours=2)), ("ORCL", timedelta(days=2))]:
+        pipelines.update_feature_freshness(symbol, "1d", now - age, 10)
     pipelines.monitor([("MSFT", "1d")])
     assert pipelines.update_scheduler_execution_log(backfill, now, 1, 1, 10, "completed")
     columns = {"query": "select 1", "database_type": "kdb", "user_id": "ann", "execution_time": 0.5, "total_rows": 1}
@@ -57,6 +56,22 @@ def _live_jobs(ledger: Ledger, now: datetime) -> None:
     registry = ExecutionHistoryRegistry(ledger)
     assert registry.save_execution(record)
     assert registry.save_execution(msgspec.structs.replace(record, execution_id="job-second"))
+
+
+def _live_workflows(ledger: Ledger, now: datetime) -> None:
+    times = {"startedAt": now.isoformat(), "completedAt": now.isoformat(), "duration": 500}
+    spent = {"tokenUsage": {"input": 100, "output": 50, "total": 150}, "costUSD": 0.001}
+    failed = {"status": "failed", "error": "no such price"}
+    whole = {
+        "workflow": {"name": "report", "steps": [{"id": "ask", "type": "llm", "optional": True}]},
+        "input": {"symbol": "AAPL"},
+        "output": {"words": ["up"]},
+        "steps": [{"id": "ask"} | failed | times | spent],
+        "logs": [{"level": "info", "message": "asked", "timestamp": now.isoformat()}],
+    }
+    service = ExecutionHistoryService(ledger)
+    assert service.save_execution("shop", {"id": "workflow-failed"} | failed | times)
+    assert service.save_execution("shop", {"id": "workflow-real", "status": "completed"} | times | spent | whole)
 
 
 def live_variously(ledger: Ledger, now: datetime) -> None:

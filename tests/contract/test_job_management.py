@@ -224,6 +224,12 @@ def test_a_run_takes_stocks_or_what_is_to_be_tried_again(ledger, client):
     assert answered(client, "GET", path)["running"] == []
 
 
+def test_a_job_that_never_ran_has_an_empty_history(client):
+    answered(client, "POST", "/scheduler/jobs", LEAST)
+    assert answered(client, "GET", f"{PATH}/history") == []
+    assert client.get(f"{PATH}/latest-execution").status_code == 404
+
+
 def test_a_paused_job_has_no_next_run_until_it_is_resumed(client):
     trigger = {"type": "cron", "expression": "0 9 * * *"}
     made = answered(client, "POST", "/scheduler/jobs", LEAST | {"trigger": trigger})

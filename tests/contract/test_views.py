@@ -79,6 +79,17 @@ def test_every_column_has_the_same_values(databases):
 
 
 @pytest.mark.postgres
+def test_a_pair_within_an_execution_has_the_contracts_word(databases):
+    words = CONTRACT["words"]["item"]
+    for name, ask in databases.items():
+        for status in CONTRACT["words"]["order"]:
+            rows = ask(f"select * from symbol_computation_status where execution_id = 'pipeline-{status}'")
+            assert {row["symbol"]: row["status"] for row in rows} == {
+                f"S{number}": word for number, word in enumerate(words)
+            }, (name, status)
+
+
+@pytest.mark.postgres
 def test_postgres_types_the_columns_as_its_clients_do(databases):
     """What is asked of tables with instants and JSON in them may be asked of the views."""
     ask = databases["postgres"]
