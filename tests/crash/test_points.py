@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -47,10 +48,11 @@ BEFORE = DAY + OLD * DAY // 10
 
 
 class Part(NamedTuple):
-    """What is there `before`, what the victim does, and how what it left is `judged`."""
+    """What is there `before`, what the victim does, how what it left is `judged`; how many calls there are at least."""
 
     judge: Callable[[Scene, str, Acks], None]
     task: dict[str, Any]
+    least: dict[str, int]
     before: Callable[[Scene, str], None] = lambda *_: None
     scheme: str = "sqlite"
 
@@ -137,17 +139,35 @@ def judge_exported(scene: Scene, tag: str, acks: Acks) -> None:
     judge_pruned(scene, tag, Acks(scene.folder / "none.acks"))
 
 
+SERVED = {"drain": "server"}
 PARTS = {
-    "recorder": Part(judge_recorded, {"how": "durably", "count": 25, "settings": {"drain": "server"}}),
-    "journal": Part(judge_recorded, {"how": "largely", "count": 40, "settings": {"drain": "server"}}),
-    "drain": Part(judge_drained, {"work": "drain"}, leave_journal),
-    "sqlite": Part(judge_applied, {"work": "apply", "count": 6 * BATCH}),
-    "files": Part(judge_applied, {"work": "apply", "count": 3 * BATCH}, scheme="files"),
-    "prune": Part(judge_pruned, {"work": "prune", "before": BEFORE}, fill),
-    "prune-files": Part(judge_pruned, {"work": "prune", "before": BEFORE}, fill, scheme="files"),
-    "migrate": Part(judge_migrated, {"work": "migrate"}, fill_older),
-    "export": Part(judge_exported, {"work": "export"}, fill_and_export),
-}
+    "recorder": Part(
+        judge_recorded, {"how": "durably", "count": 25, "settings": SERVED}, {"fdatasync": 25, "fsync": 4, "rename": 1}
+    ),
+    "journal": Part(
+        judge_recorded, {"how": "largely", "count": 40, "settings": SERVED}, {"fdatasync": 40, "fallocate": 3}
+    ),
+    "drain": Part(
+        judge_drained, {"work": "drain"}, {"pwrite64": 200, "fdatasync": 10, "unlinkat": 5, "rmdir": 1}, leave_journal
+    ),
+    "sqlite": Part(judge_applied, {"work": "apply", "count": 6 * BATCH}, {"pwrite64": 200, "fdatasync": 6}),
+    "files": Part(
+        judge_applied, {"work": "apply", "count": 3 * BATCH},
+        {"pwrite64": 100, "rename": 3 * BATCH, "fsync": 3 * BATCH}, scheme="files",
+    ),
+    "prune": Part(judge_pruned, {"work": "prune", "before": BEFORE}, {"pwrite64": 50, "fdatasync": 1}, fill),
+    "prune-files": Part(
+        judge_pruned, {"work": "prune", "before": BEFORE}, {"pwrite64": 50, "unlink": OLD}, fill, scheme="files"
+    ),
+    "migrate": Part(judge_migrated, {"work": "migrate"}, {"pwrite64": 25, "fdatasync": 3}, fill_older),
+    "export": Part(judge_exported, {"work": "export"}, {"write": 1, "fsync": 1, "rename": 1}, fill_and_export),
+}  # fmt: skip
+POINTS = 500
+"""What all paths have at least, together: the long form goes through each of them."""
+
+
+def test_the_paths_have_so_many_points():
+    assert sum(sum(part.least.values()) for part in PARTS.values()) >= POINTS
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +231,8 @@ def test_killed_before_each_writing_call(stage, zygote, name, record_property):
     part, tag = PARTS[name], "point"
     scene = stage.scene(part, tag)
     calls = zygote.list_calls(task_of(scene, tag, scene.acks(tag), part), stage.folder)
-    assert len(calls) > SAMPLE
+    counts = Counter(call for call, _ in calls)
+    assert counts >= Counter(part.least), f"{dict(counts)}: has the path another way?"
     points = calls if LONG else random.Random(name).sample(calls, SAMPLE)
     for call, number in points:
         scene = stage.scene(part, tag)
