@@ -22,10 +22,10 @@ from unittest import mock
 import apsw
 import pytest
 
+from crash.recount import recount
 from crash.victim import ACCEPTED, COUNTER, ENDED, SLOTS
 from execlog.core.filter import Filter
-from execlog.core.model import OPEN, TERMINAL, Event, Execution
-from execlog.core.rollup import status_counts
+from execlog.core.model import OPEN, Event, Execution
 from execlog.core.settings import load
 from execlog.ledger import Ledger
 from execlog.store.base import Store
@@ -268,14 +268,3 @@ def check(ledger: Ledger, tag: str, acks: Acks) -> int:
     assert [execution.id for execution in found if execution.status in OPEN] == []
     recount(store, question, found)
     return len(wanted)
-
-
-def recount(store: Store, question: Filter, found: list[Execution]) -> None:
-    """The statistics of the store must equal what its executions add up to."""
-    ended = [execution for execution in found if execution.status in TERMINAL]
-    sums = store.stats(question)
-    counted = {status: count for status, count in status_counts(sums[0].bucket).items() if count} if sums else {}
-    statuses = [execution.status for execution in ended]
-    assert counted == {status: statuses.count(status) for status in set(statuses)}
-    assert (sums[0].bucket.rows if sums else 0) == sum(execution.rows or 0 for execution in ended)
-    assert store.count(question) == len(found)

@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from crash.harness import LONG, Acks, Scene, Zygote, check, everything, recount, serving, wait_until
+from crash.harness import LONG, Acks, Scene, Zygote, check, everything, serving, wait_until
 from crash.places import PLACES, SETTINGS, url_of
+from crash.recount import recount
 from execlog.core.filter import Filter
 
 pytestmark = pytest.mark.crash

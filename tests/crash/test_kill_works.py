@@ -20,8 +20,9 @@ import psycopg
 import pytest
 
 import servers
-from crash.harness import LONG, Acks, Forked, Scene, Zygote, everything, fill_as_before, recount, wait_until
+from crash.harness import LONG, Acks, Forked, Scene, Zygote, everything, fill_as_before, wait_until
 from crash.places import PLACES, SETTINGS, url_of
+from crash.recount import recount
 from crash.victim import BATCH, old
 from execlog.cli.main import main
 from execlog.core.filter import Filter

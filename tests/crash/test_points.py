@@ -31,9 +31,9 @@ from crash.harness import (
     fill_as_before,
     injecting,
     need_strace,
-    recount,
     start,
 )
+from crash.recount import recount
 from crash.victim import BATCH, DAY, old
 from execlog.core.filter import Filter
 from execlog.core.model import Status

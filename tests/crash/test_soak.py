@@ -24,7 +24,8 @@ from typing import NamedTuple
 import apsw
 import pytest
 
-from crash.harness import LONG, Scene, Zygote, check, everything, recount, wait_until
+from crash.harness import LONG, Scene, Zygote, check, everything, wait_until
+from crash.recount import recount
 from crash.victim import DAY, old
 from execlog.core.filter import Filter
 from execlog.core.model import Status

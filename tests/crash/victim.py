@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from execlog.core.model import Error, Event, Item, Status
+from execlog.core.model import Error, Event, Item, Status, Usage
 from execlog.core.settings import load
 from execlog.ledger import Ledger
 from execlog.store.opening import open_store
@@ -56,7 +56,8 @@ class Acknowledged:
 
 
 def plainly(ledger: Ledger, name: str, tag: str) -> None:
-    ledger.record("victim", id=name, subject=tag, started_at=1_000_000, ended_at=2_000_000, rows=1)
+    ended_at = 2_000_000 + 1000 * number_of(name)
+    ledger.record("victim", id=name, subject=tag, started_at=1_000_000, ended_at=ended_at, rows=1)
 
 
 def durably(ledger: Ledger, name: str, tag: str) -> None:
@@ -76,9 +77,14 @@ def surely(ledger: Ledger, name: str, tag: str) -> None:
         time.sleep(0.001)
 
 
+def number_of(name: str) -> int:
+    """Which of its thread's records it is: they take different times, and cost different sums."""
+    return int(name.rpartition(".")[2])
+
+
 def event(ledger: Ledger, name: str, tag: str, **more: object) -> Event:
     at = ledger.recorder.stamp()
-    said = {"status": Status.SUCCEEDED, "subject": tag, "started_at": 1, "ended_at": 2, "rows": 1}
+    said = {"status": Status.SUCCEEDED, "subject": tag, "started_at": 1, "ended_at": 2 + number_of(name), "rows": 1}
     return Event(id=name, kind="task", at=at, **(said | more))
 
 
@@ -91,13 +97,17 @@ def in_runs(ledger: Ledger, name: str, tag: str) -> None:
 
 
 def mixed(ledger: Ledger, name: str, tag: str) -> None:
-    kind = int(name.rpartition(".")[2]) % 8
+    kind = number_of(name) % 8
     if kind == 0:
         in_runs(ledger, name, tag)
     elif kind == 1:
         ledger.record("victim", id=name, subject=tag, status="failed", error="refused: " + "x" * 3000, rows=1)
     elif kind == 2:
         ledger.record("victim", id=name, subject=tag, metadata={"text": name * 20}, rows=1)
+    elif kind == 3:
+        usage = Usage(input=kind, output=number_of(name), cost_nano=number_of(name), prices="a test's")
+        while not ledger.append(event(ledger, name, tag, usage={"a model": usage})):
+            time.sleep(0.001)
     else:
         plainly(ledger, name, tag)
 
@@ -205,7 +215,7 @@ def old(tag: str, number: int) -> Event:
     at = number * DAY // 10 + DAY
     return Event(
         id=f"{tag}.0.{number}", kind="task", at=at, subject=tag, status=Status.SUCCEEDED, started_at=at,
-        ended_at=at + 1, rows=1, items=(Item(key="a", at=at, status=Status.SUCCEEDED),),
+        ended_at=at + 1 + number, rows=1, items=(Item(key="a", at=at, status=Status.SUCCEEDED),),
     )  # fmt: skip
 
 
