@@ -10,7 +10,8 @@ import pytest
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.ledger import Ledger
-from execlog.recorder.home import SERVER
+from execlog.recorder.home import SERVER, Home
+from execlog.recorder.lock import FileLock
 from execlog.store.memory import MemoryStore
 
 
@@ -23,9 +24,11 @@ class Moody(MemoryStore):
         self.asked = 0
         self.go = threading.Event()
         self.go.set()
+        self.meanwhile = lambda: None
 
     def apply(self, events):
         self.asked += 1
+        self.meanwhile()
         assert self.go.wait(30)
         if self.error is not None:
             raise self.error
@@ -43,7 +46,7 @@ def store(monkeypatch):
 def ledger(store, tmp_path):
     opened = Ledger.open("memory://", home=tmp_path)
     yield opened
-    store.error = None
+    store.error, store.meanwhile = None, lambda: None
     store.go.set()
     opened.close(5)
 
@@ -75,6 +78,18 @@ def test_a_lock_that_cannot_be_read_fails_no_caller(ledger):
     lock.mkdir()  # which no process may open as a file
     assert ledger.flush(10)
     assert (ledger.stats().stored, ledger.stats().last_error) == (1, None)
+
+
+def test_who_records_without_end_leaves_the_draining_to_a_server_all_the_same(ledger, store):
+    store.meanwhile = lambda: ledger.record("more")
+    record(ledger, 1)
+    until(lambda: store.asked > 1)
+    server = Home(ledger.root, ledger.clock.now)
+    assert server.serve()
+    drained = FileLock(ledger.recorder.journal.folder / "drain")
+    until(drained.acquire)
+    drained.release()
+    server.release()
 
 
 def test_a_store_that_is_down_keeps_nobody_waiting(ledger, store):

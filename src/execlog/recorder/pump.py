@@ -140,9 +140,9 @@ class Pump:
     def _turn(self) -> bool:
         """Whether there may be more to do at once."""
         try:
-            self._drain_own()
+            more = self._drain_own()
             self._care()
-            busy = self._visit_others()
+            busy = self._visit_others() or more
         except StoreError as error:
             self._failed(str(error))
             return False
@@ -156,16 +156,17 @@ class Pump:
         self.last_error = None
         return busy
 
-    def _drain_own(self) -> None:
+    def _drain_own(self) -> bool:
+        """Whether it left off in the middle, to look after others: who records without end must not keep us from it."""
         drain = self._drain
         if drain is None:
-            return
+            return False
         if self._drained_elsewhere():
             drain.release()
             self._see_to_drainer()
-            return
+            return False
         if not drain.claim():
-            return
+            return False
         store, batch = self._open_store(), self.settings.drain_batch
         if drain.owner is not None:
             self.home.presence.attend(store, drain.owner.origin)
@@ -173,8 +174,11 @@ class Pump:
         while taken and not self._stopping:
             self._moved_on(drain.last_change)
             self._care()
+            if time.monotonic() >= self._next_visit:
+                return True
             # A backlog goes faster in larger batches; what trickles in need not wait for one.
             taken = drain.step(store, batch * _BACKLOG_FACTOR if taken >= batch else batch)
+        return False
 
     def _visit_others(self) -> bool:
         now = time.monotonic()
