@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,13 @@ from crash.harness import LONG, Acks, Scene, Zygote, check, everything, serving,
 from crash.places import PLACES, SETTINGS, url_of
 from crash.recount import recount
 from execlog.core.filter import Filter
+from execlog.recorder.lock import holder
+from execlog.recorder.sidecar import read_cursor
 
 pytestmark = pytest.mark.crash
 ROUNDS = 1000 if LONG else 8
+KILLS = 100 if LONG else 3
+PATIENCE = 60.0
 READS_EVERYTHING = ("redis:", "files:")
 
 
@@ -64,17 +69,33 @@ def test_what_was_acknowledged_survives_kills(scene, zygote, record_property):
 
 
 @pytest.mark.timeout(7200 if LONG else 150)
-def test_the_drain_is_killed_too(scene, zygote):
+def test_the_drain_is_killed_too(scene, zygote, record_property):
     """A server drains a living process's journal, and is killed in the middle again and again."""
     chance = random.Random(21)
     tag = "server-killed"
     acks = scene.acks(tag)
     victim = zygote.start(scene.task(tag, acks, how="mixed", threads=2, pause=0.02))
     wait_until(acks.total, "the first acknowledgement")
-    for _ in range(100 if LONG else 3):
-        with serving(scene, Acks(scene.folder / "server.acks")):
-            time.sleep(chance.uniform(0.0, 0.4))
-    victim.send(signal.SIGTERM)
-    victim.wait()
+    (journal,) = Path(scene.home).glob("journal/*/[!.]*/")
+    drained = 0
+    try:
+        for _ in range(KILLS):
+            with serving(scene, Acks(scene.folder / "server.acks")) as server:
+                drained += see_drained(journal, server.pid)
+                time.sleep(chance.uniform(0.0, 0.2))
+        victim.send(signal.SIGTERM)
+        victim.wait()
+    finally:
+        victim.kill()
     with scene.open() as ledger:
-        assert check(ledger, tag, acks) > 20
+        assert check(ledger, tag, acks) > drained
+    record_property("servers", f"{KILLS} killed while they drained, {drained} records seen to be stored before")
+
+
+def see_drained(journal: Path, server: int) -> int:
+    """How many records a server took out of a journal while we looked: some, for it waits until it did."""
+    wait_until(lambda: holder(journal / "drain") == server, "the server to take the journal over", PATIENCE)
+    before = read_cursor(journal).stored
+    wait_until(lambda: read_cursor(journal).stored > before, "the store to have some of it", PATIENCE)
+    assert holder(journal / "drain") == server
+    return read_cursor(journal).stored - before
