@@ -131,6 +131,7 @@ def test_a_served_store_in_trouble_under_load(tmp_path, zygote, name, mode, reco
         def trouble() -> None:
             if mode != "restart":
                 proxy.set(mode)
+                wait_until(lambda: mode != "cut" or proxy.cuts, "a connection to be cut", PATIENCE)
                 return
             for _ in range(10 if LONG else 2):
                 server.kill()
@@ -138,7 +139,6 @@ def test_a_served_store_in_trouble_under_load(tmp_path, zygote, name, mode, reco
                 wait_until(lambda: True, "the moment to pass", chance.uniform(0, 0.2))
 
         said, acks = live_through(scene, zygote, trouble, lambda: proxy.set("pass"), count=count, rate=2_000)
-        assert mode != "cut" or proxy.cuts
         with scene.open() as ledger:
             assert check(ledger, "outage", acks) == count
     record_property(f"{name} {mode}", told(said))
