@@ -153,6 +153,18 @@ def test_a_segment_that_was_not_begun_is_empty(folder):
     assert (scan.frames, scan.damaged, scan.end) == ([], [], SIZE)
 
 
+def test_a_segment_that_is_begun_while_it_is_read_has_its_header(folder):
+    path = segment.path_of(folder, NUMBER)
+    path.write_bytes(bytes(len(segment_of([b"one"], first=7)) + 100))
+    reader = Reader(path)
+    assert reader.first is None
+    with path.open("r+b") as file:
+        file.write(segment_of([b"one"], first=7))
+    assert reader.first == 7
+    reader.close()
+    path.unlink()
+
+
 def test_records_are_found_behind_a_damaged_header(folder):
     data = bytearray(segment_of([b"one", b"two"]))
     data[3] ^= 0x10

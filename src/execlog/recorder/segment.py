@@ -121,13 +121,20 @@ class Reader:
             if self.size < FIRST:
                 raise JournalError(f"{path.name}: too short to be a segment ({self.size} bytes)")
             self._mapped = mmap.mmap(file.fileno(), self.size, access=mmap.ACCESS_READ)
-        self.first = self._first()
+        self._known_first: int | None = None
         if self.first is None and self._next_valid(FIRST) is None and self._mapped[:FIRST].strip(b"\0"):
             found = self._mapped[: len(MAGIC)]
             self._mapped.close()
             raise JournalError(f"{path.name}: not a segment of this format ({found!r})")
 
-    def _first(self) -> int | None:
+    @property
+    def first(self) -> int | None:
+        """The number of its first frame; None where its header does not say so, or not yet."""
+        if self._known_first is None:
+            self._known_first = self._read_first()
+        return self._known_first
+
+    def _read_first(self) -> int | None:
         magic, number, first, crc = HEADER.unpack_from(self._mapped)
         intact = crc == crc32(self._mapped[: HEADER.size - 4]) and magic == MAGIC and number == self.number
         return first if intact and not any(self._mapped[HEADER.size : FIRST]) else None
