@@ -29,6 +29,7 @@ from pathlib import Path
 
 from execlog.core.model import Error, Event, Item, Status, Usage
 from execlog.core.settings import load
+from execlog.history.retention import remove_before
 from execlog.ledger import Ledger
 from execlog.store.opening import open_store
 
@@ -56,24 +57,21 @@ class Acknowledged:
 
 
 def plainly(ledger: Ledger, name: str, tag: str) -> None:
-    ended_at = 2_000_000 + 1000 * number_of(name)
-    ledger.record("victim", id=name, subject=tag, started_at=1_000_000, ended_at=ended_at, rows=1)
+    ledger.record("victim", id=name, subject=tag, started_at=1, ended_at=2 + 1000 * number_of(name), rows=1)
 
 
-def durably(ledger: Ledger, name: str, tag: str) -> None:
-    while not ledger.append_durable(event(ledger, name, tag)):
+def durably(ledger: Ledger, name: str, tag: str, **more: object) -> None:
+    while not ledger.append_durable(event(ledger, name, tag, **more)):
         time.sleep(0.001)
 
 
 def largely(ledger: Ledger, name: str, tag: str) -> None:
     """As `durably`, so large that a few fill a segment."""
-    large = event(ledger, name, tag, metadata={"text": name.ljust(5000, "x")})
-    while not ledger.append_durable(large):
-        time.sleep(0.001)
+    durably(ledger, name, tag, metadata={"text": name.ljust(5000, "x")})
 
 
-def surely(ledger: Ledger, name: str, tag: str) -> None:
-    while not ledger.append(event(ledger, name, tag)):
+def surely(ledger: Ledger, name: str, tag: str, **more: object) -> None:
+    while not ledger.append(event(ledger, name, tag, **more)):
         time.sleep(0.001)
 
 
@@ -83,9 +81,8 @@ def number_of(name: str) -> int:
 
 
 def event(ledger: Ledger, name: str, tag: str, **more: object) -> Event:
-    at = ledger.recorder.stamp()
     said = {"status": Status.SUCCEEDED, "subject": tag, "started_at": 1, "ended_at": 2 + number_of(name), "rows": 1}
-    return Event(id=name, kind="task", at=at, **(said | more))
+    return Event(id=name, kind="task", at=ledger.recorder.stamp(), **(said | more))
 
 
 def in_runs(ledger: Ledger, name: str, tag: str) -> None:
@@ -105,9 +102,8 @@ def mixed(ledger: Ledger, name: str, tag: str) -> None:
     elif kind == 2:
         ledger.record("victim", id=name, subject=tag, metadata={"text": name * 20}, rows=1)
     elif kind == 3:
-        usage = Usage(input=kind, output=number_of(name), cost_nano=number_of(name), prices="a test's")
-        while not ledger.append(event(ledger, name, tag, usage={"a model": usage})):
-            time.sleep(0.001)
+        spent = Usage(kind, number_of(name), cost_nano=number_of(name), prices="a test's")
+        surely(ledger, name, tag, usage={"a model": spent})
     else:
         plainly(ledger, name, tag)
 
@@ -221,8 +217,6 @@ def old(tag: str, number: int) -> Event:
 
 def prune(task: dict, acknowledged: Acknowledged) -> None:
     """Remove what is older than a moment, as `execlog prune` does; what is acknowledged is that all of it is gone."""
-    from execlog.history.retention import remove_before
-
     store = open_store(task["store"], settings_of(task))
     remove_before(store, task["before"])
     acknowledged.note(0, 1)
@@ -231,8 +225,6 @@ def prune(task: dict, acknowledged: Acknowledged) -> None:
 
 def prune_on(task: dict, acknowledged: Acknowledged) -> None:
     """Remove a day's worth after the other; what is acknowledged is the day up to which all is gone."""
-    from execlog.history.retention import remove_before
-
     store = open_store(task["store"], settings_of(task))
     for day in range(task["first"], task["last"]):
         remove_before(store, (day + 1) * DAY)
