@@ -245,6 +245,16 @@ def test_a_journal_cut_anywhere_starts(root, journal):
         drain.release()
 
 
+def test_a_spare_whose_writer_died_is_no_damage(journal, drain):
+    store = MemoryStore()
+    while journal.position[1] < 3 * KIB:
+        journal.append(payload(journal.accepted))
+    journal.make_spare()
+    assert segment.numbers(journal.folder) == [1, 2]
+    assert empty(drain, store) == journal.accepted
+    assert drain.cursor.damaged == 0
+
+
 def test_an_empty_file_that_an_interrupt_left_is_no_damage(journal, drain):
     segment.path_of(journal.folder, 2).touch()
     journal.append(payload(0))

@@ -110,8 +110,8 @@ class JournalDrain:
         return self._reader
 
     def _take(self, store: Store, reader: Reader, scan: Scan) -> None:
-        if reader.first is None and self.cursor.offset == FIRST:
-            scan.damaged.insert(0, (0, FIRST))
+        if reader.first is None and self.cursor.offset == FIRST and (scan.frames or any(reader.piece(0, FIRST))):
+            scan.damaged.insert(0, (0, FIRST))  # an empty one was never begun: its writer died with it at hand
         for start, end in scan.damaged:
             log.error("execlog: %d damaged bytes of %s are kept aside", end - start, reader.path)
             self._keep("damaged", reader.number, start, reader.piece(start, end))
