@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -86,6 +87,38 @@ def test_a_page_ends_before_it_has_too_many_bytes(make_gateway, tables, connecti
     assert part.truncated == "bytes"
     assert 0 < sum(len(bytes(row)) for row in part.rows) == part.bytes <= 5000
     assert part.total_rows == ROWS
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_large_rows_are_not_held_while_they_are_counted(gateway, connection):
+    large = "hex(zeroblob(500000))" if connection == "file" else "repeat('x', 1000000)"
+    tracemalloc.start()
+    try:
+        part = gateway.execute(Query(query=f"select {large} from t where a <= 100", connection=connection)).part
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (part.total_rows, part.truncated, len(part.rows)) == (100, "bytes", 10)
+    assert peak < 30e6  # the page and a few rows of the hundred
+
+
+@pytest.mark.parametrize("connection", READERS)
+def test_a_row_larger_than_a_page_is_said_to_be(make_gateway, tables, connection):
+    gateway = make_gateway(tables, max_bytes=5000)
+    wide = "substr('" + "x" * 6000 + "', 1, case when a = 2 then 6000 else 10 end)"
+    asked = f"select a, {wide} from t where a <= 4 order by a"
+    part = gateway.execute(Query(query=asked, connection=connection)).part
+    assert ([row[0] for row in part.values()], part.total_rows, part.truncated) == ([1], 4, "bytes")
+    outcome = gateway.execute(Query(query=asked, connection=connection, page=1, page_size=1))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "RowTooLarge")
+    assert "row 2 alone" in outcome.trouble.message
+    past = gateway.execute(Query(query=asked, connection=connection, page=1, page_size=2)).part
+    assert [row[0] for row in past.values()] == [3, 4]
+
+
+def test_sqlite_makes_no_value_that_no_page_could_show(gateway):
+    outcome = gateway.execute(Query(query="select length(hex(zeroblob(20000000)))", connection="file"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "TooBigError")
 
 
 @pytest.mark.parametrize("connection", READERS)

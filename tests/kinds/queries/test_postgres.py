@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 from contextlib import suppress
 
 import psycopg
@@ -89,6 +90,17 @@ def test_rows_are_counted_up_to_the_cap_without_reading_more(make_gateway, table
     assert time.monotonic() - before < 10
     wait_until(lambda: count() == 0, 5, "the server stopping")
     assert gateway.execute(Query(query="select 1", connection="pg")).part.values() == [[1]]
+
+
+def test_large_rows_are_not_held_while_they_are_counted(ask):
+    tracemalloc.start()
+    try:
+        part = ask("select repeat('x', 1000000) from generate_series(1, 100)").part
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (part.total_rows, part.truncated, len(part.rows)) == (100, "bytes", 10)
+    assert peak < 30e6  # the page and a few rows of the hundred
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ class Gateway:
         stop = self._deadlines.set(seconds, lambda: self._time_out(running, seconds))
         running.deadlines.append(stop)
         offset = query.page * query.page_size
-        statement = Statement(text, query.params, seconds, offset, query.page_size)
+        statement = Statement(text, query.params, seconds, offset, query.page_size, limits.max_bytes)
         place.lane.put(lambda: self._work(running, place, statement, wanted, key))
 
     @staticmethod

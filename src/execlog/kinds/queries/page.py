@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
 
+from execlog.core.model import Status
 from execlog.kinds.queries import cells
 from execlog.kinds.queries.connectors.base import Answer
+from execlog.kinds.queries.trouble import TroubleError
 
 
 class Cut(NamedTuple):
@@ -42,26 +45,24 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 def cut(answer: Answer, wanted: Cut) -> Part:
-    """The part asked for; the rest of the result is counted, as far as `max_rows`."""
+    """The part asked for; the rest of the result is counted, as far as `max_rows`, and never held.
+
+    Raises TroubleError where the page's first row alone is larger than a page: an empty page would look like the end.
+    """
     start = 0 if answer.total is not None else wanted.page * wanted.page_size
-    first, last = start, start + wanted.page_size
-    rows: list[Raw] = []
-    total = size = 0
-    truncated: str | None = None
-    for batch in answer.batches:
-        room = wanted.max_rows - total
-        if total < last and total + len(batch) > first and truncated is None:
-            taken = batch[max(first - total, 0) : min(last - total, room)]
-            size, whole = _encode(taken, rows, size, wanted.max_bytes)
-            truncated = None if whole else "bytes"
-        if len(batch) > room:
-            total, truncated = wanted.max_rows, truncated or "rows"
-            break
-        total += len(batch)
+    rows = iter(answer.rows)
+    total = _counted(islice(rows, min(start, wanted.max_rows)))
+    page = islice(rows, min(wanted.page_size, wanted.max_rows - total))
+    taken, size, passed = _encode(page, wanted.max_bytes, first=total + 1)
+    truncated = "bytes" if passed else None
+    total += len(taken) + passed
+    total += _counted(islice(rows, wanted.max_rows - total))
+    if total == wanted.max_rows and next(rows, None) is not None:
+        truncated = truncated or "rows"
     return Part(
         columns=tuple(column.name for column in answer.columns),
         column_types=tuple(column.type for column in answer.columns),
-        rows=tuple(rows),
+        rows=tuple(taken),
         total_rows=total if answer.total is None else answer.total,
         bytes=size,
         truncated=truncated,
@@ -69,12 +70,33 @@ def cut(answer: Answer, wanted: Cut) -> Part:
     )
 
 
-def _encode(taken: Sequence[Sequence[Any]], rows: list[Raw], size: int, limit: int) -> tuple[int, bool]:
-    """The bytes so far and whether all rows were taken: rows are added until the limit is reached."""
-    for values in taken:
-        row = cells.encoded(cells.row(values))
-        size += len(row)  # pyright: ignore[reportArgumentType] - Raw holds bytes
-        if size > limit:
-            return size - len(row), False  # pyright: ignore[reportArgumentType] - as above
-        rows.append(row)
-    return size, True
+def _encode(page: Iterable[Sequence[Any]], limit: int, *, first: int) -> tuple[list[Raw], int, int]:
+    """The rows as far as the limit, their bytes, and how many were passed over; `first` is the number of the first."""
+    rows: list[Raw] = []
+    size = 0
+    for number, values in enumerate(page, first):
+        row = cells.encoded(cells.row(values)) if _least(values) <= limit else None
+        length = limit + 1 if row is None else len(row)  # pyright: ignore[reportArgumentType] - Raw holds bytes
+        if row is not None and size + length <= limit:
+            rows.append(row)
+            size += length
+        elif rows:
+            return rows, size, 1 + _counted(page)
+        else:
+            raise _too_large(number, limit)
+    return rows, size, 0
+
+
+def _least(values: Sequence[Any]) -> int:
+    """Bytes that the row's texts alone have as JSON, at least: what is too large already is not encoded."""
+    return sum(len(value) for value in values if isinstance(value, str | bytes | bytearray))
+
+
+def _counted(rows: Iterable[Any]) -> int:
+    """How many rows are left; each is forgotten when the next one comes."""
+    return sum(1 for _ in rows)
+
+
+def _too_large(number: int, limit: int) -> TroubleError:
+    said = f"row {number} alone is larger than a page of this connection may be ({limit} bytes)"
+    return TroubleError(Status.FAILED, "RowTooLarge", f"{said}; ask for less of it, or for the rows after it")

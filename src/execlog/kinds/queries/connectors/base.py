@@ -10,7 +10,6 @@ from msgspec import Struct
 from execlog.kinds.queries.lexer import Dialect
 from execlog.kinds.queries.trouble import TroubleError
 
-BATCH = 1_000
 Params = list[Any] | dict[str, Any] | None
 
 
@@ -28,6 +27,7 @@ class Statement(Struct, frozen=True):
     params    in the database's own placeholders; None for none
     timeout   seconds left: the gateway cancels then, and a database that can be told is told
     offset, limit   the rows that are wanted, for a database that can cut them out itself
+    max_bytes       most bytes of a page, for a database that can refuse longer values itself
     """
 
     text: str
@@ -35,17 +35,20 @@ class Statement(Struct, frozen=True):
     timeout: float = 30.0
     offset: int = 0
     limit: int = 100
+    max_bytes: int = 10 * 2**20
 
 
 class Answer(Struct, frozen=True):
-    """A result that is being read: its columns, and its rows in batches, as the driver has them.
+    """A result that is being read: its columns, and its rows one after the other, as the driver has them.
+
+    The session holds no more rows than it must to have the next one: how large they are is not known before.
 
     affected   rows changed, for a statement that changes some
-    total      rows of the whole result, where the batches are only those that were wanted
+    total      rows of the whole result, where `rows` are only those that were wanted
     """
 
     columns: tuple[Column, ...]
-    batches: Iterable[Sequence[Sequence[Any]]]
+    rows: Iterable[Sequence[Any]]
     affected: int | None = None
     total: int | None = None
 

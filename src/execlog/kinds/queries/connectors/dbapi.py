@@ -11,7 +11,7 @@ from msgspec import Struct
 from execlog.core.errors import SettingsError
 from execlog.core.sockets import shut_down
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql
+from execlog.kinds.queries.connectors.sql import check_sql, rows
 from execlog.kinds.queries.lexer import DUCKDB, MYSQL, POSTGRES, SQLITE, STANDARD, TRINO, Dialect
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -97,7 +97,7 @@ class DBAPISession:
         if not cursor.description:
             return Answer((), (), max(cursor.rowcount, 0))
         columns = tuple(Column(str(column[0]), _type(column[1])) for column in cursor.description)
-        return Answer(columns, batches(cursor))
+        return Answer(columns, rows(cursor))
 
     def finish(self, *, succeeded: bool) -> bool:
         """Whether the connection may be used again: what was changed is kept, or else undone."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql, named
+from execlog.kinds.queries.connectors.sql import check_sql, named, rows
 from execlog.kinds.queries.lexer import DUCKDB
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
 
@@ -122,7 +122,7 @@ class DuckDBSession:
         self._connection.execute(found[0], statement.params)
         described: Any = self._connection.description or ()
         columns = tuple(Column(str(column[0]), str(column[1])) for column in described)
-        return Answer(columns, batches(self._connection))
+        return Answer(columns, rows(self._connection))
 
     def finish(self, *, succeeded: bool) -> bool:
         """Always: an interrupted connection is as good as before."""

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from execlog.core.model import Status
-from execlog.kinds.queries.connectors.base import BATCH, Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.qipc import values as q
 from execlog.kinds.queries.connectors.qipc.client import Client
 from execlog.kinds.queries.connectors.qipc.wire import WireError
@@ -18,6 +18,7 @@ from execlog.kinds.queries.lexer import Dialect
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, broken, timed_out, trouble_of
 
 PAGE = "execlog.page"
+_AT_ONCE = 1_000
 _SHAPE = f"if[99h=type r;if[98h=type key r;r:0!r]];$[98h=type r;(`{PAGE};count r;(s;n)sublist r);r]"
 READING = "{[x;s;n]r:reval(value;enlist x);" + _SHAPE + "}"
 """Evaluates a query as a process started with -b and -u 1 would (`reval`), and cuts the page out of a table."""
@@ -122,7 +123,7 @@ class KdbSession:
             total, found = found.items[1].raw, found.items[2]
         names, columns, length = shape(found)
         kinds = starmap(Column, zip(names, map(q.type_name, columns), strict=True))
-        return Answer(tuple(kinds), _batches(columns, length), total=total)
+        return Answer(tuple(kinds), _rows(columns, length), total=total)
 
     def finish(self, *, succeeded: bool) -> bool:
         """Always: a message is answered whole, or the connection is gone."""
@@ -171,6 +172,6 @@ def shape(found: Any) -> tuple[list[str], Sequence[Any], int]:  # noqa: PLR0911 
             return ["value"], (q.Mixed((found,)),), 1
 
 
-def _batches(columns: Sequence[Any], length: int) -> Iterator[Sequence[Sequence[Any]]]:
-    for start in range(0, length, BATCH):
-        yield list(zip(*(q.plain_values(column, start, start + BATCH) for column in columns), strict=True))
+def _rows(columns: Sequence[Any], length: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, length, _AT_ONCE):
+        yield from zip(*(q.plain_values(column, start, start + _AT_ONCE) for column in columns), strict=True)

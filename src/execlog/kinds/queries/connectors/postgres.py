@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -12,8 +12,8 @@ from msgspec import Struct
 from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.core.sockets import shut_down
-from execlog.kinds.queries.connectors.base import BATCH, Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql, named
+from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.sql import check_sql, named, rows
 from execlog.kinds.queries.lexer import POSTGRES
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -21,6 +21,8 @@ _BROKEN_CLASSES = ("08", "53", "57P", "58", "F0")
 _QUERY_CANCELED = "57014"
 _SECONDS_TO_CANCEL = 5.0
 _SECONDS_LONGER = 5.0
+_CHUNK = 16
+"""Rows libpq takes in at once: each may be large, and more of them are hardly faster."""
 _LENIENT = ("date", "timestamp", "timestamptz", "interval")
 
 
@@ -123,12 +125,12 @@ class PostgresSession:
             cursor.execute(statement.text, params)
             if cursor.description is None:
                 return Answer((), (), max(cursor.rowcount, 0))
-            return Answer(_columns(cursor), batches(cursor), None)
-        size = BATCH if psycopg.capabilities.has_stream_chunked() else 1
+            return Answer(_columns(cursor), rows(cursor), None)
+        size = _CHUNK if psycopg.capabilities.has_stream_chunked() else 1
         stream: Generator[Any] = cursor.stream(statement.text, params, size=size)
         self._stream = stream
         first = next(stream, None)
-        return Answer(_columns(cursor), _batches(first, stream))
+        return Answer(_columns(cursor), _rows(first, stream))
 
     def finish(self, *, succeeded: bool) -> bool:
         """Whether the connection is as good as before: what was not read is given up, and the transaction ended."""
@@ -158,12 +160,8 @@ def _columns(cursor: Any) -> tuple[Column, ...]:
     return tuple(Column(column.name, column.type_display) for column in cursor.description or ())
 
 
-def _batches(first: Any, stream: Iterator[Any]) -> Iterator[Sequence[Sequence[Any]]]:
-    if first is None:
-        return
-    yield [first]
-    while rows := list(islice(stream, BATCH)):
-        yield rows
+def _rows(first: Any, stream: Iterator[Any]) -> Iterator[Sequence[Any]]:
+    return iter(()) if first is None else chain((first,), stream)
 
 
 def _read_leniently(connection: Any) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from execlog.core.model import Status
-from execlog.kinds.queries.connectors.base import BATCH
 from execlog.kinds.queries.lexer import Dialect
 from execlog.kinds.queries.statements import check_reads, single
 from execlog.kinds.queries.trouble import TroubleError
@@ -20,10 +19,9 @@ def check_sql(query: str, dialect: Dialect, *, read_only: bool) -> str:
     return statement
 
 
-def batches(cursor: Any) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rows of a DBAPI cursor, batch by batch."""
-    while rows := cursor.fetchmany(BATCH):
-        yield rows
+def rows(cursor: Any) -> Iterator[Sequence[Any]]:
+    """The rows of a DBAPI cursor, one at a time: of many at once, the first would wait in memory for the last."""
+    return iter(cursor.fetchone, None)
 
 
 def named(fault: Exception, status: Status) -> TroubleError:

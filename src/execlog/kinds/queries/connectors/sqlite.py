@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,14 @@ import apsw
 from msgspec import Struct
 
 from execlog.core.model import Status
-from execlog.kinds.queries.connectors.base import BATCH, Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, named
 from execlog.kinds.queries.lexer import SQLITE
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
 
-_MAX_VALUE = 100_000_000
+_MIN_VALUE, _MAX_VALUE = 1_000_000, 100_000_000
+"""Bounds of how long a value may become, in bytes."""
+
 _READING = frozenset(
     {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE, apsw.SQLITE_TRANSACTION}
 )
@@ -41,7 +41,10 @@ class SqliteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class SqliteConnector:
-    """A file. Read-only means opened so, and an authorizer that lets nothing but reading through."""
+    """A file. Read-only means opened so, and an authorizer that lets nothing but reading through.
+
+    Then no value may become longer than a page: SQLite would make it in this process' memory, to be thrown away.
+    """
 
     dialect = SQLITE
     language = "sqlite"
@@ -77,6 +80,7 @@ class SqliteSession:
     def __init__(self, options: SqliteOptions, *, read_only: bool) -> None:
         path = os.path.expandvars(Path(options.path).expanduser())
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        self._read_only = read_only
         self._connection: Any = apsw.Connection(path, flags=flags)
         self._connection.set_busy_timeout(round(options.busy_timeout * 1000))
         self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
@@ -94,11 +98,14 @@ class SqliteSession:
         """The statement's result; rows are computed as they are read."""
         cursor = self._cursor = self._connection.cursor()
         self._statements, self._columns = 0, ()
+        if self._read_only:
+            longest = min(max(statement.max_bytes, _MIN_VALUE), _MAX_VALUE)
+            self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, longest)
         cursor.exec_trace = self._look
         before = self._connection.total_changes()
         cursor.execute(statement.text, statement.params or None)
         affected = self._connection.total_changes() - before
-        return Answer(self._columns, _batches(cursor), affected if affected or not self._columns else None)
+        return Answer(self._columns, cursor, affected if affected or not self._columns else None)
 
     def finish(self, *, succeeded: bool) -> bool:
         """Always: an interrupted connection is as good as before."""
@@ -129,11 +136,6 @@ class SqliteSession:
             raise RefusedError("SeveralStatements", "one statement at a time")
         self._columns = tuple(Column(name, kind or "") for name, kind in cursor.get_description())
         return True
-
-
-def _batches(cursor: apsw.Cursor) -> Iterator[Sequence[Sequence[Any]]]:
-    while rows := list(islice(cursor, BATCH)):
-        yield rows
 
 
 def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None) -> int:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import batches, check_sql, named
+from execlog.kinds.queries.connectors.sql import check_sql, named, rows
 from execlog.kinds.queries.lexer import TRINO
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -150,8 +150,8 @@ class TrinoSession:
         with suppress(Exception):
             self._http.close()
 
-    def _read(self, cursor: Any) -> Iterator[Sequence[Sequence[Any]]]:
-        yield from batches(cursor)
+    def _read(self, cursor: Any) -> Iterator[Sequence[Any]]:
+        yield from rows(cursor)
         self._check()
 
     def _check(self) -> None:
