@@ -128,6 +128,16 @@ def test_parameters_that_do_not_fit_are_a_refusal(client, params):
     assert answer.json()["execution_id"]
 
 
+def test_an_id_that_a_query_has_already_is_a_409(client, ledger):
+    said = {"query": "select 1", "connection": "file", "user_id": "ann", "execution_id": "mine"}
+    assert client.post("/v3/execute", json=said).status_code == 200
+    answer = client.post("/v3/execute", json=said | {"user_id": "bob"})
+    assert (answer.status_code, "mine" in answer.json()["detail"]) == (409, True)
+    assert ledger.flush()
+    assert client.get("/api/v1/executions/ann").json()["count"] == 1
+    assert client.get("/api/v1/executions/bob").json()["count"] == 0
+
+
 def test_a_query_is_cancelled_over_http(client, gateway):
     answers = []
     said = {"query": SLOW, "connection": "file", "execution_id": "slow", "timeout": 60}

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from execlog.core.errors import ConflictError, InvalidError, NotFoundError, SettingsError
+from execlog.core.errors import ConflictError, InvalidError, NotFoundError, SettingsError, StoreError
 from execlog.core.model import Status
 from execlog.kinds.queries.connections import connection_of, load_connections
 from execlog.kinds.queries.gateway import Query
@@ -229,13 +229,40 @@ def test_the_longest_time_out_is_the_connection_s(make_gateway, tables):
     assert gateway.execute(Query(query=SLOW, connection="file", timeout=3600)).status is Status.TIMED_OUT
 
 
-def test_an_id_runs_once_at_a_time(gateway):
+def test_an_id_is_one_query_s(gateway, make_gateway, tables, recorded):
     running = gateway.submit(Query(query=SLOW, connection="file", execution_id="same"))
     with pytest.raises(ConflictError):
         gateway.submit(Query(query="select 1", connection="file", execution_id="same"))
     gateway.cancel("same")
     running.future.result(5)
-    assert gateway.execute(Query(query="select 1", connection="file", execution_id="same")).status is Status.SUCCEEDED
+    with pytest.raises(ConflictError):  # its record may not be in the store yet
+        gateway.submit(Query(query="select 1", connection="file", execution_id="same", user_id="bob"))
+    assert recorded("same").status is Status.CANCELLED
+    with pytest.raises(ConflictError):
+        make_gateway(tables).submit(Query(query="select 1", connection="file", execution_id="same"))
+    assert gateway.execute(Query(query="select 1", connection="file", execution_id="other")).status is Status.SUCCEEDED
+
+
+def test_an_id_of_our_own_is_not_looked_up(gateway, monkeypatch):
+    monkeypatch.setattr(gateway._taken, "take", None)
+    assert gateway.execute(Query(query="select 1", connection="file")).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_store_that_does_not_answer_does_not_hold_up_a_query_with_an_id(gateway, ledger, monkeypatch, hangs):
+    release = threading.Event()
+
+    def get(*_, **__):
+        if hangs:
+            release.wait(30)
+        raise StoreError("down", retry=True)
+
+    monkeypatch.setattr(ledger.store, "get", get)
+    before = time.monotonic()
+    outcome = gateway.execute(Query(query="select 1", connection="file", execution_id="mine"))
+    release.set()
+    assert outcome.status is Status.SUCCEEDED
+    assert time.monotonic() - before < 10
 
 
 def test_so_many_run_so_many_wait_and_the_rest_is_turned_away(make_gateway, tables, recorded):

@@ -49,7 +49,9 @@ class ExecuteRequest(Struct, frozen=True, kw_only=True):
     ) = None
     user_id: Id | None = None
     conversation_id: Id | None = None
-    execution_id: Annotated[Id, Meta(description="Made here where it is not given")] | None = None
+    execution_id: (
+        Annotated[Id, Meta(description="Made here where it is not given; one that a query has already is a 409")] | None
+    ) = None
     metadata: Annotated[dict[str, Any], Meta(description="Recorded as request_metadata")] = {}
     fresh: Annotated[bool, Meta(description="Ask the database, whatever the cache has")] = False
 
@@ -139,9 +141,10 @@ class Executor:
     async def execute(self, call: Call) -> Reply:
         """A page of the query's result, or the problem it had."""
         query = query_of(call.body, call)
-        # Reading a long query takes too long for the event loop.
+        # Reading a long query, and looking up an id, take too long for the event loop.
         submit = self._gateway.submit
-        running = submit(query) if len(query.query) <= _LONG else await asyncio.to_thread(submit, query)
+        aside = len(query.query) > _LONG or query.execution_id is not None
+        running = await asyncio.to_thread(submit, query) if aside else submit(query)
         outcome = await asyncio.wrap_future(running.future)
         return reply_of(outcome, call.path)
 

@@ -27,6 +27,7 @@ from execlog.kinds.queries.lanes import FullError
 from execlog.kinds.queries.page import Cut, Part
 from execlog.kinds.queries.running import Outcome, Running
 from execlog.kinds.queries.sealing import sealer_of
+from execlog.kinds.queries.taken import TakenIds
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, broken, cancelled, timed_out
 from execlog.ledger import Ledger
 
@@ -59,6 +60,7 @@ class Gateway:
         self.connections = dict(connections)
         self._grace = grace
         self._deadlines = Deadlines()
+        self._taken = TakenIds(ledger)
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
         self._closed = False
@@ -76,7 +78,8 @@ class Gateway:
     def submit(self, query: Query) -> Running:
         """The query on its way: its `future` has the outcome.
 
-        Raises InvalidError for an unknown connection or a page too large, ConflictError for an id that is running.
+        Raises InvalidError for an unknown connection or a page too large, ConflictError for an id of the client's own
+        that a query has already. An id of our own needs no looking up, and so costs nothing.
         What the database or the gateway has against the query itself is an outcome, recorded.
         """
         connection = self.find(query)
@@ -153,8 +156,9 @@ class Gateway:
         self.close()
 
     def _enter(self, query: Query, connection: Connection) -> Running:
+        if query.execution_id is not None:
+            self._taken.take(check_id(query.execution_id, field="execution_id"))
         execution_id = query.execution_id or self.ledger.new_id()
-        check_id(execution_id, field="execution_id")
         known = self.insight.known(query.query, connection.connector)
         event = with_analysis(event_of(query, connection, execution_id), known)
         # Should this process die before the outcome, whoever adopts its journal finds the query by this.
@@ -163,8 +167,7 @@ class Gateway:
         with self._lock:
             if self._closed:
                 raise ConflictError("the gateway is shutting down")
-            if self._running.setdefault(execution_id, running) is not running:
-                raise ConflictError(f"a query {execution_id!r:.120} is running already")
+            self._running[execution_id] = running
         running.future.add_done_callback(lambda _: self._leave(running))
         running.future.add_done_callback(lambda _: self.insight.note(Seen(running.event, connection.connector, known)))
         return running
