@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from execlog.core.errors import SettingsError
 from execlog.core.model import Status
+from execlog.kinds.queries.connections import connection_of
 from execlog.kinds.queries.gateway import Query
 
 from .conftest import ROWS, SLOW
@@ -37,6 +39,21 @@ def test_a_page_of_a_result(gateway, recorded):
 def test_refusals(gateway, query, kind):
     outcome = gateway.execute(Query(query=query, connection="lib"))
     assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, kind)
+
+
+@pytest.mark.parametrize(
+    ("module", "language"), [("pymysql", "mysql"), ("mysql.connector", "mysql"), ("psycopg2", "postgres")]
+)
+def test_a_known_module_has_its_dialect(module, language):
+    connector = connection_of("x", {"type": "dbapi", "module": module}).connector
+    assert connector.language == language
+    said = connection_of("x", {"type": "dbapi", "module": module, "dialect": "standard"}).connector
+    assert said.language == ""
+
+
+def test_an_unknown_module_needs_a_dialect():
+    with pytest.raises(SettingsError, match="dialect"):
+        connection_of("x", {"type": "dbapi", "module": "some_driver"})
 
 
 def test_setup_turns_the_second_lock(gateway, monkeypatch):

@@ -159,6 +159,46 @@ def test_values_layout_and_case_do_not_matter(query, normal):
     assert fingerprint(query, POSTGRES) == fingerprint(normal, POSTGRES)
 
 
+@pytest.mark.parametrize(
+    ("query", "dialect", "kind"),
+    [
+        ("select 1 /*! into outfile '/tmp/x' */ from dual", MYSQL, "SyntaxError"),
+        ("select 1 /*!99999 ' */ into outfile '/tmp/x' -- '", MYSQL, "SyntaxError"),
+        ("select 1 /*M! into outfile '/tmp/x' */ from dual", MYSQL, "SyntaxError"),
+        ("select /*+ set_var(sql_mode = '') */ 1", MYSQL, "SyntaxError"),
+        ("select 5--1 into outfile '/tmp/x'\n from dual", MYSQL, "NotReadOnly"),
+        ("(select 1 into outfile '/tmp/x')", MYSQL, "NotReadOnly"),
+        ("select 5--\xa0 into outfile '/tmp/x'", MYSQL, "NotReadOnly"),
+        ("select 1 --\r into zz", POSTGRES, "SyntaxError"),
+        ("select 1 -- '\r into zz --'", STANDARD, "SyntaxError"),
+        ("(select 1 as x into zz)", POSTGRES, "NotReadOnly"),
+        ("(select 1) union (select 2 into @x)", STANDARD, "NotReadOnly"),
+    ],
+)
+def test_what_writes_in_a_hidden_place_is_refused(query, dialect, kind):
+    with pytest.raises(RefusedError) as refused:
+        check_reads(single(query, dialect)[1], dialect)
+    assert refused.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("query", "dialect"),
+    [
+        ("select 5 -- into outfile\n", MYSQL),
+        ("select 5 --", MYSQL),
+        ("select 5--\tinto", MYSQL),
+        ("select 5 -- into\r\n", POSTGRES),
+        ("select 5--1", MYSQL),
+        ("select /* into */ 1", MYSQL),
+        ("select 5--1 into outfile", POSTGRES),
+        ("select /*+ hint */ /*! */ 1", POSTGRES),
+        ("unpivot t on a, b into name n value v", DUCKDB),
+    ],
+)
+def test_what_only_looks_like_it_passes(query, dialect):
+    check_reads(single(query, dialect)[1], dialect)
+
+
 def test_different_queries_have_different_fingerprints():
     queries = ["select a from t", "select b from t", "select a from u", 'select "a" from t', "select a, ? from t"]
     assert len({fingerprint(query) for query in queries}) == len(queries)

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-TokenKind = Literal["word", "name", "text", "number", "parameter", "sign", "end", "comment", "open"]
-"""word: keyword or bare name; name: quoted one; text: literal; end: `;`; open: a quote or comment that never ends."""
+TokenKind = Literal["word", "name", "text", "number", "parameter", "sign", "end", "comment", "open", "hidden"]
+"""word: keyword or bare name; name: quoted one; text: literal; end: `;`; open: a quote or comment that never ends;
+hidden: what looks like a comment, and may be code to the database."""
 
 
 class Dialect(Struct, frozen=True):
@@ -26,6 +27,8 @@ class Dialect(Struct, frozen=True):
     brackets          [name]
     hash_comments     # begins a comment
     double_texts      "…" is a literal, not a name
+    hidden_code       /*! … */, /*+ … */ and /*M! … */ are code, and -- is a comment only before a blank
+    unpivots_into     INTO names the columns that UNPIVOT makes, and no SELECT writes into anything
     """
 
     dollar_texts: bool = False
@@ -35,14 +38,16 @@ class Dialect(Struct, frozen=True):
     brackets: bool = False
     hash_comments: bool = False
     double_texts: bool = False
+    hidden_code: bool = False
+    unpivots_into: bool = False
 
 
 STANDARD = Dialect()
 POSTGRES = Dialect(dollar_texts=True, nested_comments=True)
-DUCKDB = Dialect(dollar_texts=True, nested_comments=True)
+DUCKDB = Dialect(dollar_texts=True, nested_comments=True, unpivots_into=True)
 SQLITE = Dialect(backticks=True, brackets=True)
 TRINO = Dialect()
-MYSQL = Dialect(backslashes=True, backticks=True, hash_comments=True, double_texts=True)
+MYSQL = Dialect(backslashes=True, backticks=True, hash_comments=True, double_texts=True, hidden_code=True)
 
 
 class Token(NamedTuple):
@@ -79,7 +84,7 @@ def tokens(query: str, dialect: Dialect = STANDARD) -> Iterator[Token]:
 
 _KINDS: dict[str, TokenKind] = {
     "word": "word", "name": "name", "text": "text", "number": "number", "parameter": "parameter", "end": "end",
-    "comment": "comment", "open": "open",
+    "comment": "comment", "open": "open", "hidden": "hidden",
 }  # fmt: skip
 
 
@@ -95,13 +100,17 @@ def _pattern(dialect: Dialect) -> re.Pattern[str]:
         names.append(_quoted("`", escapes=False))
     if dialect.brackets:
         names.append(r"\[[^\]]*+\]")
-    comments = [r"--[^\n]*+"]
+    dashes = r"--(?=[\x00-\x20\x7f]|\Z)" if dialect.hidden_code else "--"
+    # A lone carriage return ends a comment in some databases, and is a part of it in others.
+    hidden = [rf"{dashes}[^\n\r]*+\r(?!\n|\Z)", *([r"/\*(?:[!+]|M!)"] if dialect.hidden_code else [])]
+    comments = [rf"{dashes}[^\n]*+"]
     if dialect.hash_comments:
         comments.append(r"#[^\n]*+")
     if not dialect.nested_comments:
         comments.append(r"/\*[^*]*+\*++(?:[^/*][^*]*+\*++)*/")
     parts = [
         r"(?P<space>\s++)",
+        rf"(?P<hidden>{'|'.join(hidden)})",
         rf"(?P<comment>{'|'.join(comments)})",
         *([r"(?P<nested>/\*)"] if dialect.nested_comments else []),
         *([r"(?P<dollar>\$(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*+)?\$)"] if dialect.dollar_texts else []),

@@ -33,23 +33,26 @@ READERS = frozenset(
 
 _CHANGES = frozenset({"insert", "update", "delete", "merge"})
 _EXPLAINING = frozenset({"explain", "analyze", "verbose", "query", "plan", "extended"})
+_UNREADABLE = {
+    "open": "a quote or comment that never ends begins",
+    "hidden": "a comment that the database may take for code, or the code after it for a comment, begins",
+}
 _LIST = re.compile(r"\(\?(?:, \?)+\)")
 
 
 def single(query: str, dialect: Dialect = STANDARD) -> tuple[str, tuple[Token, ...]]:
     """The one statement in the query without what follows it, and its tokens without comments.
 
-    Raises RefusedError for none, for several, and for a quote or comment that never ends.
+    Raises RefusedError for none, for several, for a quote or comment that never ends, and for a comment of which it
+    depends on the database, or its version, whether it is one.
     """
     said: list[Token] = []
     end = None
     for token in tokens(query, dialect):
         if token.kind == "comment":
             continue
-        if token.kind == "open":
-            raise RefusedError(
-                "SyntaxError", f"a quote or comment begins at character {token.start + 1} and never ends"
-            )
+        if token.kind in _UNREADABLE:
+            raise RefusedError("SyntaxError", f"{_UNREADABLE[token.kind]} at character {token.start + 1}")
         if token.kind == "end":
             end = token if end is None and said else end
         elif end is not None:
@@ -61,7 +64,7 @@ def single(query: str, dialect: Dialect = STANDARD) -> tuple[str, tuple[Token, .
     return query[said[0].start : said[-1].end], tuple(said)
 
 
-def check_reads(said: Sequence[Token]) -> None:
+def check_reads(said: Sequence[Token], dialect: Dialect = STANDARD) -> None:
     """Nothing, for a statement that reads; raises RefusedError for one that (also) does something else."""
     first = _first_word(said)
     if first == "explain":
@@ -70,13 +73,12 @@ def check_reads(said: Sequence[Token]) -> None:
         first = _first_word(said)
     if first not in READERS:
         raise _not_read_only(first or "this")
-    depth, before = 0, ""
+    before = ""
     for token in said:
-        text = token.text.lower() if token.kind == "word" else token.text
-        depth += (text == "(") - (text == ")")
+        text = token.text.lower()
         if token.kind == "word" and before in {"(", ")"} and text in _CHANGES:
             raise _not_read_only(f"{first} … {text}")
-        if token.kind == "word" and text == "into" and depth == 0:
+        if token.kind == "word" and text == "into" and not dialect.unpivots_into:
             raise _not_read_only(f"{first} … into")
         before = text
 

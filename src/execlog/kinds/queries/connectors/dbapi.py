@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from execlog.core.errors import SettingsError
+from execlog.core.errors import InvalidError, SettingsError
 from execlog.core.sockets import shut_down
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, rows
@@ -18,6 +18,13 @@ from execlog.kinds.queries.trouble import TroubleError, trouble_of
 _DIALECTS: dict[str, Dialect] = {
     "standard": STANDARD, "postgres": POSTGRES, "mysql": MYSQL, "sqlite": SQLITE, "duckdb": DUCKDB, "trino": TRINO,
 }  # fmt: skip
+_DIALECT_OF = {
+    "pymysql": "mysql", "MySQLdb": "mysql", "mysql": "mysql", "mariadb": "mysql", "cymysql": "mysql",
+    "psycopg": "postgres", "psycopg2": "postgres", "pg8000": "postgres", "pgdb": "postgres",
+    "sqlite3": "sqlite", "duckdb": "duckdb", "trino": "trino",
+}  # fmt: skip
+"""By the first part of a module's name: a statement that is read in another dialect may do what was not seen in it."""
+
 _CANCELLING = ("cancel_safe", "cancel", "interrupt")
 
 
@@ -27,7 +34,7 @@ class DBAPIOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     module    its name, such as "sqlite3" or "pymysql"
     connect   keyword arguments of its `connect`
     setup     statements run on each new connection, such as "set session transaction read only"
-    dialect   how its SQL is read
+    dialect   how its SQL is read; None for that of the module, where it is a known one
     cancel    method of its connection that stops a query from another thread; "" looks for the usual ones. "close" is
               one only where the module allows to close under a running query, as those written in Python alone do
     """
@@ -35,7 +42,7 @@ class DBAPIOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     module: str
     connect: dict[str, Any] = {}
     setup: tuple[str, ...] = ()
-    dialect: Literal["standard", "postgres", "mysql", "sqlite", "duckdb", "trino"] = "standard"
+    dialect: Literal["standard", "postgres", "mysql", "sqlite", "duckdb", "trino"] | None = None
     cancel: str = ""
 
 
@@ -49,8 +56,12 @@ class DBAPIConnector:
 
     def __init__(self, options: DBAPIOptions, *, read_only: bool) -> None:
         self._options, self._read_only = options, read_only
-        self.dialect: Dialect | None = _DIALECTS[options.dialect]
-        self.language = "" if options.dialect == "standard" else options.dialect
+        name = options.dialect or _DIALECT_OF.get(options.module.partition(".")[0])
+        if name is None:
+            known = ", ".join(_DIALECTS)
+            raise InvalidError(f"the dialect of {options.module!r:.80} is not known: one of {known}", field="dialect")
+        self.dialect: Dialect | None = _DIALECTS[name]
+        self.language = "" if name == "standard" else name
         self.facts = {"module": options.module}
 
     def check(self, query: str, *, read_only: bool) -> str:

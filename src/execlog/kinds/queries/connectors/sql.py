@@ -15,7 +15,7 @@ def check_sql(query: str, dialect: Dialect, *, read_only: bool) -> str:
     """The one statement of the query. Raises RefusedError."""
     statement, said = single(query, dialect)
     if read_only:
-        check_reads(said)
+        check_reads(said, dialect)
     return statement
 
 
