@@ -93,6 +93,15 @@ def test_deep_and_long_queries_do_no_harm():
     assert analyse("select 1 + " * 30_000 + "1", SQLITE, "sqlite").complexity is None
 
 
+def test_what_sqlglot_says_of_a_query_is_not_logged(caplog):
+    import logging
+
+    analyse("create secret s (type s3, secret 'hunter2')", POSTGRES, "duckdb")
+    assert "hunter2" not in caplog.text
+    logging.getLogger("sqlglot").warning("of somebody else's query")
+    assert "somebody else" in caplog.text
+
+
 def test_the_gateway_records_it_beside_the_answer(gateway, recorded):
     query = "select * from t where a = 7"
     first = gateway.execute(Query(query=query, connection="file"))

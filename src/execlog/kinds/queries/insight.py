@@ -81,8 +81,9 @@ class Insight:
         while (seen := self._waiting.get()) is not None:
             try:
                 self._look(seen)
-            except Exception:  # noqa: BLE001 - one query nobody understands must not end the thinking about others
-                _log.debug("a query could not be analysed", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - one query nobody understands must not end the thinking about others
+                # Its message may quote the query.
+                _log.debug("a query could not be analysed: %s", type(error).__name__)
             finally:
                 self._waiting.task_done()
         self._waiting.task_done()
