@@ -148,6 +148,28 @@ def test_a_connection_may_be_allowed_to_write(ask):
     assert ask("select count(*) from t").part.values() == [[2501]]
 
 
+def test_a_session_is_as_good_as_before(make_gateway, tables):
+    gateway = make_gateway(tables | {"desk": tables["desk"] | {"search_path": "pg_catalog, public"}}, max_concurrent=1)
+
+    def value(query, connection):
+        return gateway.execute(Query(query=query, connection=connection)).part.values()[0][0]
+
+    locks = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
+    for connection in ("pg", "desk"):
+        same = value("select pg_backend_pid()", connection)
+        assert value("select pg_advisory_lock(42) is null", connection) is False
+        assert value(locks, connection) == 0
+        assert value("select pg_backend_pid()", connection) == same
+    for query in ("set search_path = nowhere", "create temp table mine(a int)", "listen x", "set role pg_monitor"):
+        assert gateway.execute(Query(query=query, connection="desk")).status is Status.SUCCEEDED
+    assert value("show search_path", "desk") == "pg_catalog, public"
+    assert value("select to_regclass('mine')", "desk") is None
+    assert value("select current_user = session_user", "desk") is True
+    assert value("select pg_backend_pid()", "desk") == same
+    for _ in range(8):  # more often than it takes psycopg to prepare a statement
+        assert value("select count(*) from t", "desk") == 2500
+
+
 def test_a_time_out_stops_the_server(ask, recorded, count):
     before = time.monotonic()
     outcome = ask(SLEEP, timeout=0.3)

@@ -23,6 +23,12 @@ _SECONDS_TO_CANCEL = 5.0
 _SECONDS_LONGER = 5.0
 _CHUNK = 16
 """Rows libpq takes in at once: each may be large, and more of them are hardly faster."""
+_FORGET = "select pg_advisory_unlock_all()"
+"""Gives up what outlives a transaction that is rolled back."""
+
+_FORGET_ALL = f"{_FORGET}; close all; unlisten *; reset session authorization; reset all; discard temp"
+"""The same for one that is kept. (`discard all` must be alone in its message, and forgets the driver's statements.)"""
+
 _LENIENT = ("date", "timestamp", "timestamptz", "interval")
 
 
@@ -71,6 +77,7 @@ class PostgresConnector:
         """A connection to the server."""
         try:
             import psycopg
+            from psycopg import sql
         except ImportError as error:
             raise MissingExtraError("postgres", needed_for="a connection to PostgreSQL") from error
         said: dict[str, Any] = {
@@ -80,9 +87,12 @@ class PostgresConnector:
         }  # fmt: skip
         given = {name: value for name, value in said.items() if value}
         connection = psycopg.connect(self._options.url, autocommit=True, application_name="execlog", **given)
+        looking = ""
         if self._options.search_path:
-            connection.execute("select set_config('search_path', %s, false)", [self._options.search_path])
-        return PostgresSession(connection, read_only=self._read_only)
+            path = sql.Literal(self._options.search_path)
+            looking = sql.SQL("select set_config('search_path', {}, false)").format(path).as_string(connection)
+            connection.execute(looking.encode())
+        return PostgresSession(connection, read_only=self._read_only, looking=looking)
 
     def trouble(self, fault: Exception) -> TroubleError:
         """What psycopg's exception means: its SQLSTATE decides."""
@@ -105,8 +115,9 @@ class PostgresConnector:
 class PostgresSession:
     """One connection; `cancel` is PostgreSQL's cancel request, on a connection of its own."""
 
-    def __init__(self, connection: Any, *, read_only: bool) -> None:
+    def __init__(self, connection: Any, *, read_only: bool, looking: str = "") -> None:
         self._connection, self._read_only = connection, read_only
+        self._afterwards = _FORGET if read_only else f"{_FORGET_ALL}; {looking}"
         self._stream: Generator[Any] | None = None
         _read_leniently(connection)
 
@@ -133,11 +144,15 @@ class PostgresSession:
         return Answer(_columns(cursor), _rows(first, stream))
 
     def finish(self, *, succeeded: bool) -> bool:
-        """Whether the connection is as good as before: what was not read is given up, and the transaction ended."""
+        """Whether the connection is as good as before: what was not read is given up, and the transaction ended.
+
+        What outlives a transaction is given up in the same message, so that nobody waits for it.
+        """
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-        self._connection.execute("commit" if succeeded and not self._read_only else "rollback")
+        end = "commit" if succeeded and not self._read_only else "rollback"
+        self._connection.execute(f"{end}; {self._afterwards}")
         return not self._connection.broken
 
     def cancel(self) -> None:
