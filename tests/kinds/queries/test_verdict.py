@@ -18,6 +18,10 @@ class OperationalError(Exception):
     pass
 
 
+class QueryCanceled(OperationalError):  # noqa: N818 - as psycopg calls its own
+    pass
+
+
 class SyntaxRefusedError(Exception):
     pass
 
@@ -40,6 +44,12 @@ class ReadTimeout(OperationalError):  # noqa: N818 - as requests calls its own
         (KeyError("timed out"), Status.FAILED),
         (OperationalError("no such column: timeout"), Status.FAILED),
         (OperationalError("lock timeout"), Status.TIMED_OUT),
+        (QueryCanceled("canceling statement due to statement timeout"), Status.TIMED_OUT),
+        (QueryCanceled("canceling statement due to user request"), Status.CANCELLED),
+        (
+            OperationalError(3024, "Query execution was interrupted, maximum statement execution time exceeded"),
+            Status.TIMED_OUT,
+        ),
         (ConnectionRefusedError(), Status.CRASHED),
         (BrokenPipeError(), Status.CRASHED),
         (EOFError(), Status.CRASHED),
@@ -55,6 +65,7 @@ def test_the_type_decides_and_the_message_only_where_it_says_nothing(fault, stat
     [
         ("TimeoutError", "", Status.TIMED_OUT),
         ("psycopg.errors.QueryCanceled", "", Status.CANCELLED),
+        ("psycopg.errors.QueryCanceled", "canceling statement due to statement timeout", Status.TIMED_OUT),
         ("requests.exceptions.ConnectTimeout", "", Status.TIMED_OUT),
         ("requests.exceptions.ConnectionError", "Max retries exceeded", Status.CRASHED),
         (None, "the query timed out", Status.TIMED_OUT),

@@ -1,7 +1,7 @@
 """What an error makes of a query: refused, timed out, cancelled, or broken off.
 
 The exception's own type decides. Its message is looked at only where the type says nothing: a RuntimeError, a driver's
-catch-all, a text without a type.
+catch-all, a text without a type; and where it says that the query was cancelled, to tell whether a time-out did that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BROKEN_NAME = re.compile(
     re.IGNORECASE,
 )
 _TIMEOUT_TEXT = re.compile(
-    r"\btim(?:ed|ing)[ -]?out\b|deadline exceeded|maximum (?:run|execution|planning) time|"
+    r"\btim(?:ed|ing)[ -]?out\b|deadline exceeded|maximum (?:statement )?(?:run|execution|planning) time|"
     r"(?:statement|query|lock|request|read|connection|execution|operation|socket) time-?out\b|"
     r"\btime-?out (?:after|expired|exceeded|reached|of|while|waiting|error)\b|^\W*time-?out\W*$|"
     r"time limit exceeded|exceeded .{0,40}time limit",
@@ -54,7 +54,7 @@ def judge(fault: BaseException) -> Status:
     for kind in type(fault).__mro__:
         if kind in {Exception, BaseException, object} or kind.__name__.lower() in _SAYS_NOTHING:
             continue
-        verdict = _by_name(kind.__name__)
+        verdict = _by_name(kind.__name__, str(fault))
         if verdict is not None:
             return verdict
     if type(fault).__name__.lower() in _SAYS_NOTHING:
@@ -65,17 +65,17 @@ def judge(fault: BaseException) -> Status:
 def judge_text(kind: str | None, message: str | None) -> Status:
     """The status that an error's type and message, both as text, end a query with."""
     name = (kind or "").rpartition(".")[2]
-    verdict = _by_name(name)
+    verdict = _by_name(name, message or "")
     if verdict is not None:
         return verdict
     return _by_text(message or "") if name.lower() in _SAYS_NOTHING else Status.FAILED
 
 
-def _by_name(name: str) -> Status | None:
+def _by_name(name: str, message: str) -> Status | None:
     if _TIMEOUT_NAME.search(name):
         return Status.TIMED_OUT
     if _CANCEL_NAME.search(name):
-        return Status.CANCELLED
+        return Status.TIMED_OUT if _TIMEOUT_TEXT.search(message) else Status.CANCELLED
     return Status.CRASHED if _BROKEN_NAME.search(name) else None
 
 
