@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execlog.core.errors import InvalidError
-from execlog.core.ids import IdMaker, check_id
+from execlog.core.ids import IdMaker, check_id, fit_id
 
 
 def test_an_id_is_a_uuid_of_version_7_with_its_time():
@@ -55,7 +55,7 @@ def test_two_makers_never_meet():
 
 @given(st.text("abcXYZ019-_.:ä日", min_size=1, max_size=100).filter(lambda text: ".." not in text and text != "."))
 def test_a_clients_own_id_may_enter(text):
-    assert check_id(text) == text
+    assert check_id(text) == fit_id(text) == text
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ def test_a_clients_own_id_may_enter(text):
 def test_an_id_that_could_escape_is_refused(text):
     with pytest.raises(InvalidError) as refused:
         check_id(text, field="execution_id")
+    assert check_id(fit_id(text) or "x")
     assert refused.value.field == "execution_id"
 
 

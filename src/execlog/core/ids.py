@@ -65,6 +65,14 @@ class IdMaker:
             return first
 
 
+def fit_id(text: str) -> str:
+    """The text as an id that may enter: U+FFFD stands for what must not be in one, and it ends at 100 characters.
+
+    For names that callers hand in on the way, whose record must not fail for them; not for what names the record.
+    """
+    return _FORBIDDEN.sub("\ufffd", text)[:MAX_LENGTH]
+
+
 def check_id(text: str, *, field: str = "id", kind: str | None = None) -> str:
     """The id itself, if it may enter: 1 to 100 characters, none that could escape a path, a key or a route.
 

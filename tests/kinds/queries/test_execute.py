@@ -110,6 +110,8 @@ def test_a_broken_connection_is_a_502_and_an_error_in_the_history(ledger, make_g
         {"query": "select 1", "connection": "file", "timeout": -3},
         {"query": "select 1", "connection": "file", "execution_id": "../x"},
         {"query": "select 1", "connection": "file", "execution_id": "x" * 101},
+        {"query": "select 1", "connection": "file", "user_id": "a/b"},
+        {"query": "select 1", "connection": "file", "user_id": ".."},
         {"query": "select 1", "connection": "file", "params": "x"},
         {"query": "select 1", "connection": "file", "metadata": []},
         {"query": "x" * 500_001, "connection": "file"},

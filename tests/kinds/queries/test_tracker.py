@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 
@@ -147,6 +148,27 @@ def test_values_that_cannot_be_stored_do_not_fail_the_record(ledger):
     assert kept.status is Status.SUCCEEDED
     assert (kept.rows, kept.duration) == (None, None)
     assert "\0" not in kept.input
+    said = ledger.stats().mended
+    assert {why: said[why] for why in ("not_finite", "out_of_range", "field")} == {
+        "not_finite": 1, "out_of_range": 2, "field": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), -1, "soon"])
+def test_durations_that_cannot_be_are_counted(ledger, seconds):
+    ExecutionTracker(ledger).log_execution_background(query="q", database_type="kdb", execution_time=seconds)
+    assert sum(ledger.stats().mended.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("a/b", "a\ufffdb"), ("..", "\ufffd"), (".", "\ufffd"), ("u" * 120, "u" * 100), ("ann@x.org", "ann@x.org")],
+)
+def test_a_user_is_one_whose_route_there_is(ledger, client, given, kept):
+    execution_id = ExecutionTracker(ledger).log_execution_background(query="q", database_type="kdb", user_id=given)
+    assert read(ledger, execution_id).actor == kept
+    assert ledger.stats().mended.get("id", 0) == (given != kept)
+    assert client.get(f"/api/v1/executions/{quote(kept, safe='')}").json()["count"] == 1
 
 
 def test_secrets_are_taken_out(ledger):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,4 +19,5 @@ def query_event(row: Mapping[str, Any]) -> Event:
     if not id_:
         raise InvalidError("a row without its execution_id", field="execution_id")
     columns = {name: value for name, value in row.items() if value is not None}
-    return event_of(columns, id=str(id_), at=at_of(last, "started_at") if last else 1)
+    at = at_of(last, "started_at") if last else 1
+    return event_of(columns, id=str(id_), at=at, mended=Counter())

@@ -78,10 +78,12 @@ class Gateway:
     def submit(self, query: Query) -> Running:
         """The query on its way: its `future` has the outcome.
 
-        Raises InvalidError for an unknown connection or a page too large, ConflictError for an id of the client's own
-        that a query has already. An id of our own needs no looking up, and so costs nothing.
+        Raises InvalidError for an unknown connection, a page too large or a user that no route can name, ConflictError
+        for an id of the client's own that a query has already. An id of our own needs no looking up, and costs nothing.
         What the database or the gateway has against the query itself is an outcome, recorded.
         """
+        if query.user_id:
+            check_id(query.user_id, field="user_id")
         connection = self.find(query)
         place, limits = self._places[connection.name], connection.limits
         if query.page_size > limits.max_page_size:

@@ -6,6 +6,7 @@ the execution's metadata under their own names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from execlog.core.clock import micros, moment, parse_when
 from execlog.core.errors import InvalidError
-from execlog.core.ids import check_id
+from execlog.core.ids import check_id, fit_id
 from execlog.core.model import OPEN, TERMINAL, Error, Event, Execution, Status
 from execlog.core.quantity import count_of, seconds_of
 from execlog.kinds.queries.verdict import CANCELLED_TYPE, CRASHED_TYPE, judge, judge_text
@@ -68,14 +69,15 @@ class QueryRow(Struct, frozen=True, kw_only=True):
     response_metadata: dict[str, Any]
 
 
-def event_of(columns: Mapping[str, Any], *, id: str, at: int) -> Event:
+def event_of(columns: Mapping[str, Any], *, id: str, at: int, mended: Counter[str]) -> Event:
     """The event that says all of a query's columns, at `at` UTC µs; missing times are worked out from the others.
 
-    Raises InvalidError for an id, status, time or name that cannot be. Numbers that cannot be stored are left out.
+    Raises InvalidError for an id, status, time or name that cannot be. Numbers that cannot be stored are left out, and
+    a user's name becomes one that its route can have; either is counted in `mended`.
     """
     check_id(id, field="execution_id")
     status, error = _outcome(columns)
-    seconds = seconds_of(columns.get("execution_time"))
+    seconds = seconds_of(columns.get("execution_time"), mended)
     started, ended = _times(columns, status, seconds, at)
     query = text_of(columns.get("query"))
     database_type = columns.get("database_type")
@@ -89,15 +91,15 @@ def event_of(columns: Mapping[str, Any], *, id: str, at: int) -> Event:
         status=status,
         name=name_of(query),
         subject=str(connection or database_type),
-        actor=_optional(columns.get("user_id")),
+        actor=_user(columns.get("user_id"), mended),
         engine=str(database_type),
         started_at=started,
         ended_at=ended,
         duration=seconds if ended is not None else None,
-        rows=count_of(columns.get("total_rows")),
+        rows=count_of(columns.get("total_rows"), mended),
         error=error,
         input=query,
-        metadata=metadata_of(columns) or None,
+        metadata=metadata_of(columns, mended) or None,
     )
 
 
@@ -140,11 +142,11 @@ def error_words(execution: Execution) -> tuple[str | None, str | None]:
     return (CRASHED_TYPE, None) if execution.status is Status.CRASHED else (None, None)
 
 
-def metadata_of(columns: Mapping[str, Any]) -> dict[str, Any]:
+def metadata_of(columns: Mapping[str, Any], mended: Counter[str]) -> dict[str, Any]:
     """The columns that live in the metadata, those that say something."""
     said: dict[str, Any] = {name: str(columns[name]) for name in _PLAIN if columns.get(name) is not None}
     for name in _MARKS:
-        number = count_of(columns.get(name))
+        number = count_of(columns.get(name), mended)
         if number is not None:
             said[name] = number
     said |= {name: _mapping(columns[name]) for name in _MAPPINGS if columns.get(name)}
@@ -228,6 +230,16 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _optional(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
+
+
+def _user(value: Any, mended: Counter[str]) -> str | None:
+    said = _optional(value)
+    if said is None:
+        return None
+    fit = fit_id(said)
+    if fit != said:
+        mended["id"] += 1
+    return fit
 
 
 def _whole(value: Any, default: int) -> int:

@@ -95,7 +95,7 @@ def _log_background(tracker: ExecutionTracker, **columns: Unpack[QueryColumns]) 
 
 
 def _event(ledger: Ledger, columns: QueryColumns, execution_id: str) -> Event:
-    event = event_of(columns, id=execution_id, at=ledger.recorder.stamp())
+    event = event_of(columns, id=execution_id, at=ledger.recorder.stamp(), mended=ledger.recorder.mended)
     sealer = sealer_of(ledger.settings.home)
     return event if sealer is None else sealer.sealed(event)
 
