@@ -70,6 +70,14 @@ def test_pages_meet(gateway, connection, page, size, first, count):
     assert part.total_rows == ROWS
 
 
+def test_a_page_without_a_size_fits_the_connection(make_gateway, tables, recorded):
+    outcome = make_gateway(tables, max_page_size=20).execute(Query(query="select a from t", connection="file"))
+    assert (len(outcome.part.rows), outcome.page_size) == (20, 20)
+    assert recorded(outcome.execution_id).metadata["page_size"] == 20
+    with pytest.raises(InvalidError):
+        make_gateway(tables, max_page_size=20).submit(Query(query="select 1", connection="file", page_size=21))
+
+
 @pytest.mark.parametrize("connection", READERS)
 def test_rows_are_counted_up_to_the_cap(make_gateway, tables, connection):
     gateway = make_gateway(tables, max_rows=1500)

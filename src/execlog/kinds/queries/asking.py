@@ -13,7 +13,7 @@ from execlog.kinds.queries.connections import Connection
 from execlog.kinds.queries.connectors.base import Params, Session, Statement
 from execlog.kinds.queries.lanes import Lane, Sessions
 from execlog.kinds.queries.page import Cut, Part, cut
-from execlog.kinds.queries.record import DEFAULT_PAGE, DEFAULT_PAGE_SIZE, KIND, name_of
+from execlog.kinds.queries.record import DEFAULT_PAGE, KIND, name_of
 from execlog.kinds.queries.running import Running
 from execlog.kinds.queries.trouble import TroubleError, broken, trouble_of
 
@@ -24,6 +24,7 @@ class Query(Struct, frozen=True, kw_only=True):
     connection, database_type   which connection: by name, or by type where only one is of that type
     params          in the database's own placeholders: a list, or a dict for named ones
     page            counted from 0
+    page_size       None for 100, or as many as the connection allows where that is less
     timeout         seconds; None for the connection's
     metadata        free for the caller, recorded as request_metadata
     fresh           not out of the cache
@@ -34,7 +35,7 @@ class Query(Struct, frozen=True, kw_only=True):
     database_type: str | None = None
     params: Params = None
     page: int = DEFAULT_PAGE
-    page_size: int = DEFAULT_PAGE_SIZE
+    page_size: int | None = None
     timeout: float | None = None
     user_id: str | None = None
     conversation_id: str | None = None
@@ -52,9 +53,9 @@ class Place(Struct, frozen=True):
     cache: ResultCache | None = None
 
 
-def event_of(query: Query, connection: Connection, execution_id: str) -> Event:
+def event_of(query: Query, connection: Connection, execution_id: str, wanted: Cut) -> Event:
     """What is known of a query before it runs."""
-    metadata: dict[str, Any] = {"page": query.page, "page_size": query.page_size}
+    metadata: dict[str, Any] = {"page": wanted.page, "page_size": wanted.page_size}
     if query.conversation_id is not None:
         metadata["conversation_id"] = query.conversation_id
     metadata["connection_params"] = {"connection": connection.name, **connection.connector.facts}

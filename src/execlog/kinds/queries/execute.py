@@ -13,7 +13,7 @@ from execlog.core.errors import ForbiddenError
 from execlog.core.model import Status
 from execlog.kind import Call, Reply, Route
 from execlog.kinds.queries.gateway import Gateway, Query
-from execlog.kinds.queries.record import DEFAULT_PAGE, DEFAULT_PAGE_SIZE, WORDS
+from execlog.kinds.queries.record import DEFAULT_PAGE, WORDS
 from execlog.kinds.queries.running import Outcome
 
 TAG = "queries"
@@ -43,7 +43,10 @@ class ExecuteRequest(Struct, frozen=True, kw_only=True):
         list[Any] | dict[str, Any] | None, Meta(description="Values for the database's own placeholders")
     ] = None
     page: Annotated[int, Meta(ge=0, le=2**31, description="Counted from 0")] = DEFAULT_PAGE
-    page_size: Annotated[int, Meta(ge=1, le=100_000)] = DEFAULT_PAGE_SIZE
+    page_size: (
+        Annotated[int, Meta(ge=1, le=100_000, description="100, or the connection's max_page_size where that is less")]
+        | None
+    ) = None
     timeout: (
         Annotated[float, Meta(gt=0, le=86_400, description="Seconds; at most what the connection allows")] | None
     ) = None

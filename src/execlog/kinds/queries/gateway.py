@@ -25,6 +25,7 @@ from execlog.kinds.queries.deadlines import Deadlines
 from execlog.kinds.queries.insight import Insight, Seen, with_analysis
 from execlog.kinds.queries.lanes import FullError
 from execlog.kinds.queries.page import Cut, Part
+from execlog.kinds.queries.record import DEFAULT_PAGE_SIZE
 from execlog.kinds.queries.running import Outcome, Running
 from execlog.kinds.queries.sealing import sealer_of
 from execlog.kinds.queries.taken import TakenIds
@@ -86,17 +87,18 @@ class Gateway:
             check_id(query.user_id, field="user_id")
         connection = self.find(query)
         place, limits = self._places[connection.name], connection.limits
-        if query.page_size > limits.max_page_size:
-            most = limits.max_page_size
+        most = limits.max_page_size
+        size = min(DEFAULT_PAGE_SIZE, most) if query.page_size is None else query.page_size
+        if size > most:
             raise InvalidError(f"a page of {connection.name!r} has at most {most} rows", field="page_size")
-        running = self._enter(query, connection)
+        wanted = Cut(query.page, size, limits.max_rows, limits.max_bytes)
+        running = self._enter(query, connection, wanted)
         try:
             text = connection.connector.check(query.query, read_only=limits.read_only)
         except RefusedError as refused:
             running.announce(Status.RUNNING)
             running.settle(trouble=refused)
             return running
-        wanted = Cut(query.page, query.page_size, limits.max_rows, limits.max_bytes)
         key = self._cached(running, place, query, text, wanted)
         if not running.future.done():
             self._launch(running, place, text, query, wanted, key)
@@ -157,12 +159,12 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _enter(self, query: Query, connection: Connection) -> Running:
+    def _enter(self, query: Query, connection: Connection, wanted: Cut) -> Running:
         if query.execution_id is not None:
             self._taken.take(check_id(query.execution_id, field="execution_id"))
         execution_id = query.execution_id or self.ledger.new_id()
         known = self.insight.known(query.query, connection.connector)
-        event = with_analysis(event_of(query, connection, execution_id), known)
+        event = with_analysis(event_of(query, connection, execution_id, wanted), known)
         # Should this process die before the outcome, whoever adopts its journal finds the query by this.
         event = replace(event, origin=self.ledger.recorder.origin)
         running = Running(event, connection, self.ledger.recorder.stamp, self._record)
@@ -204,8 +206,8 @@ class Gateway:
         seconds = min(query.timeout or limits.timeout, limits.max_timeout)
         stop = self._deadlines.set(seconds, lambda: self._time_out(running, seconds))
         running.deadlines.append(stop)
-        offset = query.page * query.page_size
-        statement = Statement(text, query.params, seconds, offset, query.page_size, limits.max_bytes)
+        offset = wanted.page * wanted.page_size
+        statement = Statement(text, query.params, seconds, offset, wanted.page_size, wanted.max_bytes)
         place.lane.put(lambda: self._work(running, place, statement, wanted, key))
 
     @staticmethod
