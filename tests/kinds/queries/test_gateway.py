@@ -173,11 +173,42 @@ def test_the_database_s_own_lock_is_turned_too(gateway, connection, query):
     assert gateway.execute(Query(query=query, connection=connection)).status is Status.FAILED
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select nextval('s')",
+        "select 's'.nextval()",
+        "select \"NextVal\" ('s')",
+        "from checkpoint()",
+        "select * from truncate_duckdb_logs()",
+        "from query('from checkpoint()')",
+        "create table u as pivot t on a",
+    ],
+)
+def test_functions_of_duckdb_that_do_something_are_refused(gateway, query):
+    outcome = gateway.execute(Query(query=query, connection="duck"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "NotReadOnly")
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("pivot (from t limit 3) on b using count(*)", 3),
+        ("from (pivot (from t limit 3) on b using count(*))", 3),
+        ("unpivot (select 1 as x, 2 as y) on x, y into name n value v", 2),
+        ("select a as nextval from t where a = 1", 1),
+    ],
+)
+def test_what_reads_in_duckdb_s_own_words_is_read(gateway, query, count):
+    assert gateway.execute(Query(query=query, connection="duck")).part.total_rows == count
+
+
 def test_the_second_lock_holds_without_the_first(gateway, monkeypatch):
     for name in READERS:
         connector = gateway.connections[name].connector
         monkeypatch.setattr(type(connector), "check", lambda self, query, read_only: query)
-        for query in ("insert into t values (1, 'x')", "drop table t", "select 1; drop table t"):
+        pivot = "create table u as pivot t on a"
+        for query in ("insert into t values (1, 'x')", "drop table t", "select 1; drop table t", pivot):
             assert gateway.execute(Query(query=query, connection=name)).status is Status.FAILED
         assert gateway.execute(Query(query="select count(*) from t", connection=name)).part.values() == [[ROWS]]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -12,7 +14,8 @@ from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, named, rows
-from execlog.kinds.queries.lexer import DUCKDB
+from execlog.kinds.queries.lexer import DUCKDB, Token
+from execlog.kinds.queries.statements import check_reads, single
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
 
 if TYPE_CHECKING:
@@ -20,6 +23,14 @@ if TYPE_CHECKING:
 
 MEMORY = ":memory:"
 _READING = frozenset({"SELECT", "EXPLAIN"})
+_DOING = frozenset(
+    {"nextval", "setval", "checkpoint", "force_checkpoint", "enable_logging", "disable_logging", "truncate_duckdb_logs",
+     "write_log", "enable_profiling", "disable_profiling", "register_external_resource",
+     "register_external_resource_type", "deregister_external_resource", "create_external_resource",
+     "destroy_external_resource", "query", "json_execute_serialized_sql"}
+)  # fmt: skip
+"""Functions that do something, or run a text; DuckDB calls a statement with them a SELECT all the same."""
+
 _BROKEN = frozenset(
     {"IOException", "ConnectionException", "FatalException", "InternalException", "OutOfMemoryException"}
 )
@@ -45,7 +56,8 @@ class DuckDBOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class DuckDBConnector:
     """One database, opened once; a session is a connection of its own to it.
 
-    Read-only means that the file is opened so, and that DuckDB itself says that a statement is a SELECT. Then its
+    Read-only means that the file is opened so, and that DuckDB itself says that a statement is a SELECT; it may call no
+    function that does something, since DuckDB in memory can be opened in no other way than to write. Then its
     configuration is locked: no files, no extensions, unless the settings say so.
     """
 
@@ -60,7 +72,11 @@ class DuckDBConnector:
 
     def check(self, query: str, *, read_only: bool) -> str:
         """The one statement to run."""
-        return check_sql(query, DUCKDB, read_only=read_only)
+        statement, said = single(query, DUCKDB)
+        if read_only:
+            check_reads(said, DUCKDB)
+            _check_functions(said)
+        return statement
 
     def open(self) -> Session:
         """A connection to the database, which is opened and filled at the first one."""
@@ -117,7 +133,9 @@ class DuckDBSession:
         if len(found) != 1:
             raise RefusedError("SeveralStatements", "one statement at a time")
         kind = str(found[0].type).rpartition(".")[2]
-        if self._read_only and kind not in _READING:
+        if self._read_only and kind == "MULTI":
+            check_sql(statement.text, DUCKDB, read_only=True)  # PIVOT, but CREATE TABLE AS PIVOT too
+        elif self._read_only and kind not in _READING:
             raise RefusedError("NotReadOnly", f"this connection is read-only, and {kind} does more than read")
         self._connection.execute(found[0], statement.params)
         described: Any = self._connection.description or ()
@@ -141,3 +159,11 @@ class DuckDBSession:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def _check_functions(said: Sequence[Token]) -> None:
+    """Nothing; raises RefusedError for a call of a function that does more than read."""
+    for token, following in pairwise(said):
+        name = token.text.strip('"').lower()
+        if following.text == "(" and token.kind in {"word", "name"} and name in _DOING:
+            raise RefusedError("NotReadOnly", f"this connection is read-only, and {name}() does more than read")
