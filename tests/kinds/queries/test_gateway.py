@@ -213,8 +213,9 @@ def test_the_second_lock_holds_without_the_first(gateway, monkeypatch):
         assert gateway.execute(Query(query="select count(*) from t", connection=name)).part.values() == [[ROWS]]
 
 
-def test_pragmas_that_only_tell_something_are_answered(gateway):
-    part = gateway.execute(Query(query="pragma table_info(t)", connection="file")).part
+@pytest.mark.parametrize("before", ["", "/* mine */ ", "-- mine\n"])
+def test_pragmas_that_only_tell_something_are_answered(gateway, before):
+    part = gateway.execute(Query(query=f"{before}pragma table_info(t)", connection="file")).part
     assert [row[1] for row in part.values()] == ["a", "b"]
 
 

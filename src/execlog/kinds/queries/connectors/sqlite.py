@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
-from execlog.kinds.queries.connectors.sql import check_sql, named
+from execlog.kinds.queries.connectors.sql import named
 from execlog.kinds.queries.lexer import SQLITE
+from execlog.kinds.queries.statements import check_reads, single
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
 
 _MIN_VALUE, _MAX_VALUE = 1_000_000, 100_000_000
@@ -55,8 +56,10 @@ class SqliteConnector:
 
     def check(self, query: str, *, read_only: bool) -> str:
         """The one statement to run; pragmas that only tell something are let through to the authorizer."""
-        pragma = query.lstrip()[:6].lower() == "pragma"
-        return check_sql(query, SQLITE, read_only=read_only and not pragma)
+        statement, said = single(query, SQLITE)
+        if read_only and said[0].text.lower() != "pragma":
+            check_reads(said, SQLITE)
+        return statement
 
     def open(self) -> Session:
         """A connection to the file."""
