@@ -127,6 +127,14 @@ def test_another_value_is_not_analysed_anew(gateway, monkeypatch):
     assert len(looked) == 1
 
 
+def test_a_table_that_is_a_literal_is_its_own_query_s(gateway, recorded):
+    ids = [
+        gateway.execute(Query(query=f"from '{name}.csv'", connection="duck")).execution_id for name in ("one", "two")
+    ]
+    assert gateway.insight.settle(5)
+    assert [recorded(id_).metadata["tables"] for id_ in ids] == [["one.csv"], ["two.csv"]]
+
+
 def test_queries_slower_than_usual_are_noticed(gateway):
     said = []
     insight = Insight(said.append, lambda: 1)

@@ -104,11 +104,14 @@ class Insight:
         self._record(Event(id=event.id, kind=event.kind, at=self._stamp(), metadata=metadata))
 
     def _analyse(self, seen: Seen) -> Analysis:
-        """The analysis of a new text: that of another one of its shape, where there was one."""
+        """The analysis of a new text: that of another one of its shape, where there was one.
+
+        A table may be a literal, such as the name of a file, and so another one in each query of a shape.
+        """
         query, connector = str(seen.event.input), seen.connector
         shape = (connector.language, analysis.fingerprint_of(query, connector.dialect))
         found = self._by_shape.get(shape)
-        if found is None:
+        if found is None or not all(part in query for table in found.tables for part in table.split(".")):
             found = Analysis(shape[1])
             if connector.dialect is not None:
                 found = analysis.look_closer(query, shape[1], connector.language)
