@@ -5,6 +5,7 @@ from __future__ import annotations
 import apsw
 import pytest
 
+from execlog.core.model import Status
 from execlog.kinds.queries.cache import ResultCache, key_of
 from execlog.kinds.queries.gateway import Query
 from execlog.kinds.queries.lexer import SQLITE
@@ -58,6 +59,34 @@ def test_another_page_other_values_or_another_text_is_another_result(make_gatewa
     for one in said:
         assert gateway.execute(Query(connection="file", **one)).cached
     assert not gateway.execute(Query(connection="duck", **said[0])).cached
+
+
+@pytest.mark.parametrize(
+    ("connection", "query"),
+    [
+        ("file", "select random()"),
+        ("file", "select hex(randomblob(8))"),
+        ("duck", "select uuid()"),
+        ("duck", 'select "Random" ()'),
+        ("duck", "select a from t tablesample reservoir(3)"),
+        ("duck", "select a from t using sample 3"),
+    ],
+)
+def test_what_is_found_by_chance_is_not_given_again(make_gateway, tables, connection, query):
+    gateway = make_gateway(tables, cache_ttl=60)
+    one, other = (gateway.execute(Query(query=query, connection=connection)) for _ in range(2))
+    assert (one.status, one.cached, other.cached) == (Status.SUCCEEDED, False, False)
+
+
+def test_a_column_may_be_called_as_such_a_function(make_gateway, tables):
+    gateway = make_gateway(tables, cache_ttl=60)
+    one, other = (gateway.execute(Query(query="select a as uuid from t", connection="duck")) for _ in range(2))
+    assert (one.cached, other.cached) == (False, True)
+
+
+@pytest.mark.parametrize(("query", "kept"), [("select from trade", True), ("10?trade", False), ("rand 10", False)])
+def test_chance_is_known_in_q_too(query, kept):
+    assert (key_of(query, None, CUT, None) is not None) is kept
 
 
 def test_nothing_is_kept_unless_it_was_asked_for_nor_where_writing_is_allowed(make_gateway, tables):

@@ -1,20 +1,32 @@
-"""Results that may be given again: kept for a while, up to a number of bytes, the least recently asked for go first."""
+"""Results that may be given again: kept for a while, up to a number of bytes, the least recently asked for go first.
+
+What a query finds by chance is never given again: two who ask for a new id must not get the same. What it finds by the
+clock is, as all is: an answer is as old as its settings allow.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from execlog.kinds.queries.connectors.base import Params
-from execlog.kinds.queries.lexer import Dialect, tokens
+from execlog.kinds.queries.lexer import Dialect, Token, tokens
 from execlog.kinds.queries.page import Cut, Part
 
 _ROW_BYTES = 64
 _encode = msgspec.msgpack.Encoder(enc_hook=repr, order="deterministic").encode
+_BY_CHANCE = frozenset(
+    {"random", "rand", "randomblob", "random_normal", "shuffle", "nextval", "currval", "lastval", "uuid", "uuidv4",
+     "uuidv7", "gen_random_uuid", "gen_random_bytes", "uuid_generate_v1", "uuid_generate_v4", "uuid_short", "newid"}
+)  # fmt: skip
+"""Functions; the same words may be names of columns."""
+
+_BY_CHANCE_IN_Q = re.compile(r"\brand\b|\d\w*\s*\?")
 Key = tuple[str, bytes, Cut]
 
 
@@ -56,9 +68,28 @@ class ResultCache:
         self._bytes -= self._held.pop(key)[1]
 
 
-def key_of(statement: str, params: Params, cut: Cut, dialect: Dialect | None) -> Key:
-    """What two requests have in common that may have one answer: the statement but for layout, values and page."""
-    text = statement
-    if dialect is not None:
-        text = " ".join(token.text for token in tokens(statement, dialect) if token.kind != "comment")
-    return text, _encode(params), cut
+def key_of(statement: str, params: Params, cut: Cut, dialect: Dialect | None) -> Key | None:
+    """What two requests have in common that may have one answer: the statement but for layout, values and page.
+
+    None for a statement whose answer is another one each time.
+    """
+    if dialect is None:
+        return None if _BY_CHANCE_IN_Q.search(statement) else (statement, _encode(params), cut)
+    said = [token for token in tokens(statement, dialect) if token.kind != "comment"]
+    if _is_by_chance(said):
+        return None
+    return " ".join(token.text for token in said), _encode(params), cut
+
+
+def _is_by_chance(said: Sequence[Token]) -> bool:
+    before = ""
+    for token in said:
+        text = token.text.strip('"`[]').lower()
+        if (
+            (token.text == "(" and before in _BY_CHANCE)
+            or text == "tablesample"
+            or (before, text) == ("using", "sample")
+        ):
+            return True
+        before = text if token.kind in {"word", "name"} else ""
+    return False

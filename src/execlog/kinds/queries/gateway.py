@@ -187,7 +187,7 @@ class Gateway:
         if place.cache is None or not place.connection.limits.read_only:
             return None
         key = key_of(text, query.params, wanted, place.connection.connector.dialect)
-        part = None if query.fresh else place.cache.get(key)
+        part = None if query.fresh or key is None else place.cache.get(key)
         if part is not None:
             running.announce(Status.RUNNING)
             running.settle(part=part, cached=True)
