@@ -5,7 +5,7 @@ One table of `Route`s makes the server, its validation, its OpenAPI document and
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Literal, Self
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ class Call(Struct, frozen=True, kw_only=True):
     path      as the client wrote it, without the query
     root      where the app is mounted, "" at the top: what links begin with
     base      the same with scheme and host, as the client sees them
+    gone      returns once the client has hung up, for a handler that waits; None where that is not known
     """
 
     principal: Principal = Principal()
@@ -43,6 +44,7 @@ class Call(Struct, frozen=True, kw_only=True):
     path: str = ""
     root: str = ""
     base: str = ""
+    gone: Callable[[], Awaitable[None]] | None = None
 
 
 class Reply(Struct, frozen=True):

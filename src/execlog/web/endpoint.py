@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import quote
 
+from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from execlog.history.view import to_json
@@ -88,6 +89,7 @@ class Endpoint:
         body = None if self._body is None else await self._body.read(headers, receive)
         call = self._call(scope, headers, principal, params, body)
         if self._awaits:
+            call = replace(call, gone=lambda: _until_gone(receive))
             return self._encoded(await self.route.handler(call))
         return await self._workers.run(lambda: self._encoded(self.route.handler(call)))
 
@@ -113,6 +115,12 @@ class Endpoint:
         if isinstance(answer.body, bytes | Iterator | AsyncIterator):
             return answer
         return Reply(to_json(answer.body), answer.status, answer.headers, answer.media_type)
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Nothing, once the client has hung up; to be asked when the body has been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def read_headers(scope: Scope) -> dict[str, str]:

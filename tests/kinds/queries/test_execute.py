@@ -140,6 +140,20 @@ def test_an_id_that_a_query_has_already_is_a_409(client, ledger):
     assert client.get("/api/v1/executions/bob").json()["count"] == 0
 
 
+def test_a_query_whose_client_hangs_up_is_cancelled(ledger, gateway):
+    settings = msgspec.structs.replace(ledger.settings, port=0)
+    with Server(ledger, [query_kind(ledger, gateway)], settings).in_thread() as url:
+        said = {"query": SLOW, "connection": "file", "execution_id": "long", "timeout": 60}
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/v3/execute", json=said, timeout=0.5)
+        wait_until(lambda: not gateway.running(), 10, "the query being cancelled")
+        answer = httpx.post(f"{url}/v3/execute", json=said | {"query": "select 1", "execution_id": "next"})
+        assert answer.json()["rows"] == [[1]]
+    assert ledger.flush()
+    ended = ledger.store.get("long", kind="query")
+    assert (ended.status, ended.error.message) == (Status.CANCELLED, "cancelled by its client, which hung up")
+
+
 def test_a_query_is_cancelled_over_http(client, gateway):
     answers = []
     said = {"query": SLOW, "connection": "file", "execution_id": "slow", "timeout": 60}

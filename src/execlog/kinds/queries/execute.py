@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
-from execlog.core.errors import ForbiddenError
+from execlog.core.errors import ConflictError, ForbiddenError, NotFoundError
 from execlog.core.model import Status
 from execlog.kind import Call, Reply, Route
 from execlog.kinds.queries.gateway import Gateway, Query
 from execlog.kinds.queries.record import DEFAULT_PAGE, WORDS
-from execlog.kinds.queries.running import Outcome
+from execlog.kinds.queries.running import Outcome, Running
 
 TAG = "queries"
 _LONG = 10_000
+_SECONDS_UNWATCHED = 0.1
+"""How long a query runs before its client is watched: most have ended by then."""
+
 PROBLEM = "application/problem+json"
 Id = Annotated[str, Meta(min_length=1, max_length=100)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -148,8 +152,23 @@ class Executor:
         submit = self._gateway.submit
         aside = len(query.query) > _LONG or query.execution_id is not None
         running = await asyncio.to_thread(submit, query) if aside else submit(query)
-        outcome = await asyncio.wrap_future(running.future)
+        outcome = await self._outcome(running, call)
         return reply_of(outcome, call.path)
+
+    async def _outcome(self, running: Running, call: Call) -> Outcome:
+        """The outcome; a query whose client hangs up meanwhile is cancelled, since nobody waits for its answer."""
+        outcome = asyncio.wrap_future(running.future)
+        await asyncio.wait({outcome}, timeout=_SECONDS_UNWATCHED)
+        if call.gone is not None and not outcome.done():
+            gone = asyncio.ensure_future(call.gone())
+            try:
+                await asyncio.wait({outcome, gone}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
+            if not outcome.done():
+                with suppress(ConflictError, NotFoundError):  # it ends at this moment, or is being stopped
+                    await asyncio.to_thread(self._gateway.cancel, running.id, by="its client, which hung up")
+        return await outcome
 
     def cancel(self, call: Call) -> Cancelling:
         """Stop a query that runs here."""
