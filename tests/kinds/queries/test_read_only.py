@@ -1,0 +1,99 @@
+"""What a read-only connection runs: one statement that reads, by the gateway's lock and by the database's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from execlog.core.model import Status
+from execlog.kinds.queries.gateway import Query
+
+from .conftest import ROWS
+
+READERS = ["file", "duck"]
+
+
+@pytest.mark.parametrize("connection", READERS)
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("select 1; select 2", "SeveralStatements"),
+        ("delete from t", "NotReadOnly"),
+        ("with x as (select 1) insert into t select 1, 'x'", "NotReadOnly"),
+        ("create table u(a integer)", "NotReadOnly"),
+        ("attach 'other.db' as other", "NotReadOnly"),
+        (";", "EmptyQuery"),
+        ("select 'open", "SyntaxError"),
+    ],
+)
+def test_what_may_not_be_run_is_refused_and_recorded(gateway, recorded, connection, query, kind):
+    outcome = gateway.execute(Query(query=query, connection=connection, user_id="ann"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, kind)
+    kept = recorded(outcome.execution_id)
+    assert (kept.status, kept.error.type, kept.input, kept.actor) == (Status.FAILED, kind, query, "ann")
+
+
+@pytest.mark.parametrize(
+    ("connection", "query"),
+    [
+        ("file", "pragma journal_mode = delete"),
+        ("file", "pragma writable_schema = 1"),
+        ("file", "select load_extension('x')"),
+        ("duck", "select * from read_csv('/etc/passwd')"),
+        ("duck", "select * from glob('/*')"),
+    ],
+)
+def test_the_database_s_own_lock_is_turned_too(gateway, connection, query):
+    assert gateway.execute(Query(query=query, connection=connection)).status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select nextval('s')",
+        "select 's'.nextval()",
+        "select \"NextVal\" ('s')",
+        "from checkpoint()",
+        "select * from truncate_duckdb_logs()",
+        "from query('from checkpoint()')",
+        "create table u as pivot t on a",
+    ],
+)
+def test_functions_of_duckdb_that_do_something_are_refused(gateway, query):
+    outcome = gateway.execute(Query(query=query, connection="duck"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "NotReadOnly")
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("pivot (from t limit 3) on b using count(*)", 3),
+        ("from (pivot (from t limit 3) on b using count(*))", 3),
+        ("unpivot (select 1 as x, 2 as y) on x, y into name n value v", 2),
+        ("select a as nextval from t where a = 1", 1),
+    ],
+)
+def test_what_reads_in_duckdb_s_own_words_is_read(gateway, query, count):
+    assert gateway.execute(Query(query=query, connection="duck")).part.total_rows == count
+
+
+def test_the_second_lock_holds_without_the_first(gateway, monkeypatch):
+    for name in READERS:
+        connector = gateway.connections[name].connector
+        monkeypatch.setattr(type(connector), "check", lambda self, query, read_only: query)
+        pivot = "create table u as pivot t on a"
+        for query in ("insert into t values (1, 'x')", "drop table t", "select 1; drop table t", pivot):
+            assert gateway.execute(Query(query=query, connection=name)).status is Status.FAILED
+        assert gateway.execute(Query(query="select count(*) from t", connection=name)).part.values() == [[ROWS]]
+
+
+@pytest.mark.parametrize("before", ["", "/* mine */ ", "-- mine\n"])
+def test_pragmas_that_only_tell_something_are_answered(gateway, before):
+    part = gateway.execute(Query(query=f"{before}pragma table_info(t)", connection="file")).part
+    assert [row[1] for row in part.values()] == ["a", "b"]
+
+
+def test_a_connection_may_be_allowed_to_write(gateway, recorded):
+    outcome = gateway.execute(Query(query="update t set b = 'x' where a <= 10", connection="desk"))
+    assert (outcome.status, outcome.part.affected_rows, outcome.part.total_rows) == (Status.SUCCEEDED, 10, 0)
+    assert recorded(outcome.execution_id).metadata["response_metadata"]["affected_rows"] == 10
+    assert gateway.execute(Query(query="select b from t where a = 3", connection="file")).part.values() == [["x"]]
