@@ -273,7 +273,7 @@ def execute_routes(executor: Executor) -> tuple[Route, ...]:
             summary="Run a query on a configured database, and record it",
             description="Exactly one statement, and one that reads unless the connection allows more. An error names "
             "the execution, which is recorded with it: 422 refused, 504 timed out, 409 cancelled, 502 broken "
-            "connection, 503 too many waiting.",
+            "connection, 503 too many waiting. An `execution_id` that is taken is a 409 too, without a record.",
             body=ExecuteRequest,
             returns=QueryPage,
             role="operator",
