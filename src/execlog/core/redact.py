@@ -57,6 +57,11 @@ _REFUSALS = (
     "input/output error", "too many open files", "text file busy", "command not found", "connection refused",
 )  # fmt: skip
 """How a message goes on after the name of a file, which may be called as a secret is: `/etc/passwd: No such file`."""
+_IN_SQL = (
+    r"(?i)(\b(?:password|passwd|passphrase|pwd|secret|\w{1,20}_token|\w{0,10}access_key|identified\s{1,3}by)"
+    r"\s{1,3}(?:(?:to|by)\s{1,3}|=\s{0,3})?[en]?)(?:'(?:[^'\n]|'')*'|\"[^\"\n]*\")"
+)
+"""`alter user ann password '…'`, `create secret s (type s3, secret '…')`: SQL needs no sign between name and value."""
 _PEM = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 
 
@@ -97,10 +102,11 @@ class Redactor:
         self._option = _compile("(?i)()" + option + _OPTION_VALUE)
         self._assignment = _compile(f"(?i){refusal}|{line}|{any_}")
         self._scheme = _compile(r"(?i)\b((?:bearer|basic)\s{1,3})[\w.~+/=-]+")
+        self._sql = _compile(_IN_SQL)
         self._userinfo = _compile(r"(://)[^\s/]{1,500}(@)")
         self._private_key = _compile(_PEM)
         # One search for each piece beats one pattern of them all, six times over.
-        self._pieces = tuple(dict.fromkeys(map(_trigger, (*self._names, "://"))))
+        self._pieces = tuple(dict.fromkeys(map(_trigger, (*self._names, "identified", "://"))))
         self._clean: set[str | None] = {None}
 
     def is_clean(self, value: Any) -> bool:
@@ -150,6 +156,8 @@ class Redactor:
             text = self._header.sub(self._masked, text)
         if "-" in text:
             text = self._option.sub(self._masked, text)
+        if "'" in text or '"' in text:
+            text = self._sql.sub(rf"\1{MASK}", text)
         text = self._assignment.sub(self._masked, text)
         return self._userinfo.sub(rf"\1{MASK}\2", text)
 
