@@ -82,8 +82,26 @@ def test_quantiles_are_within_one_percent(name, parts):
         encoded.append(Bucket(sketch=sketch.encode()))
     found = quantiles(merge(encoded), 0.5, 0.95, 0.99)
     for share, got in zip((0.5, 0.95, 0.99), found, strict=True):
-        exact = durations[math.floor(share * (len(durations) - 1))]
+        exact = durations[math.ceil(share * len(durations) - 1e-6) - 1]
         assert abs(got - exact) <= 0.01 * exact
+
+
+@given(st.lists(st.floats(1e-5, 1e5), min_size=1, max_size=40), st.sampled_from([0.0, 0.07, 0.5, 0.95, 0.99, 1.0]))
+def test_as_many_as_a_quantile_says_are_within_it(durations, share):
+    sketch = Sketch()
+    for seconds in durations:
+        sketch.add(bin_of(seconds))
+    [found] = sketch.quantiles(share)
+    within = sum(seconds <= found * (1 + 2.1 * ALPHA) for seconds in durations)
+    assert within >= share * len(durations) - 1e-6
+    assert any(abs(seconds - found) <= ALPHA * seconds * (1 + 1e-9) for seconds in durations)
+
+
+def test_one_of_four_is_not_left_out_of_95_percent():
+    sketch = Sketch()
+    for seconds in (0.0125, 0.0126, 0.0127, 0.246):
+        sketch.add(bin_of(seconds))
+    assert sketch.quantiles(0.5, 0.75, 0.95) == [value_of(bin_of(each)) for each in (0.0126, 0.0127, 0.246)]
 
 
 def test_the_quantiles_of_nothing_are_unknown():

@@ -28,6 +28,8 @@ _GAMMA = (1 + ALPHA) / (1 - ALPHA)
 LOG_GAMMA = math.log(_GAMMA)
 _SPARSE, _DENSE = b"\0", b"\1"
 _DENSE_BELOW, _SETTLE_AFTER = 2**20, 2**12 - 1
+_ROUNDING = 1e-6
+"""What a product of a share and a count may be too great by: 0.07 · 100 is a little more than 7."""
 _LONGER = 2
 """How much longer than the sparse form the dense one may be, which is merged ten times as fast."""
 
@@ -104,13 +106,16 @@ class Sketch:
         return self.bins
 
     def quantiles(self, *shares: float) -> list[float | None]:
-        """The durations in seconds below which these shares (0 to 1) lie, within 1 %; None for an empty sketch."""
+        """The durations in seconds that these shares (0 to 1) do not exceed, within 1 %; None for an empty sketch.
+
+        By nearest rank: of n durations the one at place ceil(share · n), so that "95 % within" is true of few as well.
+        """
         self._settle()
         total = sum(self.bins.values())
         if not total:
             return [None for _ in shares]
         ordered = sorted(self.bins.items())
-        return [self._at(ordered, share * (total - 1)) for share in shares]
+        return [self._at(ordered, math.ceil(share * total - _ROUNDING)) for share in shares]
 
     def _settle(self) -> None:
         if not self._dense:
@@ -123,11 +128,11 @@ class Sketch:
         self.bins = bins
 
     @staticmethod
-    def _at(ordered: list[tuple[int, int]], rank: float) -> float:
+    def _at(ordered: list[tuple[int, int]], place: int) -> float:
         seen = 0
         for number, times in ordered:
             seen += times
-            if seen > rank:
+            if seen >= place:
                 return value_of(number)
         return value_of(ordered[-1][0])
 
@@ -259,7 +264,10 @@ def merge(buckets: Iterable[Bucket]) -> Bucket:
 
 
 def quantiles(bucket: Bucket, *shares: float) -> list[float | None]:
-    """Durations in seconds below which these shares of a bucket lie, within 1 %; None where none is known."""
+    """Durations in seconds that these shares of a bucket do not exceed, by nearest rank, within 1 %.
+
+    None where none is known.
+    """
     sketch = Sketch()
     if bucket.sketch:
         sketch.merge(bucket.sketch)

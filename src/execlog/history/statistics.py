@@ -24,7 +24,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
     key            what they have in common; the cell's start when grouped by time; null over everything
     success_rate   succeeded in percent of all; partial is not success; 0.0 over nothing
-    mean, max, p*  durations in seconds, the quantiles within 1 %; null where none is known
+    mean, max, p*  durations in seconds, the quantiles by nearest rank and within 1 %; null where none is known
     cost           of the calls whose price is known; null where tokens were used and no price was known
     """
 
@@ -98,7 +98,8 @@ def count_open(store: Store, filter_: Filter) -> Open:
 def figures(group: Group) -> Figures:
     """The figures of one group."""
     bucket = group.bucket
-    p50, p95, p99 = quantiles(bucket, *QUANTILES)
+    longest = bucket.max_micros / 1e6 if bucket.timed else None
+    p50, p95, p99 = _quantiles(bucket)
     return Figures(
         key=iso(group.key) if isinstance(group.key, int) else group.key,
         total=bucket.total,
@@ -110,7 +111,7 @@ def figures(group: Group) -> Figures:
         crashed=bucket.crashed,
         success_rate=round(bucket.success_rate, 2),
         mean_duration=bucket.mean_seconds,
-        max_duration=bucket.max_micros / 1e6 if bucket.timed else None,
+        max_duration=longest,
         p50=p50,
         p95=p95,
         p99=p99,
@@ -118,6 +119,15 @@ def figures(group: Group) -> Figures:
         tokens=TokensView(bucket.tokens_input, bucket.tokens_output, bucket.tokens_input + bucket.tokens_output),
         cost=_cost(bucket),
     )
+
+
+def _quantiles(bucket: Bucket) -> list[float | None]:
+    """The quantiles; of few durations the longest is one, and that is known exactly. None is longer than it."""
+    longest, timed = bucket.max_micros / 1e6, bucket.timed
+    return [
+        found if found is None else longest if share * timed > timed - 1 else min(found, longest)
+        for share, found in zip(QUANTILES, quantiles(bucket, *QUANTILES), strict=True)
+    ]
 
 
 def _cost(bucket: Bucket) -> Decimal | None:

@@ -7,7 +7,7 @@ from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "How many ended how, how long they took and what they cost, over all time or --since. Durations at p50, p95 "
-    "and p99 are within 1 %. Partial is not success; a success rate over nothing is 0."
+    "and p99 are by nearest rank, within 1 %. Partial is not success; a success rate over nothing is 0."
 )
 EXAMPLES = (
     "execlog stats --since 7d",
