@@ -16,7 +16,7 @@ from execlog.web.content import Arrivals
 from execlog.web.endpoint import Endpoint
 from execlog.web.executions import Executions
 from execlog.web.feed import Feeds
-from execlog.web.guard import Guard, not_found
+from execlog.web.guard import Guard
 from execlog.web.health import Health
 from execlog.web.manual import manual_routes
 from execlog.web.pages import Pages
@@ -42,12 +42,12 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     arrivals = Arrivals()
     requests = Requests()
     feeds = Feeds(ledger, workers, most_clients=settings.sse_clients)
-    templates = Templates(asks_for_tokens=not access.open)
+    templates = Templates(access)
     routes = [*general_routes(Executions(ledger), feeds), *system_routes(Health(ledger, feeds, requests))]
     routes += [route for kind in kinds for route in kind.routes]
     routes += page_routes(Pages(ledger, templates), templates, Signing(access, templates))
     routes += manual_routes(routes, templates, tokens=not access.open)
-    table = RouteTable(
+    endpoints = [
         Endpoint(
             route,
             access=access,
@@ -58,7 +58,8 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
             page_of=templates.refusal,
         )
         for route in routes
-    )
+    ]
+    table = RouteTable(endpoints, page_of=templates.refusal)
 
     def stop() -> None:
         workers.stopping = True
@@ -76,6 +77,6 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
 
     app = Starlette(routes=[table], middleware=[Middleware(Guard, access=access)], lifespan=lifespan)
     app.router.redirect_slashes = False
-    app.router.default = not_found
+    app.router.default = table.answer_unknown
     app.state.table, app.state.stop = table, stop
     return app

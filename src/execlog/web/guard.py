@@ -35,12 +35,3 @@ class Guard:
         self._access.check_host(None if host is None else host.decode("latin-1"))
         if scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
             self._access.check_origin(scope["method"], read_headers(scope))
-
-
-async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer what no route of the table takes."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1000, "reason": ""})
-        return
-    error = ProblemError(404, "no such address here; /docs has what there is")
-    await send_reply(refuse(error, scope), scope, receive, send)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
-from execlog.kind import Route
-from execlog.web.endpoint import Endpoint, refuse, send_reply
+from execlog.kind import Reply, Route
+from execlog.web.endpoint import HTML, Endpoint, PageOf, read_headers, refuse, send_reply
 from execlog.web.problem import ProblemError
 
 
@@ -52,8 +52,13 @@ class Node:
 class RouteTable(BaseRoute):
     """All routes of the app. A parameter is a segment of the path as it was sent: an encoded slash does not end it."""
 
-    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        """Raises ValueError for two routes of one method and path."""
+    def __init__(self, endpoints: Iterable[Endpoint], page_of: PageOf | None = None) -> None:
+        """Raises ValueError for two routes of one method and path.
+
+        `page_of` makes the page that a browser is answered with at an address that is none of the API's.
+        """
+        self._page_of = page_of
+        self._programs: set[str] = set()
         self._root = Node()
         self.resources: dict[str, Resource] = {}
         for endpoint in endpoints:
@@ -85,17 +90,47 @@ class RouteTable(BaseRoute):
             return
         endpoint = resource.endpoints.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if endpoint is None:
-            await send_reply(refuse(resource.refusal(), scope), scope, receive, send)
+            await send_reply(self._refuse(resource.refusal(), scope), scope, receive, send)
             return
         await endpoint(scope, receive, send)
+
+    async def answer_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what no route takes; a page's address with a slash too many leads to the page."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+            return
+        reply = self._without_slash(scope)
+        if reply is None:
+            reply = self._refuse(ProblemError(404, "no such address here; /docs has what there is"), scope)
+        await send_reply(reply, scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """Nothing: routes have no names here; always raises NoMatchFound."""
         raise NoMatchFound(name, path_params)
 
+    def _refuse(self, error: ProblemError, scope: Scope) -> Reply:
+        """The answer to an error: a page for a browser that looks for one, else a problem document."""
+        first = (segments(scope) or [""])[0]
+        if self._page_of is None or first in self._programs or "text/html" not in read_headers(scope).get("accept", ""):
+            return refuse(error, scope)
+        return self._page_of(error, scope)
+
+    def _without_slash(self, scope: Scope) -> Reply | None:
+        parts = segments(scope) or []
+        found = self._root.find(parts[:-1], 0, ()) if len(parts) > 1 and not parts[-1] else None
+        page = found[0].endpoints.get("GET") if found else None
+        if page is None or page.route.media_type != HTML or scope["method"] not in {"GET", "HEAD"}:
+            return None
+        # Relative, so that it is right wherever the app is mounted.
+        query = scope["query_string"].decode("latin-1")
+        location = f"../{quote(parts[-2], safe='')}" + (f"?{query}" if query else "")
+        return Reply(b"", 308, {"Location": location}, HTML)
+
     def _add(self, endpoint: Endpoint) -> None:
         route = endpoint.route
         node = self._root
+        if route.media_type != HTML:
+            self._programs.add(route.path.split("/")[1])
         for part in route.path.split("/")[1:]:
             if part.startswith("{"):
                 node.parameter = node.parameter or Node()

@@ -11,9 +11,10 @@ import jinja2
 from msgspec import Struct
 from starlette.types import Scope
 
-from execlog.kind import Call, Reply
+from execlog.kind import Call, Principal, Reply
 from execlog.web import wording
-from execlog.web.endpoint import HTML
+from execlog.web.access import Access
+from execlog.web.endpoint import HTML, read_headers
 from execlog.web.problem import Problem, ProblemError, document
 from execlog.web.release import release
 
@@ -45,9 +46,10 @@ class Asset(Struct, frozen=True):
 
 
 class Templates:
-    """The templates of the pages; `asks_for_tokens` adds a way to sign out."""
+    """The templates of the pages; who has signed in is shown a way to sign out."""
 
-    def __init__(self, *, asks_for_tokens: bool) -> None:
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._files = {file.name: file.read_bytes() for file in sorted((HERE / "static").iterdir())}
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -58,11 +60,12 @@ class Templates:
         )
         filters = cast("dict[str, Any]", self._environment.filters)  # pyright: ignore[reportUnknownMemberType] - jinja2 leaves it untyped
         filters.update({name: getattr(wording, name) for name in _WORDS})
-        self._always: dict[str, Any] = {"release": release(), "signs_in": asks_for_tokens, "change": None, "feed": {}}
+        self._always: dict[str, Any] = {"release": release(), "change": None, "feed": {}}
 
     def reply(self, template: str, call: Call, *, status: int = 200, **values: Any) -> Reply:
         """The page a template makes of these values."""
-        return Reply(self._render(template, call.root, values).encode(), status=status, media_type=HTML)
+        page = self._render(template, call.root, values | {"signs_out": self._signs_out(call.principal)})
+        return Reply(page.encode(), status=status, media_type=HTML)
 
     def asset(self, call: Call) -> Reply:
         """A file of the pages; raises ProblemError 404 for any other."""
@@ -77,12 +80,15 @@ class Templates:
         """The page that says why there is no page; who is not known yet is sent to sign in."""
         root = scope.get("root_path", "")
         if error.status == 401:  # noqa: PLR2004 - Unauthorized
-            query = scope["query_string"].decode("latin-1")
-            wanted = scope["path"] + (f"?{query}" if query else "")
-            return Reply(b"", 303, {"Location": f"{root}/login?{urlencode({'next': wanted})}"}, HTML)
+            return Reply(b"", 303, {"Location": f"{root}/login?{urlencode({'next': _address(scope)})}"}, HTML)
         problem: Problem = document(error, scope["path"])
-        page = self._render("problem.html", root, {"problem": problem}).encode()
+        principal = self._access.principal(read_headers(scope))
+        values = {"problem": problem, "signs_out": self._signs_out(principal)}
+        page = self._render("problem.html", root, values).encode()
         return Reply(page, error.status, error.headers, HTML)
+
+    def _signs_out(self, principal: Principal) -> bool:
+        return not self._access.open and principal.role != "public"
 
     def _render(self, template: str, root: str, values: dict[str, Any]) -> str:
         def url(path: str, **query: object) -> str:
@@ -100,3 +106,8 @@ class Templates:
 
     def _version(self, name: str) -> str:
         return hashlib.blake2s(self._files[name], digest_size=6).hexdigest()
+
+
+def _address(scope: Scope) -> str:
+    query = scope["query_string"].decode("latin-1")
+    return scope["path"] + (f"?{query}" if query else "")
