@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import html.parser
 import re
+from urllib.parse import urlencode
 
-import msgspec
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from execlog.core.model import Error, Status
+from execlog.core.model import Error, Item, Status
 from execlog.web.app import create_app
-from histories import T0, execution, mixed, seed
+from histories import FAILURE, T0, execution, mixed, seed
+from htmlreader import Reader
 
 PAGES = (
     "/",
@@ -22,27 +22,7 @@ PAGES = (
     "/subject?kind=job&subject=ticker",
     "/failures?window=30d",
     "/docs",
-    "/login",
 )
-
-
-class Reader(html.parser.HTMLParser):
-    """What a page is made of."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def links(self) -> list[str]:
-        return [str(found[name]) for _, found in self.tags for name in ("href", "src", "action") if name in found]
 
 
 class LateClock:
@@ -126,6 +106,118 @@ def test_what_is_not_there_is_said_as_a_page(client):
         assert str(status) in answer.text
 
 
+def listed(page: Reader) -> int:
+    return sum("data-is" in attributes and attributes["data-is"] == "status" for _, attributes in page.tags)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", 8),
+        ("/failures?window=24h", 7),
+        ("/failures?window=24h&kind=job", 4),
+        ("/subject?kind=job&subject=prices&window=24h", 3),
+    ],
+)
+def test_a_failures_count_is_how_many_its_link_shows(ledger, client, path, expected):
+    ledger.clock = LateClock()
+    bad = {"status": Status.FAILED, "error": FAILURE}
+    told = [
+        execution(number, **bad, kind=kind, subject="prices") for number, kind in enumerate(["job", "pipeline"] * 3)
+    ]
+    told += [execution(7, **bad, subject="others"), execution(8, **bad | {"status": Status.CANCELLED})]
+    seed(ledger, *told, execution(-3000, **bad, subject="prices"))
+    page = read(client, path)
+    [link] = [link for link in page.links() if "fingerprint=" in link]
+    [count] = re.findall(r"(\d+)×", page.text)
+    assert listed(read(client, link)) == int(count) == expected
+
+
+def test_one_long_word_is_cut_and_not_left_out(ledger, client):
+    ledger.clock = LateClock()
+    word = "x" * 3000
+    items = (Item(key="A", at=T0, status=Status.FAILED, error=Error("E", word)),)
+    seed(ledger, execution(0, status=Status.FAILED, error=Error("ValueError", word), items=items))
+    for path in ("/", "/executions", "/failures?window=30d", "/executions/run-0"):
+        assert "x" * 100 in read(client, path).text, path
+
+
+def test_a_name_that_cannot_be_seen_is_none(ledger, client):
+    seed(ledger, execution(0, name="  ", subject="\u200b"), execution(1, name=" \n ", subject="prices"))
+    page = client.get("/executions").text
+    assert re.findall(r'class="name"[^>]*><bdi>(.*?)</bdi>', page) == ["prices", "run-0"]
+
+
+def test_what_was_recorded_does_not_turn_around_what_follows(ledger, client):
+    ledger.clock = LateClock()
+    turned = "\u202eolleh"
+    said = {"name": turned, "subject": turned, "actor": turned, "namespace": turned}
+    seed(ledger, execution(0, **said, status=Status.FAILED, error=Error("E", turned)))
+    for path in (
+        "/",
+        "/executions",
+        "/failures?window=30d",
+        "/executions/run-0",
+        f"/subject?kind=job&{urlencode(said)}",
+    ):
+        shown = re.sub(r"<title>.*?</title>|<option.*?</option>", "", client.get(path).text)
+        assert turned in shown
+        assert not re.findall(rf"(?<!<bdi>)(?<!<bdi class=\"dim\">)(?<!<bdi class=\"mono dim\">){turned}<", shown), path
+
+
+def test_a_connection_is_called_by_its_name_and_its_queries_by_theirs(ledger, client):
+    ledger.clock = LateClock()
+    queries = [
+        execution(number, kind="query", subject="analytics", name=f"select {number}", input=f"select\n  {number}")
+        for number in range(3)
+    ]
+    seed(ledger, *queries, execution(5))
+    page = client.get("/subject?kind=query&subject=analytics&window=30d").text
+    assert "<h1><bdi>analytics</bdi></h1>" in page
+    assert re.findall(r"<bdi>(select \d)</bdi>", page) == ["select 2", "select 1", "select 0"]
+    assert "<bdi>analytics</bdi></a>" in client.get("/").text
+    assert "<h1><bdi>Backfill</bdi></h1>" in client.get("/subject?kind=job&subject=backfill").text
+    one = client.get("/executions/run-1").text
+    assert ">select\n  1</pre>" in one
+    assert re.search(r"<details[^>]* open><summary><h2>Input", one)
+
+
+@pytest.mark.parametrize(
+    ("status", "total", "said"),
+    [
+        (Status.RUNNING, None, "2 done"),
+        (Status.RUNNING, 14, "2 of 14 succeeded, 12 to go"),
+        (Status.CANCELLED, 14, "2 of 14 succeeded, 12 not run"),
+    ],
+)
+def test_progress_says_what_is_known(ledger, client, status, total, said):
+    done = [Item(key=key, at=T0, status=Status.SUCCEEDED, position=at) for at, key in enumerate("AB")]
+    waits = Item(key="C", at=T0, status=Status.QUEUED, position=2)
+    seed(ledger, execution(0, status=status, total=total, items=(*done, waits)))
+    text = " ".join(read(client, "/executions/run-0").text.split())
+    assert said in text
+    assert ("not run C" in text) == (status is Status.CANCELLED)
+    assert (" 2 done " in " ".join(read(client, "/executions").text.split())) == (said == "2 done")
+
+
+def test_the_form_asks_again_what_was_asked(seeded):
+    def chosen(path: str) -> list[str | None]:
+        return [found["value"] for tag, found in read(seeded, path).tags if tag == "option" and "selected" in found]
+
+    assert chosen("/executions?status=failed&status=crashed") == ["failed,crashed"]
+    assert chosen("/executions?status=timed_out,crashed,failed") == ["failed,timed_out,crashed"]
+    assert chosen("/executions?status=running&status=queued") == ["queued,running"]
+    assert listed(read(seeded, "/executions?status=queued,running")) == 1
+    page = read(seeded, "/executions?tags=env:prod&engine=x&status=failed&cursor=")
+    hidden = {found["name"]: found["value"] for tag, found in page.tags if found.get("type") == "hidden"}
+    assert hidden == {"tags": "env:prod", "engine": "x"}
+
+
+def test_an_empty_list_says_how_to_begin_unless_something_was_asked(client):
+    assert "Three ways to begin" in read(client, "/executions").text
+    assert "No execution fits" in read(client, "/executions?kind=job").text
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_no_page_holds_anything_that_runs_or_comes_from_elsewhere(seeded, path):
     page = read(seeded, path)
@@ -198,94 +290,7 @@ def test_files_are_kept_by_browsers_as_long_as_they_do_not_change(client):
         assert client.get(f"/static/{name}").status_code in {404, 422}
 
 
-@pytest.fixture
-def browser_client(ledger):
-    settings = msgspec.structs.replace(
-        ledger.settings, tokens={"0123456789abcdef": "viewer", "fedcba9876543210": "viewer:alice"}
-    )
-    seed(ledger, *mixed())
-    return TestClient(create_app(ledger, settings=settings), base_url="http://localhost", follow_redirects=False)
-
-
-def test_who_is_not_known_signs_in_first(browser_client):
-    sent = browser_client.get("/executions?kind=job")
-    assert (sent.status_code, sent.headers["location"]) == (303, "/login?next=%2Fexecutions%3Fkind%3Djob")
-    form = Reader(browser_client.get(sent.headers["location"]).text)
-    [wanted] = [attributes["value"] for tag, attributes in form.tags if attributes.get("name") == "next"]
-    wrong = browser_client.post("/login", data={"token": "wrong", "next": wanted})
-    assert wrong.status_code == 401
-    assert "not known" in wrong.text
-    right = browser_client.post("/login", data={"token": "0123456789abcdef", "next": wanted})
-    assert (right.status_code, right.headers["location"]) == (303, "/executions?kind=job")
-    cookie = right.headers["set-cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
-    assert browser_client.get("/executions?kind=job").status_code == 200
-    assert browser_client.get("/api/executions").status_code == 200
-    out = browser_client.post("/logout")
-    assert (out.status_code, out.headers["location"]) == (303, "/login")
-    assert browser_client.get("/executions").status_code == 303
-
-
-@pytest.mark.parametrize(
-    "wanted", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "/a\nb"]
-)
-def test_nobody_is_sent_elsewhere_after_signing_in(browser_client, wanted):
-    right = browser_client.post("/login", data={"token": "0123456789abcdef", "next": wanted})
-    assert (right.status_code, right.headers["location"]) == (303, "/")
-
-
-def test_a_page_of_a_limited_token_shows_only_its_own(browser_client):
-    browser_client.post("/login", data={"token": "fedcba9876543210"})
-    for path in ("/", "/executions", "/failures?window=30d"):
-        text = browser_client.get(path).text
-        assert "GOOGL" not in text
-        assert "run-1" not in text
-    assert browser_client.get("/executions/run-1").status_code == 404
-    assert browser_client.get("/executions/run-5").status_code == 200
-    assert browser_client.get("/subject?kind=job&subject=ticker").status_code == 404
-
-
-def test_another_site_cannot_sign_anybody_in(browser_client):
-    forged = browser_client.post(
-        "/login", data={"token": "0123456789abcdef"}, headers={"Origin": "https://evil.example"}
-    )
-    assert forged.status_code == 403
-
-
 def test_the_manual_has_every_documented_route(client, app):
     text = read(client, "/docs").text
     for row in app.state.table.routes:
         assert (row.path in text) == row.documented or not row.documented
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (None, "–"), (0, "0 µs"), (0.00035, "350 µs"), (0.0123, "12.3 ms"), (1.5, "1.5 s"), (59.99, "60 s"),
-        (200, "3 min 20 s"), (7500, "2 h 5 min"), (3600, "1 h"), (356_400, "4 d 3 h"),
-    ],
-)  # fmt: skip
-def test_durations_have_the_unit_that_fits(seconds, said):
-    from execlog.web.wording import duration
-
-    assert duration(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [
-        (0, "0"), (9_999, "9,999"), (12_345, "12.3k"), (999_949, "1.00M"), (2_490_000, "2.49M"), (123_456_789, "123M"),
-        (5e9, "5.00bn"),
-    ],
-)  # fmt: skip
-def test_counts_are_short(count, said):
-    from execlog.web.wording import short
-
-    assert short(count) == said
-
-
-def test_rates_are_whole_only_where_they_are_exact():
-    from execlog.web.wording import percent
-
-    assert [percent(share) for share in (0, 0.04, 50, 99.97, 100)] == ["0 %", "0.0 %", "50.0 %", "99.9 %", "100 %"]

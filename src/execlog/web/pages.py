@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlencode
 
@@ -20,9 +21,12 @@ from execlog.web.chart import Bar, bars_by_hour, runs
 from execlog.web.news import newest
 from execlog.web.problem import ProblemError
 from execlog.web.templates import Templates
+from execlog.web.wording import called, word
 
 HOUR = 3_600_000_000
 RECENT, SUBJECTS, FAILURES, STRIP = 15, 12, 6, 24
+_FAILURES = (Status.FAILED, Status.TIMED_OUT, Status.CRASHED)
+_IN_THE_FORM = frozenset({"kind", "status", "since", "text", "subject", "item", "cursor"})
 _WINDOWS = ("1h", "24h", "7d", "30d")
 
 
@@ -56,10 +60,17 @@ class WhichFailures(Struct, frozen=True, kw_only=True):
     kind: Name | None = None
 
 
+class Row(ExecutionView, frozen=True, kw_only=True):
+    """An execution in a list, and how many items it has in all: None while that is not known."""
+
+    total: int | None
+
+
 class Subject(Struct, frozen=True):
-    """What ran lately, and how it went before."""
+    """What ran lately, what it is called, and how it went before."""
 
     latest: ExecutionView
+    title: str
     strip: tuple[Bar, ...]
 
 
@@ -87,15 +98,13 @@ class Pages:
             failures=listing.list_failures(
                 store, structs.replace(day, since=now - 7 * 24 * HOUR), limit=FAILURES
             ).failures,
-            executions=[view(one) for one in recent.entries],
+            executions=_rows(recent.entries),
         )
 
     def executions(self, call: Call) -> Reply:
         """A page of executions, narrowed by the form."""
         question: Browse = structs.replace(call.params, include=(), count=False)
-        found = listing.list_executions(
-            self._ledger.store, question, now=self._ledger.clock.now(), actor=call.principal.actor
-        )
+        found = listing.find(self._ledger.store, question, now=self._ledger.clock.now(), actor=call.principal.actor)
         asked = encoded(question)
         kinds = [
             str(group.key) for group in self._ledger.store.stats(Filter(actor=call.principal.actor), group_by="kind")
@@ -106,11 +115,13 @@ class Pages:
         return self._page(
             call,
             "executions.html",
-            found=found,
+            executions=_rows(found.entries),
             asked=asked,
+            kept=[(name, value) for name, value in _pairs(asked) if name not in _IN_THE_FORM],
             question=question,
             kinds=kinds,
             following=following,
+            statuses=_statuses(question.status),
             windows=_WINDOWS,
         )
 
@@ -123,7 +134,16 @@ class Pages:
         items = sorted(cast("Any", whole.items), key=lambda item: (not _bad(item.status), item.position))
         why = explain(store, found, now=self._ledger.clock.now(), actor=actor) if _bad(found.status) else None
         feed = {"id": found.id, "kind": found.kind}
-        return self._page(call, "execution.html", execution=whole, items=items, why=why, feed=feed)
+        return self._page(
+            call,
+            "execution.html",
+            execution=whole,
+            total=_total(found),
+            ended=found.status not in OPEN,
+            items=items,
+            why=why,
+            feed=feed,
+        )
 
     def subject(self, call: Call) -> Reply:
         """One subject's history: how often, how well, how long."""
@@ -140,10 +160,10 @@ class Pages:
             call,
             "subject.html",
             params=params,
-            name=page.entries[0].name if page.entries else None,
+            title=_title(page.entries, params.subject),
             figures=statistics.statistics(store, lately),
             bars=runs(tuple(reversed(page.entries))),
-            executions=[view(one) for one in page.entries],
+            executions=_rows(page.entries),
             failures=listing.list_failures(store, lately, limit=FAILURES).failures,
             following=_following(params, page.next_cursor),
             feed={"kind": params.kind, "subject": params.subject, "namespace": params.namespace},
@@ -155,17 +175,48 @@ class Pages:
         since = as_filter(Question(since=params.window), now=self._ledger.clock.now()).since
         asked = Filter(since=since, text=params.text, kind=params.kind, actor=call.principal.actor)
         found = listing.list_failures(self._ledger.store, asked, limit=200).failures
-        return self._page(call, "failures.html", failures=found, params=params, windows=_WINDOWS)
+        narrowed = {"since": params.window, "text": params.text, "kind": params.kind}
+        return self._page(call, "failures.html", failures=found, params=params, asked=narrowed, windows=_WINDOWS)
 
     def _subject(self, latest: Execution) -> Subject:
         asked = Filter(kind=latest.kind, namespace=latest.namespace, subject=latest.subject)
         before = self._ledger.store.find(asked, limit=STRIP).entries if latest.subject else (latest,)
-        return Subject(view(latest), runs(tuple(reversed(before)), STRIP))
+        title = _title(before, latest.subject or called(view(latest)))
+        return Subject(view(latest), title, runs(tuple(reversed(before)), STRIP))
 
     def _page(self, call: Call, template: str, **values: Any) -> Reply:
         change = newest(self._ledger.store) if self._ledger.store.capabilities.changes else None
         now = moment(self._ledger.clock.now())
         return self._templates.reply(template, call, change=change, now=now, base=call.base, **values)
+
+
+def _rows(executions: Iterable[Execution]) -> list[Row]:
+    return [Row(**structs.asdict(view(execution)), total=_total(execution)) for execution in executions]
+
+
+def _total(execution: Execution) -> int | None:
+    """How many items it has in all; None while it runs and has not said how many there will be."""
+    seen, said = execution.counts.total, execution.total
+    if execution.status in OPEN:
+        return None if said is None else max(seen, said)
+    # One that succeeded, or that tells sums instead of items, need not have told of every item.
+    whole = execution.status is Status.SUCCEEDED or execution.declared_succeeded is not None
+    return seen if whole else max(seen, said or 0)
+
+
+def _title(executions: Sequence[Execution], subject: str) -> str:
+    """What people call a subject: the name of its executions where they agree on one."""
+    names = {execution.name for execution in executions}
+    return called(view(executions[0])) if len(names) == 1 else subject
+
+
+def _statuses(asked: Sequence[Status]) -> list[tuple[str, str, bool]]:
+    """What the form offers: the value, how it is said, and whether it is asked for."""
+    offered: list[tuple[tuple[Status, ...], str]] = [((status,), word(status)) for status in Status]
+    offered += [((Status.QUEUED, Status.RUNNING), "not finished"), (_FAILURES, "any failure")]
+    if asked and set(asked) not in [set(statuses) for statuses, _ in offered]:
+        offered.append((tuple(asked), " or ".join(map(word, asked))))
+    return [(",".join(statuses), said, set(statuses) == set(asked)) for statuses, said in offered]
 
 
 def _bad(status: Status) -> bool:

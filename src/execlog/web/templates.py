@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _WORDS = (
     "word",
+    "called",
     "duration",
     "number",
     "short",

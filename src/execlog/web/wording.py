@@ -10,12 +10,12 @@ import msgspec
 from markupsafe import Markup, escape
 
 from execlog.core.model import Status
-from execlog.history.view import to_json
+from execlog.history.view import ExecutionView, to_json
 
 MOST_CHARACTERS = 20_000
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _PARTS = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s"))
-_POWERS = ((1e9, "bn"), (1e6, "M"), (1e3, "k"))
+_POWERS = ((1e12, "T"), (1e9, "bn"), (1e6, "M"), (1e3, "k"))
 _WORDS = {Status.TIMED_OUT: "timed out"}
 
 
@@ -25,8 +25,11 @@ def word(status: Status | str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration with the unit that fits: 350 µs, 12 ms, 1.5 s, 3 min 20 s, 2 h 5 min, 4 d 3 h; – for none."""
-    if seconds is None:
+    """A duration with the unit that fits: 350 µs, 12 ms, 1.5 s, 3 min 20 s, 2 h 5 min, 4 d 3 h; – for none.
+
+    A record of a moment has no duration to speak of: 0 is none.
+    """
+    if not seconds:
         return "–"
     if seconds < 1e-3:  # noqa: PLR2004 - a millisecond
         return f"{seconds * 1e6:.0f} µs"
@@ -39,6 +42,11 @@ def duration(seconds: float | None) -> str:
             whole, rest = divmod(int(seconds), size)
             return f"{whole} {unit} {rest // smaller} {small_unit}" if rest // smaller else f"{whole} {unit}"
     return ""
+
+
+def called(execution: ExecutionView) -> str:
+    """How people call an execution: its name, else its subject, else its id; never something that cannot be seen."""
+    return next((text for text in (execution.name, execution.subject) if text and _is_visible(text)), execution.id)
 
 
 def number(count: float | None) -> str:
@@ -101,8 +109,8 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def pretty(value: Any) -> str:
-    """A value as indented JSON, cut where it is very long."""
-    text = msgspec.json.format(to_json(value), indent=2).decode()
+    """A text as it is, any other value as indented JSON; cut where it is very long."""
+    text = value if isinstance(value, str) else msgspec.json.format(to_json(value), indent=2).decode()
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n… {len(text):,} characters in all"
 
 
@@ -116,3 +124,7 @@ def coded(text: str) -> Markup:
     """A text with what stands between backticks as code."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def _is_visible(text: str) -> bool:
+    return any(letter.isprintable() and not letter.isspace() for letter in text)
