@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
-PATHS = ("/", "/executions", "/executions/seen", "/subject?kind=job&subject=backfill", "/failures", "/docs")
+LONG = "n" * 200
+PATHS = (
+    "/",
+    "/executions",
+    "/executions/seen",
+    "/executions/long",
+    "/subject?kind=job&subject=backfill",
+    f"/subject?kind=job&subject={LONG}",
+    "/failures",
+    "/docs",
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +33,19 @@ def server(tmp_path_factory):
         said = {"id": "seen", "kind": "job", "subject": "backfill", "name": "Backfill", "rows": 5}
         items = [{"key": "AAPL", "rows": 5}, {"key": "GOOG", "error": "no rows before August 2004"}]
         post(started, {**said, "items": items, "logs": [{"message": "x" * 300}], "params": {"long": "y" * 500}})
+        frames = [f"/srv/{'deep/' * 40}prices.py:12 fetch"]
+        error = {"type": "a.b.C", "message": "z" * 3000, "frames": frames}
+        items = [{"key": "i" * 300, "error": error}]
+        last = {
+            "id": "was",
+            "kind": "job",
+            "subject": LONG,
+            "started_at": "2026-01-01T00:00:00Z",
+            "status": "succeeded",
+        }
+        post(started, {**last, "context": {"input": "v" * 100}, "params": {"p" * 90: "q" * 300}})
+        long = {"id": "long", "kind": "job", "subject": LONG, "name": LONG, "actor": LONG, "rows": 10**15}
+        post(started, {**long, "error": error, "items": items, "params": {"p" * 90: "w" * 300}, "tags": {LONG: LONG}})
         yield started
 
 
@@ -34,7 +57,7 @@ def post(server: WebServer, *said: dict) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, 700, 1440])
 def test_pages_fit_and_nothing_complains(server, browser: Browser, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
@@ -48,6 +71,99 @@ def test_pages_fit_and_nothing_complains(server, browser: Browser, width, scheme
         assert too_wide == 0, (path, width)
     assert complaints == []
     context.close()
+
+
+@pytest.mark.parametrize("width", [1010, 1200, 1440])
+def test_who_ran_it_is_one_line(server, browser: Browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{server.url}/executions")
+    box = page.locator("td[data-is=by]", has_text=LONG).bounding_box()
+    assert box is not None
+    assert 60 < box["width"] < 200
+    heights = page.evaluate(
+        "[...document.querySelectorAll('td[data-is=by] bdi')].map((one) => one.getBoundingClientRect().height)"
+    )
+    assert max(heights) < 30
+    named = page.locator("td[data-is=what]").first.bounding_box()
+    assert named is not None
+    assert named["width"] > 150
+    page.close()
+
+
+def test_it_goes_on_under_the_hands_of_its_reader(server, browser: Browser):
+    said = {"id": "held", "kind": "job", "name": "Held", "status": "running"}
+    item = {"key": "AAPL", "data": {"exchange": "XNAS"}}
+    post(server, {**said, "items": [item]})
+    page = browser.new_page()
+    page.goto(f"{server.url}/executions/held")
+    page.locator("#live[data-state=on]").wait_for()
+    page.locator(".more-of summary").click()
+    page.locator(".copy").click()
+    post(server, {**said, "status": "succeeded", "items": [{**item, "rows": 7}], "logs": [{"message": "all done"}]})
+    page.locator("h1 .badge.succeeded").wait_for(timeout=10_000)
+    page.get_by_text("all done").wait_for()
+    assert "succeeded" in page.title()
+    assert page.evaluate("document.activeElement.dataset.copy") == "held"
+    assert page.get_by_text("XNAS").is_visible()
+    page.close()
+
+
+def test_a_page_that_nothing_keeps_up_to_date_does_not_call_itself_live(server, browser: Browser):
+    for number in range(3):
+        post(server, {"id": f"one-{number}", "kind": "page", "name": "One"})
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{server.url}/executions?kind=page&limit=1")
+    page.locator("#live[data-state=on]").wait_for()
+    del asked[:]
+    page.locator("a[rel=next]").click()
+    page.wait_for_load_state("load")
+    assert "cursor=" in page.url
+    assert page.locator("#live").is_hidden()
+    assert not [url for url in asked if "/api/feed" in url]
+    page.close()
+
+
+def test_it_says_that_what_it_shows_was_deleted(server, browser: Browser):
+    post(server, {"id": "doomed", "kind": "job", "name": "Doomed"})
+    page = browser.new_page()
+    page.goto(f"{server.url}/executions/doomed")
+    page.locator("#live[data-state=on]").wait_for()
+    request = urllib.request.Request(f"{server.url}/api/executions/doomed", method="DELETE")
+    urllib.request.urlopen(request, timeout=10).close()
+    page.locator("#live", has_text="deleted").wait_for(timeout=10_000)
+    page.close()
+
+
+def test_it_says_so_while_the_store_does_not_answer(server, browser: Browser):
+    page = browser.new_page()
+    page.goto(f"{server.url}/executions")
+    page.locator("#live[data-state=on]").wait_for()
+    page.route("**/executions", lambda route: route.fulfill(status=503, body="down"))
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    page.locator("#live", has_text="not live").wait_for(timeout=10_000)
+    page.unroute("**/executions")
+    page.locator("#live[data-state=on]").wait_for(timeout=15_000)
+    page.close()
+
+
+def test_who_signed_out_elsewhere_is_asked_to_sign_in(tmp_path, browser: Browser):
+    with WebServer(tmp_path, EXECLOG_TOKENS="0123456789abcdef=admin") as server:
+        context = browser.new_context()
+        page, other = context.new_page(), context.new_page()
+        page.goto(f"{server.url}/executions")
+        page.get_by_label("Token").fill("0123456789abcdef")
+        page.get_by_role("button", name="Sign in").click()
+        page.locator("#live[data-state=on]").wait_for()
+        other.goto(server.url)
+        other.get_by_role("button", name="Sign out").click()
+        other.get_by_label("Token").wait_for()
+        page.bring_to_front()
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        page.get_by_label("Token").wait_for(timeout=10_000)
+        assert "next=%2Fexecutions" in page.url
+        context.close()
 
 
 def test_an_execution_appears_without_asking(server, browser: Browser):

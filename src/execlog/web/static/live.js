@@ -3,16 +3,26 @@
 
 (() => {
   const PAUSE = 1000;
+  const PATIENCE = 5000;
+  const MINUTE = 60000;
   const state = document.getElementById("live");
-  const parts = () => document.querySelectorAll("[data-live][id]");
+  const parts = () => [...document.querySelectorAll("[data-live][id]")];
+  let source = null;
   let due = 0;
   let busy = false;
   let again = false;
 
   const show = (name, text) => {
     if (!state) return;
+    state.hidden = false;
     state.dataset.state = name;
     state.querySelector(".live-text").textContent = text;
+  };
+
+  const stop = (text) => {
+    show("lost", text);
+    source?.close();
+    source = null;
   };
 
   const refresh = async () => {
@@ -23,49 +33,89 @@
     busy = true;
     again = false;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (answer.ok && !answer.redirected) put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      await take(await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" }));
     } catch {
-      again = true;
+      plan(PATIENCE);
     } finally {
       busy = false;
       if (again) plan();
     }
   };
 
-  const put = (fresh) => {
-    if (fresh.querySelectorAll("[data-live]").length !== parts().length) {
-      location.reload();
-      return;
+  const take = async (answer) => {
+    if (answer.redirected) location.reload(); // signed out meanwhile: the way leads over the sign-in page
+    else if (answer.ok) {
+      put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      if (!source) listen();
+      else if (source.readyState === EventSource.OPEN) show("on", "live");
+    } else if (answer.status === 404) stop("deleted");
+    else {
+      show("lost", "not live");
+      plan(PATIENCE);
     }
-    for (const old of parts()) {
-      const next = fresh.getElementById(old.id);
-      if (!next || next.innerHTML === old.innerHTML || old.contains(document.activeElement)) continue;
-      const open = [...old.querySelectorAll("details[id]")].map((one) => [one.id, one.open]);
-      const scrolled = [...old.querySelectorAll(".log")].map((one) => one.scrollTop);
-      old.replaceWith(next);
+  };
+
+  const put = (fresh) => {
+    const now = Date.now();
+    tick(document, now);
+    tick(fresh, now);
+    document.title = fresh.title;
+    const back = keep();
+    const old = parts();
+    const next = [...fresh.querySelectorAll("[data-live][id]")];
+    if (old.length !== next.length || old.some((one, at) => one.id !== next[at].id)) {
+      document.getElementById("main").replaceChildren(...fresh.getElementById("main").childNodes);
+    } else {
+      old.forEach((one, at) => { if (one.innerHTML !== next[at].innerHTML) one.replaceWith(next[at]); });
+    }
+    back();
+  };
+
+  // What a reader did to the page, and how to do it again to what was put in.
+  const keep = () => {
+    const open = [...document.querySelectorAll("details[id]")].map((one) => [one.id, one.open]);
+    const scrolled = [...document.querySelectorAll(".log")].map((one) => one.scrollTop);
+    const focused = document.activeElement;
+    const name = nameOf(focused);
+    const at = name ? [...document.querySelectorAll(name)].indexOf(focused) : -1;
+    return () => {
       for (const [id, was] of open) {
         const one = document.getElementById(id);
         if (one) one.open = was;
       }
-      next.querySelectorAll(".log").forEach((one, at) => { one.scrollTop = scrolled[at] ?? 0; });
-    }
-    tick();
+      document.querySelectorAll(".log").forEach((one, index) => { one.scrollTop = scrolled[index] ?? 0; });
+      if (at >= 0 && !focused.isConnected) document.querySelectorAll(name)[at]?.focus({ preventScroll: true });
+    };
   };
 
-  const plan = () => {
-    if (due) return;
-    due = setTimeout(() => { due = 0; refresh(); }, PAUSE);
+  const nameOf = (element) => {
+    if (!element || element === document.body) return "";
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    if (element.dataset.copy) return `[data-copy="${CSS.escape(element.dataset.copy)}"]`;
+    if (element.matches("details[id] > summary")) return `#${CSS.escape(element.parentElement.id)} > summary`;
+    const href = element.getAttribute("href");
+    return href === null ? element.localName : `[href="${CSS.escape(href)}"]`;
+  };
+
+  const plan = (wait = PAUSE) => {
+    if (due || !parts().length) return;
+    due = setTimeout(() => { due = 0; refresh(); }, wait);
   };
 
   const listen = () => {
     const feed = document.body.dataset.feed;
-    if (!feed) return;
-    const source = new EventSource(feed);
+    if (!feed || !parts().length) return;
+    source?.close();
+    source = new EventSource(feed);
     source.onopen = () => show("on", "live");
-    source.onerror = () => show("lost", source.readyState === EventSource.CLOSED ? "not live" : "reconnecting");
-    for (const name of ["execution", "deleted", "gap"]) source.addEventListener(name, plan);
-    addEventListener("pagehide", () => source.close());
+    source.onerror = () => {
+      const closed = source.readyState === EventSource.CLOSED;
+      show("lost", closed ? "not live" : "reconnecting");
+      if (!closed) return;
+      plan(PATIENCE);
+      setTimeout(listen, 2 * PATIENCE);
+    };
+    for (const name of ["execution", "deleted", "gap"]) source.addEventListener(name, () => plan());
   };
 
   const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]];
@@ -81,13 +131,12 @@
     return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
   };
 
-  const tick = () => {
-    const now = Date.now();
-    for (const one of document.querySelectorAll("time[data-ago]")) {
+  const tick = (root, now) => {
+    for (const one of root.querySelectorAll("time[data-ago]")) {
       const text = ago(Math.max(0, (now - Date.parse(one.dateTime)) / 1000));
       if (text) one.textContent = text;
     }
-    for (const one of document.querySelectorAll("[data-since]")) {
+    for (const one of root.querySelectorAll("[data-since]")) {
       one.textContent = span(Math.max(0, (now - Date.parse(one.dataset.since)) / 1000));
     }
   };
@@ -105,7 +154,15 @@
   });
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden && again) plan(); });
-  setInterval(tick, 1000);
-  tick();
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    listen();
+    plan();
+  });
+  document.documentElement.classList.add("js");
+  setInterval(() => tick(document, Date.now()), 1000);
+  setInterval(() => plan(), MINUTE); // windows move on, and what is not told (a store that is down) is found out
+  tick(document, Date.now());
   listen();
 })();
