@@ -48,7 +48,7 @@ class Access:
 
     def check(self, route: Route, principal: Principal) -> None:
         """Nothing, for a principal who may call this route; raises ProblemError 401 or 403."""
-        if ROLES.index(principal.role) < ROLES.index(route.role):
+        if not may(principal, route.role):
             if principal.role == "public":
                 raise ProblemError(
                     401,
@@ -80,6 +80,11 @@ class Access:
         foreign = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
         if foreign or (origin is not None and origin.partition("://")[2] != headers.get("host", "")):
             raise ProblemError(403, "another web site may not change anything here")
+
+
+def may(principal: Principal, role: Role) -> bool:
+    """Whether the principal has this role, or one above it."""
+    return ROLES.index(principal.role) >= ROLES.index(role)
 
 
 def check_exposure(settings: Settings) -> None:

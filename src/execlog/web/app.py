@@ -18,6 +18,7 @@ from execlog.web.executions import Executions
 from execlog.web.feed import Feeds
 from execlog.web.guard import Guard
 from execlog.web.health import Health
+from execlog.web.jobs import job_routes
 from execlog.web.manual import manual_routes
 from execlog.web.pages import Pages
 from execlog.web.requests import Requests
@@ -45,7 +46,9 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     templates = Templates(access)
     routes = [*general_routes(Executions(ledger), feeds), *system_routes(Health(ledger, feeds, requests))]
     routes += [route for kind in kinds for route in kind.routes]
-    routes += page_routes(Pages(ledger, templates), templates, Signing(access, templates))
+    jobs = job_routes(routes, ledger, templates)
+    templates.has_jobs = bool(jobs)
+    routes += [*page_routes(Pages(ledger, templates), templates, Signing(access, templates)), *jobs]
     routes += manual_routes(routes, templates, tokens=not access.open)
     endpoints = [
         Endpoint(

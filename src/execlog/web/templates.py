@@ -47,9 +47,13 @@ class Asset(Struct, frozen=True):
 
 
 class Templates:
-    """The templates of the pages; who has signed in is shown a way to sign out."""
+    """The templates of the pages; who has signed in is shown a way to sign out.
+
+    has_jobs   there is a page of jobs to lead to
+    """
 
     def __init__(self, access: Access) -> None:
+        self.has_jobs = False
         self._access = access
         self._files = {file.name: file.read_bytes() for file in sorted((HERE / "static").iterdir())}
         self._environment = jinja2.Environment(
@@ -65,7 +69,7 @@ class Templates:
 
     def reply(self, template: str, call: Call, *, status: int = 200, **values: Any) -> Reply:
         """The page a template makes of these values."""
-        page = self._render(template, call.root, values | {"signs_out": self._signs_out(call.principal)})
+        page = self._render(template, call.root, values | self._of(call.principal))
         return Reply(page.encode(), status=status, media_type=HTML)
 
     def asset(self, call: Call) -> Reply:
@@ -83,13 +87,14 @@ class Templates:
         if error.status == 401:  # noqa: PLR2004 - Unauthorized
             return Reply(b"", 303, {"Location": f"{root}/login?{urlencode({'next': _address(scope)})}"}, HTML)
         problem: Problem = document(error, scope["path"])
-        principal = self._access.principal(read_headers(scope))
-        values = {"problem": problem, "signs_out": self._signs_out(principal)}
+        values = {"problem": problem} | self._of(self._access.principal(read_headers(scope)))
         page = self._render("problem.html", root, values).encode()
         return Reply(page, error.status, error.headers, HTML)
 
-    def _signs_out(self, principal: Principal) -> bool:
-        return not self._access.open and principal.role != "public"
+    def _of(self, principal: Principal) -> dict[str, Any]:
+        """What the frame of a page shows to this principal."""
+        signs_out = not self._access.open and principal.role != "public"
+        return {"signs_out": signs_out, "shows_jobs": self.has_jobs and principal.actor is None}
 
     def _render(self, template: str, root: str, values: dict[str, Any]) -> str:
         def url(path: str, **query: object) -> str:

@@ -97,14 +97,13 @@ def iso(moment: datetime) -> str:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """How long ago a moment was, roughly: 12 s ago, 3 min ago, 5 h ago, 2 d ago; its date when that is long past."""
+    """How far away a moment is, roughly: 12 s ago, 3 min ago, in 5 h, in 2 d; its date when that is very far."""
     seconds = (now - moment).total_seconds()
-    if seconds < 0:
-        return stamp(moment)
     for size, unit in ((_MINUTE, "s"), (_HOUR, "min"), (_DAY, "h"), (30 * _DAY, "d")):
-        if seconds < size:
+        if abs(seconds) < size:
             step = {"s": 1, "min": _MINUTE, "h": _HOUR, "d": _DAY}[unit]
-            return f"{int(seconds // step)} {unit} ago"
+            said = f"{int(abs(seconds) // step)} {unit}"
+            return f"{said} ago" if seconds >= 0 else f"in {said}"
     return f"{moment:%Y-%m-%d}"
 
 

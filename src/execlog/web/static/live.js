@@ -91,6 +91,7 @@
   const nameOf = (element) => {
     if (!element || element === document.body) return "";
     if (element.id) return `#${CSS.escape(element.id)}`;
+    if (element.dataset.post) return `[data-post="${CSS.escape(element.dataset.post)}"]`;
     if (element.dataset.copy) return `[data-copy="${CSS.escape(element.dataset.copy)}"]`;
     if (element.matches("details[id] > summary")) return `#${CSS.escape(element.parentElement.id)} > summary`;
     const href = element.getAttribute("href");
@@ -121,8 +122,10 @@
   const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]];
 
   const ago = (seconds) => {
-    for (const [below, size, unit] of STEPS) if (seconds < below) return `${Math.floor(seconds / size)} ${unit} ago`;
-    return null;
+    const away = Math.abs(seconds);
+    const [, size, unit] = STEPS.find(([below]) => away < below) ?? [];
+    if (!unit) return null;
+    return seconds < 0 ? `in ${Math.floor(away / size)} ${unit}` : `${Math.floor(away / size)} ${unit} ago`;
   };
 
   const span = (seconds) => {
@@ -133,7 +136,7 @@
 
   const tick = (root, now) => {
     for (const one of root.querySelectorAll("time[data-ago]")) {
-      const text = ago(Math.max(0, (now - Date.parse(one.dateTime)) / 1000));
+      const text = ago((now - Date.parse(one.dateTime)) / 1000);
       if (text) one.textContent = text;
     }
     for (const one of root.querySelectorAll("[data-since]")) {
@@ -141,9 +144,7 @@
     }
   };
 
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy]");
-    if (!button) return;
+  const copy = async (button) => {
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
       button.textContent = "Copied";
@@ -151,6 +152,23 @@
       button.textContent = "Select it";
     }
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  };
+
+  // What a button of the page asks of the API; a refusal is said where the page has a place for it.
+  const post = async (button) => {
+    const refused = document.getElementById("refused");
+    button.disabled = true;
+    const answer = await fetch(button.dataset.post, { method: "POST" }).catch(() => null);
+    button.disabled = false;
+    const problem = answer?.ok ? null : await answer?.json().catch(() => null);
+    refused.hidden = answer?.ok === true;
+    refused.textContent = answer?.ok ? "" : problem?.detail ?? "The server does not answer.";
+    refresh();
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy], [data-post]");
+    if (button) (button.dataset.post ? post : copy)(button);
   });
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden && again) plan(); });

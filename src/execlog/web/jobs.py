@@ -1,0 +1,100 @@
+"""The page of jobs: what runs by itself, when it runs next, and how it went last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, structs
+
+from execlog.core.clock import moment, parse_when
+from execlog.core.filter import Filter
+from execlog.history.view import ExecutionView, view
+from execlog.kind import Call, Reply, Route
+from execlog.kinds.jobs.desk import JobView
+from execlog.kinds.jobs.record import KIND
+from execlog.kinds.jobs.routes import JobsParams
+from execlog.ledger import Ledger
+from execlog.runner.job import Cron, Interval, Once, Trigger
+from execlog.web.access import may
+from execlog.web.news import newest
+from execlog.web.templates import HTML, Templates
+from execlog.web.wording import duration, stamp
+
+MOST = 200
+_LIST = ("GET", "/scheduler/jobs")
+
+
+class JobRow(Struct, frozen=True, kw_only=True):
+    """A job in the list; `schedule` is when it runs, in words, and `last` its newest execution."""
+
+    id: str
+    name: str
+    schedule: str
+    paused: bool
+    running: bool
+    next_at: datetime | None
+    last: ExecutionView | None
+
+
+def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) -> list[Route]:
+    """The page over the API's own list of jobs; none where no family brings that list."""
+    listing = next((route for route in routes if (route.method, route.path) == _LIST), None)
+    if listing is None:
+        return []
+
+    def page(call: Call) -> Reply:
+        answer: Reply = listing.handler(structs.replace(call, params=JobsParams(limit=MOST)))
+        found: tuple[JobView, ...] = answer.body
+        latest = {one.subject: one for one in ledger.store.latest(Filter(kind=KIND), limit=1_000) if not one.namespace}
+        values: dict[str, Any] = {
+            "jobs": [_row(job, view(latest[job.id]) if job.id in latest else None) for job in found],
+            "more": "X-Next-Cursor" in answer.headers,
+            "manages": may(call.principal, "operator"),
+            "now": moment(ledger.clock.now()),
+            "change": newest(ledger.store) if ledger.store.capabilities.changes else None,
+            "feed": {"kind": KIND},
+        }
+        return templates.reply("jobs.html", call, base=call.base, **values)
+
+    return [
+        Route(
+            method="GET",
+            path="/jobs",
+            handler=page,
+            summary="The jobs, when they run and how they went",
+            media_type=HTML,
+            role=listing.role,
+            documented=False,
+        )
+    ]
+
+
+def schedule(trigger: Trigger | None) -> str:
+    """When a job runs, in words."""
+    match trigger:
+        case None:
+            return "by hand"
+        case Cron(expression=expression, timezone=timezone):
+            return f"{expression}, {timezone}"
+        case Interval(seconds=seconds):
+            return f"every {duration(seconds)}"
+        case Once(at=at):
+            return f"once, {stamp(at)} UTC"
+        case _:
+            offset = trigger.offset
+            shift = f"{duration(abs(offset))} {'after' if offset > 0 else 'before'} " if offset else "at "
+            return f"{shift}each {trigger.at} of {trigger.calendar}"
+
+
+def _row(job: JobView, last: ExecutionView | None) -> JobRow:
+    return JobRow(
+        id=job.id,
+        name=job.name,
+        schedule=schedule(job.trigger),
+        paused=not job.enabled,
+        running=bool(job.running),
+        next_at=moment(parse_when(job.next_run_at, now=None)) if job.next_run_at else None,
+        last=last,
+    )
