@@ -113,6 +113,8 @@ def test_jobs_are_run_paused_and_cancelled_from_the_page(ledger, jobs, nightly, 
         page = browser.new_page()
         page.goto(f"{url}/jobs")
         page.locator("#live[data-state=on]").wait_for()
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+        assert [one["id"] for one in axe.Axe().run(page).response["violations"]] == []
         page.get_by_role("button", name="Pause: Nightly").click()
         page.get_by_text("paused").wait_for()
         assert not jobs.desk.get("nightly").enabled

@@ -35,6 +35,13 @@ class LateClock:
         return 0.0
 
 
+class LaterClock(LateClock):
+    """A minute later."""
+
+    def now(self) -> int:
+        return super().now() + 60_000_000
+
+
 @pytest.fixture
 def seeded(ledger, client):
     ledger.clock = LateClock()
@@ -68,6 +75,45 @@ def test_the_list_is_narrowed_by_its_form_and_leads_on(seeded, ledger):
     [following] = [link for link in read(seeded, "/executions?kind=job").links() if "cursor=" in link]
     assert "kind=job" in following
     assert "more-" in seeded.get(f"/executions{following}").text
+
+
+def test_a_window_that_moves_on_can_be_paged_through(ledger, client):
+    seed(ledger, *(execution(number) for number in range(5)))
+    ledger.clock = LateClock()
+    [following] = [link for link in read(client, "/executions?since=24h&limit=3").links() if "cursor=" in link]
+    ledger.clock = LaterClock()
+    assert listed(read(client, f"/executions{following}")) == 2
+
+
+def test_a_figure_leads_to_what_it_counts(seeded):
+    for path in ("/", "/subject?kind=job&subject=ticker&window=24h"):
+        tiles = [found for tag, found in read(seeded, path).tags if tag == "a" and found.get("aria-label")]
+        counted = {str(found["aria-label"]).partition(": ")[0]: found for found in tiles}
+        for label in ("Ended, 24 h", "Ended", "Failed", "Running"):
+            if label in counted:
+                count = int(str(counted[label]["aria-label"]).partition(": ")[2])
+                assert listed(read(seeded, str(counted[label]["href"]))) == count, (path, label)
+
+
+def test_many_items_are_shown_when_asked_for(ledger, client):
+    items = [Item(key=f"ok-{at}", at=T0, status=Status.SUCCEEDED, position=at) for at in range(200)]
+    bad = [Item(key=f"bad-{at}", at=T0, status=Status.FAILED, position=200 + at) for at in range(3)]
+    seed(ledger, execution(0, status=Status.PARTIAL, items=(*items, *bad)))
+    page = read(client, "/executions/run-0")
+    assert (page.text.count("bad-"), page.text.count("ok-")) == (3, 50)
+    [whole] = [link for link in page.links() if "items=all" in link]
+    assert read(client, whole).text.count("ok-") == 200
+
+
+def test_a_subject_is_shown_over_one_window(ledger, client):
+    ledger.clock = LateClock()
+    seed(ledger, execution(0), execution(-3000, id="before"))
+    assert listed(read(client, "/subject?kind=job&subject=backfill&window=24h")) == 1
+    assert listed(read(client, "/subject?kind=job&subject=backfill&window=7d")) == 2
+    seed(ledger, execution(-3000, id="old", subject="rare"))
+    page = read(client, "/subject?kind=job&subject=rare&window=24h")
+    assert "Nothing ran in this time" in page.text
+    assert "/executions?kind=job&subject=rare" in page.links()
 
 
 def test_an_execution_shows_its_error_items_log_attempts_and_children(seeded):
@@ -211,6 +257,7 @@ def test_the_form_asks_again_what_was_asked(seeded):
     page = read(seeded, "/executions?tags=env:prod&engine=x&status=failed&cursor=")
     hidden = {found["name"]: found["value"] for tag, found in page.tags if found.get("type") == "hidden"}
     assert hidden == {"tags": "env:prod", "engine": "x"}
+    assert "tags: env:prod" in page.text
 
 
 def test_an_empty_list_says_how_to_begin_unless_something_was_asked(client):

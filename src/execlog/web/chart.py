@@ -29,12 +29,13 @@ class Part(Struct, frozen=True):
 
 
 class Bar(Struct, frozen=True, kw_only=True):
-    """One bar: where it stands, what it is made of, what it says; `key` is what it leads to."""
+    """One bar: where it stands, what it is made of, what it says, when it begins; `key` is what it leads to."""
 
     x: float
     width: float
     parts: tuple[Part, ...]
     title: str
+    at: str = ""
     key: tuple[str, ...] = ()
 
 
@@ -54,6 +55,7 @@ def bars_by_hour(groups: Sequence[Figures], start: datetime, hours: int) -> tupl
                 width=STEP - _GAP,
                 parts=_stack(counts, most),
                 title=f"{begin:%H:%M} UTC: {said}",
+                at=iso(begin),
                 key=(iso(begin), iso(begin + timedelta(hours=1))) if group else (),
             )
         )
@@ -74,7 +76,7 @@ def runs(executions: Sequence[Execution], slots: int = 0) -> tuple[Bar, ...]:
                 x=slot * STEP,
                 width=STEP - _GAP,
                 parts=(Part(execution.status.value, HEIGHT - height, height),),
-                title=f"{word(execution.status)}, {duration(seconds)}, {stamp(moment(execution.created_at))}",
+                title=f"{word(execution.status)}, {duration(seconds)}, {stamp(moment(execution.created_at))} UTC",
                 key=(execution.kind, execution.namespace, execution.id),
             )
         )

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from msgspec import Meta, Struct, structs
 
-from execlog.core.clock import moment
+from execlog.core.clock import iso, moment
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN, Execution, Status
 from execlog.history import dossier, listing, statistics
@@ -25,6 +25,9 @@ from execlog.web.wording import called, word
 
 HOUR = 3_600_000_000
 RECENT, SUBJECTS, FAILURES, STRIP = 15, 12, 6, 24
+ITEMS = 50
+"""Items of an execution that are shown unasked, beside those that did not succeed."""
+_ENDED = tuple(status for status in Status if status not in OPEN)
 _FAILURES = (Status.FAILED, Status.TIMED_OUT, Status.CRASHED)
 _IN_THE_FORM = frozenset({"kind", "status", "since", "text", "subject", "item", "cursor"})
 _WINDOWS = ("1h", "24h", "7d", "30d")
@@ -40,6 +43,7 @@ class OneExecution(Struct, frozen=True, kw_only=True):
     id: Id
     kind: Name | None = None
     namespace: Name | None = None
+    items: Literal["some", "all"] = "some"
 
 
 class OneSubject(Struct, frozen=True, kw_only=True):
@@ -49,7 +53,6 @@ class OneSubject(Struct, frozen=True, kw_only=True):
     subject: Name
     namespace: Name = ""
     window: Literal["24h", "7d", "30d"] = "7d"
-    cursor: Annotated[str, Meta(max_length=2000)] | None = None
 
 
 class WhichFailures(Struct, frozen=True, kw_only=True):
@@ -104,19 +107,21 @@ class Pages:
     def executions(self, call: Call) -> Reply:
         """A page of executions, narrowed by the form."""
         question: Browse = structs.replace(call.params, include=(), count=False)
-        found = listing.find(self._ledger.store, question, now=self._ledger.clock.now(), actor=call.principal.actor)
+        now, actor = self._ledger.clock.now(), call.principal.actor
+        narrowed = as_filter(question, now=now, actor=actor)
+        found = listing.find(self._ledger.store, question, now=now, actor=actor)
         asked = encoded(question)
-        kinds = [
-            str(group.key) for group in self._ledger.store.stats(Filter(actor=call.principal.actor), group_by="kind")
-        ]
+        kinds = [str(group.key) for group in self._ledger.store.stats(Filter(actor=actor), group_by="kind")]
         following = None
         if found.next_cursor:
-            following = "?" + urlencode(_pairs({**asked, "cursor": found.next_cursor}))
+            # A cursor belongs to one question: a span back from now would be another one by then.
+            since, until = (iso(at) for at in (narrowed.since, narrowed.until))
+            following = "?" + urlencode(_pairs({**asked, "since": since, "until": until, "cursor": found.next_cursor}))
         return self._page(
             call,
             "executions.html",
             executions=_rows(found.entries),
-            asked=asked,
+            asked=_pairs(asked),
             kept=[(name, value) for name, value in _pairs(asked) if name not in _IN_THE_FORM],
             question=question,
             kinds=kinds,
@@ -131,7 +136,8 @@ class Pages:
         store, actor = self._ledger.store, call.principal.actor
         found = dossier.get(store, params.id, kind=params.kind, namespace=params.namespace, actor=actor)
         whole = dossier.dossier(store, found, actor=actor)
-        items = sorted(cast("Any", whole.items), key=lambda item: (not _bad(item.status), item.position))
+        items = sorted(cast("Any", whole.items), key=lambda item: (_turn(item.status), item.position))
+        bad = sum(_bad(item.status) for item in items)
         why = explain(store, found, now=self._ledger.clock.now(), actor=actor) if _bad(found.status) else None
         feed = {"id": found.id, "kind": found.kind}
         return self._page(
@@ -140,7 +146,8 @@ class Pages:
             execution=whole,
             total=_total(found),
             ended=found.status not in OPEN,
-            items=items,
+            items=items if params.items == "all" else items[: bad + ITEMS],
+            known_items=len(items),
             why=why,
             feed=feed,
         )
@@ -153,19 +160,19 @@ class Pages:
         everything = Filter(kind=params.kind, namespace=params.namespace, subject=params.subject, actor=actor)
         asked = as_filter(Question(since=params.window), now=now)
         lately = structs.replace(everything, since=asked.since)
-        page = store.find(everything, limit=50, cursor=params.cursor)
-        if not page.entries and params.cursor is None:
+        page = store.find(lately, limit=50)
+        known = page.entries or store.find(everything, limit=1).entries
+        if not known:
             raise ProblemError(404, f"{params.kind} {params.subject!r} has not run, as far as is known here")
         return self._page(
             call,
             "subject.html",
             params=params,
-            title=_title(page.entries, params.subject),
+            title=_title(known, params.subject),
             figures=statistics.statistics(store, lately),
             bars=runs(tuple(reversed(page.entries))),
             executions=_rows(page.entries),
             failures=listing.list_failures(store, lately, limit=FAILURES).failures,
-            following=_following(params, page.next_cursor),
             feed={"kind": params.kind, "subject": params.subject, "namespace": params.namespace},
         )
 
@@ -213,7 +220,7 @@ def _title(executions: Sequence[Execution], subject: str) -> str:
 def _statuses(asked: Sequence[Status]) -> list[tuple[str, str, bool]]:
     """What the form offers: the value, how it is said, and whether it is asked for."""
     offered: list[tuple[tuple[Status, ...], str]] = [((status,), word(status)) for status in Status]
-    offered += [((Status.QUEUED, Status.RUNNING), "not finished"), (_FAILURES, "any failure")]
+    offered += [((Status.QUEUED, Status.RUNNING), "not finished"), (_ENDED, "ended"), (_FAILURES, "any failure")]
     if asked and set(asked) not in [set(statuses) for statuses, _ in offered]:
         offered.append((tuple(asked), " or ".join(map(word, asked))))
     return [(",".join(statuses), said, set(statuses) == set(asked)) for statuses, said in offered]
@@ -223,10 +230,9 @@ def _bad(status: Status) -> bool:
     return status not in OPEN and status is not Status.SUCCEEDED
 
 
-def _following(params: OneSubject, cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    return "?" + urlencode({**structs.asdict(params), "cursor": cursor})
+def _turn(status: Status) -> int:
+    """What is looked at first: what went wrong, then what is under way."""
+    return 0 if _bad(status) else 1 if status is Status.RUNNING else 2
 
 
 def _pairs(asked: dict[str, Any]) -> list[tuple[str, str]]:

@@ -101,8 +101,8 @@ class Templates:
             pairs = {name: value for name, value in query.items() if value not in (None, "")}
             return f"{root}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
 
-        def execution_url(kind: str, namespace: str, id_: str) -> str:
-            return url(f"/executions/{quote(id_, safe='')}", kind=kind, namespace=namespace)
+        def execution_url(kind: str, namespace: str, id_: str, **query: object) -> str:
+            return url(f"/executions/{quote(id_, safe='')}", kind=kind, namespace=namespace, **query)
 
         def asset_url(name: str) -> str:
             return url(f"/static/{name}", v=self._version(name))
