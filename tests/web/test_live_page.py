@@ -108,6 +108,56 @@ def test_it_goes_on_under_the_hands_of_its_reader(server, browser: Browser):
     page.close()
 
 
+def test_a_list_does_not_move_under_the_pointer(server, browser: Browser):
+    post(server, {"id": "first", "kind": "moving", "name": "First"})
+    page = browser.new_page()
+    page.goto(f"{server.url}/executions?kind=moving")
+    page.locator("#live[data-state=on]").wait_for()
+    page.get_by_text("First").hover()
+    post(server, {"id": "second", "kind": "moving", "name": "Second"})
+    page.locator("#live", has_text="1 new").wait_for(timeout=10_000)
+    assert page.get_by_text("Second").count() == 0
+    page.locator("h1").hover()
+    page.get_by_text("Second").wait_for(timeout=10_000)
+    page.locator("#live", has_text="live").wait_for()
+    page.close()
+
+
+def test_times_are_those_of_the_readers_clock(server, browser: Browser):
+    times = {"started_at": "2026-01-31T20:00:00Z", "ended_at": "2026-01-31T20:00:05Z"}
+    logs = [{"at": "2026-01-31T20:00:01.250Z", "message": "begun"}]
+    post(server, {"id": "timed", "kind": "job", "name": "Timed", **times, "logs": logs})
+    context = browser.new_context(timezone_id="Australia/Adelaide")
+    page = context.new_page()
+    page.goto(f"{server.url}/executions/timed")
+    began = page.locator("time[data-at]").first
+    assert began.inner_text() == "2026-02-01 06:30:00"
+    assert began.get_attribute("title") == "2026-01-31 20:00:00 UTC"
+    assert page.locator(".log time").inner_text() == "06:30:01.250"
+    assert page.locator(".foot").inner_text().endswith("times are Australia/Adelaide")
+    page.goto(server.url)
+    assert ":30" in page.locator(".axis").inner_text()
+    context.close()
+
+
+def test_a_log_is_followed_until_its_reader_goes_back(server, browser: Browser):
+    said = {"id": "talks", "kind": "job", "name": "Talks", "status": "running"}
+    post(server, {**said, "logs": [{"message": f"line {number}"} for number in range(80)]})
+    page = browser.new_page()
+    page.goto(f"{server.url}/executions/talks")
+    page.locator("#live[data-state=on]").wait_for()
+    rest = "(log => log.scrollHeight - log.scrollTop - log.clientHeight)(document.querySelector('.log'))"
+    assert page.evaluate(rest) < 8
+    post(server, {**said, "logs": [{"message": "newest"}]})
+    page.get_by_text("newest").wait_for()
+    assert page.evaluate(rest) < 8
+    page.evaluate("document.querySelector('.log').scrollTop = 40")
+    post(server, {**said, "logs": [{"message": "later"}]})
+    page.get_by_text("later").wait_for()
+    assert page.evaluate("document.querySelector('.log').scrollTop") == 40
+    page.close()
+
+
 def test_a_page_that_nothing_keeps_up_to_date_does_not_call_itself_live(server, browser: Browser):
     for number in range(3):
         post(server, {"id": f"one-{number}", "kind": "page", "name": "One"})

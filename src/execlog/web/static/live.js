@@ -10,6 +10,7 @@
   let source = null;
   let due = 0;
   let busy = false;
+  let held = [];
   let again = false;
 
   const show = (name, text) => {
@@ -33,7 +34,7 @@
     busy = true;
     again = false;
     try {
-      await take(await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" }));
+      await read(await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" }));
     } catch {
       plan(PATIENCE);
     } finally {
@@ -42,12 +43,12 @@
     }
   };
 
-  const take = async (answer) => {
+  const read = async (answer) => {
     if (answer.redirected) location.reload(); // signed out meanwhile: the way leads over the sign-in page
     else if (answer.ok) {
-      put(new DOMParser().parseFromString(await answer.text(), "text/html"));
       if (!source) listen();
       else if (source.readyState === EventSource.OPEN) show("on", "live");
+      put(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } else if (answer.status === 404) stop("deleted");
     else {
       show("lost", "not live");
@@ -59,22 +60,44 @@
     const now = Date.now();
     tick(document, now);
     tick(fresh, now);
+    localise(fresh);
     document.title = fresh.title;
     const back = keep();
     const old = parts();
     const next = [...fresh.querySelectorAll("[data-live][id]")];
     if (old.length !== next.length || old.some((one, at) => one.id !== next[at].id)) {
       document.getElementById("main").replaceChildren(...fresh.getElementById("main").childNodes);
+      held = [];
     } else {
-      old.forEach((one, at) => { if (one.innerHTML !== next[at].innerHTML) one.replaceWith(next[at]); });
+      held = old.filter((one, at) => one.innerHTML !== next[at].innerHTML && !take(one, next[at]));
     }
     back();
+  };
+
+  // Whether the new part was put in. A list whose rows would move under a pointer or a selection waits until they leave.
+  const take = (old, next) => {
+    const [before, after] = [rowsOf(old), rowsOf(next)];
+    if ("list" in old.dataset && String(before) !== String(after) && isInUse(old)) {
+      const fresh = after.filter((one) => !before.includes(one)).length;
+      show("on", fresh ? `${fresh} new` : "paused");
+      return false;
+    }
+    old.replaceWith(next);
+    return true;
+  };
+
+  const rowsOf = (part) => [...part.querySelectorAll(".name, .failure")].map((one) => one.getAttribute("href"));
+
+  const isInUse = (part) => {
+    const selection = getSelection();
+    const selected = !selection.isCollapsed && part.contains(selection.anchorNode);
+    return selected || (matchMedia("(hover: hover)").matches && part.matches(":hover"));
   };
 
   // What a reader did to the page, and how to do it again to what was put in.
   const keep = () => {
     const open = [...document.querySelectorAll("details[id]")].map((one) => [one.id, one.open]);
-    const scrolled = [...document.querySelectorAll(".log")].map((one) => one.scrollTop);
+    const scrolled = [...document.querySelectorAll(".log")].map((one) => (isAtEnd(one) ? Infinity : one.scrollTop));
     const focused = document.activeElement;
     const name = nameOf(focused);
     const at = name ? [...document.querySelectorAll(name)].indexOf(focused) : -1;
@@ -83,10 +106,14 @@
         const one = document.getElementById(id);
         if (one) one.open = was;
       }
-      document.querySelectorAll(".log").forEach((one, index) => { one.scrollTop = scrolled[index] ?? 0; });
+      document.querySelectorAll(".log").forEach((one, index) => {
+        one.scrollTop = Math.min(scrolled[index] ?? Infinity, one.scrollHeight);
+      });
       if (at >= 0 && !focused.isConnected) document.querySelectorAll(name)[at]?.focus({ preventScroll: true });
     };
   };
+
+  const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 8;
 
   const nameOf = (element) => {
     if (!element || element === document.body) return "";
@@ -107,16 +134,17 @@
     const feed = document.body.dataset.feed;
     if (!feed || !parts().length) return;
     source?.close();
-    source = new EventSource(feed);
-    source.onopen = () => show("on", "live");
-    source.onerror = () => {
-      const closed = source.readyState === EventSource.CLOSED;
+    const mine = new EventSource(feed);
+    source = mine;
+    mine.onopen = () => show("on", "live");
+    mine.onerror = () => {
+      const closed = mine.readyState === EventSource.CLOSED;
       show("lost", closed ? "not live" : "reconnecting");
       if (!closed) return;
       plan(PATIENCE);
       setTimeout(listen, 2 * PATIENCE);
     };
-    for (const name of ["execution", "deleted", "gap"]) source.addEventListener(name, () => plan());
+    for (const name of ["execution", "deleted", "gap"]) mine.addEventListener(name, () => plan());
   };
 
   const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]];
@@ -142,6 +170,27 @@
     for (const one of root.querySelectorAll("[data-since]")) {
       one.textContent = span(Math.max(0, (now - Date.parse(one.dataset.since)) / 1000));
     }
+  };
+
+  const two = (number) => String(number).padStart(2, "0");
+  const hour = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
+  const clock = (at) => `${hour(at)}:${two(at.getSeconds())}`;
+
+  // Times as the reader's clock has them; their titles go on to say them in UTC.
+  const localise = (root) => {
+    for (const one of root.querySelectorAll("[data-at]")) {
+      const at = new Date(one.dateTime);
+      one.textContent = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock(at)}`;
+    }
+    for (const one of root.querySelectorAll("[data-clock]")) {
+      const at = new Date(one.dateTime);
+      one.textContent = `${clock(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+    }
+    for (const one of root.querySelectorAll("[data-hour]")) {
+      one.textContent = one.textContent.replace(/^\d\d:\d\d( UTC)?/, hour(new Date(one.dataset.hour)));
+    }
+    const zone = root.getElementById("zone");
+    if (zone) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
   };
 
   const copy = async (button) => {
@@ -179,8 +228,13 @@
     plan();
   });
   document.documentElement.classList.add("js");
-  setInterval(() => tick(document, Date.now()), 1000);
+  setInterval(() => {
+    tick(document, Date.now());
+    if (held.length && !held.some(isInUse)) plan(0);
+  }, 1000);
   setInterval(() => plan(), MINUTE); // windows move on, and what is not told (a store that is down) is found out
+  localise(document);
   tick(document, Date.now());
+  for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
   listen();
 })();
