@@ -105,6 +105,12 @@ def test_one_execution(client, five):
     assert client.get("/api/projects/elsewhere/executions/exec-1").status_code == 404
 
 
+def test_an_execution_without_steps_and_lines_says_so(client, service):
+    service.save_execution("proj-123", {"id": "bare", "status": "completed", "startedAt": "2024-01-01T10:00:00Z"})
+    found = client.get(f"{BASE}/bare").json()
+    assert (found["steps"], found["logs"]) == ([], [])
+
+
 def test_deleting(client, five):
     assert client.delete(f"{BASE}/exec-1").status_code == 204
     assert client.delete(f"{BASE}/exec-1").status_code == 404

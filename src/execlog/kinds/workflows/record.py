@@ -106,6 +106,11 @@ class ExecutionSummary(Struct, frozen=True, kw_only=True, rename="camel", omit_d
         return to_dict(self)
 
 
+def _none() -> tuple[Any, ...]:
+    """No steps or lines: from a function, for a plain default is left out, and clients write `answer["steps"]`."""
+    return ()
+
+
 class WorkflowExecution(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An execution, whole.
 
@@ -132,8 +137,8 @@ class WorkflowExecution(Struct, frozen=True, kw_only=True, rename="camel", omit_
     workflow: Any = None
     input: Any = None
     output: Any = None
-    steps: tuple[StepRecord, ...] = ()
-    logs: tuple[LogRecord, ...] = ()
+    steps: tuple[StepRecord, ...] = field(default_factory=_none)
+    logs: tuple[LogRecord, ...] = field(default_factory=_none)
     models: dict[str, ModelUsage] | None = None
     triggered_by: str | None = None
     retry_of: str | None = None
