@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import known
+import terminals
 from execlog.cli.catalogue import ENTRIES
 from execlog.cli.completion import SHELLS
 
@@ -90,3 +91,46 @@ def test_fish_offers_what_bash_offers(tmp_path):
     assert offered("execlog list --status p") == ["partial"]
     assert offered("execlog jobs pa") == ["pause"]
     assert "--cron" in offered("execlog jobs add --cr")
+
+
+HOSTILE = ("$(touch pwned)", "`touch pwned`")
+"""Ids anybody may post who may post at all."""
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """A folder with an `execlog` whose history has such ids, and the scripts; and the environment for a shell in it."""
+    program = tmp_path / "execlog"
+    program.write_text("#!/bin/sh\n" + "".join(f"echo '{id_}'\n" for id_ in HOSTILE))
+    program.chmod(0o755)
+    for shell, script in SHELLS.items():
+        (tmp_path / shell).write_text(script())
+    monkeypatch.chdir(tmp_path)
+    return known.environment(PATH=f"{tmp_path}:/usr/bin:/bin", HOME=str(tmp_path))
+
+
+def test_what_is_recorded_is_no_command_for_bash(hostile, tmp_path):
+    code = BASH.format(script="./bash", words="execlog show ''", count=3)
+    done = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, check=True, env=hostile)
+    assert done.stdout.splitlines() == [r"\$\(touch\ pwned\)", r"\`touch\ pwned\`"]
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_what_is_recorded_is_no_command_for_zsh(hostile, tmp_path):
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    with terminals.Terminal(["zsh", "-f"], hostile) as terminal:
+        terminal.type("PS1=; autoload -U compinit; compinit -u -D; source ./zsh; print rea''dy\r")
+        terminal.expect("ready")
+        terminal.type("execlog show \\$\t")
+        terminal.expect(r"\\\$\\\(touch\\ pwned\\\)")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_what_is_recorded_is_no_command_for_fish(hostile, tmp_path):
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    code = "source fish; complete -C 'execlog show '"
+    done = subprocess.run(["fish", "--no-config", "-c", code], capture_output=True, text=True, check=True, env=hostile)
+    assert sorted(done.stdout.splitlines()) == sorted(HOSTILE)
+    assert not (tmp_path / "pwned").exists()

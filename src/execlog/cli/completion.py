@@ -41,7 +41,7 @@ def nodes() -> list[Node]:
 def bash() -> str:
     """The script for bash."""
     cases = "\n".join(_bash_case(node) for node in nodes())
-    return _BASH.format(commands=" ".join(ENTRIES), cases=cases)
+    return _BASH.format(commands=_quoted("\n".join(ENTRIES)), cases=cases)
 
 
 def zsh() -> str:
@@ -69,7 +69,7 @@ def _walk(path: tuple[str, ...], summary: str, parser: Parser) -> Iterator[Node]
     positional = next((action for action in parser.arguments() if not action.option_strings), None)
     words = " ".join(map(str, positional.choices)) if positional and positional.choices else ""
     metavar = str(positional.metavar) if positional else ""
-    source = f"echo {words}" if words else _DYNAMIC.get(metavar)
+    source = f"printf '%s\\n' {words}" if words else _DYNAMIC.get(metavar)
     yield Node(path, summary, tuple(_options(parser)), tuple(children), source)
     for name, child in children.items():
         yield from _walk((*path, name), child.description or "", child)
@@ -103,7 +103,7 @@ def _bash_case(node: Node) -> str:
         lines.append(f"        {files}) value=1;;")
     lines.append("      esac")
     if node.children:
-        lines.append(f"      arguments={_quoted(' '.join(node.children))}")
+        lines.append(f"      arguments={_quoted(chr(10).join(node.children))}")
     elif node.arguments:
         lines.append(f'      [[ $current == -* || -n $words || -n $value ]] || arguments="$({node.arguments})"')
     return "\n".join([*lines, "      ;;"])
@@ -148,7 +148,7 @@ _execlog() {{
   for ((number = 1; number < COMP_CWORD; number++)); do
     word="${{COMP_WORDS[number]}}"
     case "$word" in
-      --) [[ "$command" == run ]] && {{ COMPREPLY=($(compgen -c -- "$current")); return; }} ;;
+      --) [[ "$command" == run ]] && {{ _execlog_offer "$(compgen -c -- "$current")"; return; }} ;;
       --home | --store) ((number++)) ;;
       -*) ;;
       *)
@@ -156,18 +156,26 @@ _execlog() {{
     esac
   done
   case "$command" in
-    '') arguments='{commands}' ;;
+    '') arguments={commands} ;;
 {cases}
   esac
   if [[ -n $words ]]; then
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    _execlog_offer "${{words// /$'\n'}}"
   elif [[ -n $value ]]; then
-    COMPREPLY=($(compgen -f -- "$current"))
+    _execlog_offer "$(compgen -f -- "$current")"
   elif [[ $current == -* ]]; then
-    COMPREPLY=($(compgen -W "$options" -- "$current"))
+    _execlog_offer "${{options// /$'\n'}}"
   else
-    COMPREPLY=($(compgen -W "$arguments" -- "$current"))
+    _execlog_offer "$arguments"
   fi
+}}
+# Offers those of these lines that begin with $current. They may be anybody's: compgen -W would run the $(...) in them.
+_execlog_offer() {{
+  local line quoted
+  while IFS= read -r line; do
+    printf -v quoted %q "$line"
+    [[ -n $line && ( $line == "$current"* || $quoted == "$current"* ) ]] && COMPREPLY+=("$quoted")
+  done <<< "$1"
 }}
 complete -F _execlog execlog
 """
