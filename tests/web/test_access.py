@@ -96,6 +96,25 @@ def test_a_limited_token_changes_only_its_own(ledger, seeded):
     assert ledger.store.get(new).actor == "alice"
 
 
+def test_a_limited_token_says_nothing_about_what_is_anothers(ledger, guarded):
+    operator, everybody = guarded("operator:alice"), guarded("operator")
+    bobs, mine = {"id": "b1", "actor": "bob", "input": "secret", "kind": "etl"}, {"id": "a1", "kind": "etl"}
+    assert everybody.post("/api/executions", json=[bobs, {"id": "nobodys"}]).status_code == 202
+    # Not stored yet: what waits in the journal counts, too.
+    alone = operator.post("/api/executions", json={"id": "b1", "kind": "etl"})
+    assert (alone.status_code, alone.json()["field"]) == (403, "id")
+    assert operator.post("/api/executions", json={"id": "nobodys"}).status_code == 403
+    running = {"id": "b1", "kind": "etl", "status": "running", "lease_seconds": 1}
+    told = operator.post("/api/executions", json=[mine, running, {"name": "bad", "duration": "long"}, mine]).json()
+    assert (told["accepted"], told["ids"]) == (2, ["a1", "a1"])
+    assert [(error["line"], error["field"]) for error in told["errors"]] == [(2, "id"), (3, "duration")]
+    assert operator.post("/api/executions", json={"id": "b1", "kind": "other"}).status_code == 202
+    assert ledger.flush()
+    assert operator.get("/api/executions/b1?kind=etl").status_code == 404
+    assert ledger.store.get("b1", kind="etl").actor == "bob"
+    assert operator.post("/api/executions", json={**mine, "rows": 1}).status_code == 202
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:8321", "127.0.0.1:8321", "127.8.9.1", "[::1]:8321", "LOCALHOST"]
 )

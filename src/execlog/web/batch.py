@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from execlog.core import storable
 from execlog.core.errors import ForbiddenError, InvalidError
-from execlog.core.model import Event
+from execlog.core.model import Event, Key
 from execlog.history.intake import check_depth, event_of, lease_of, read
 from execlog.web.problem import FieldError, ProblemError, as_problem
 
@@ -40,8 +40,19 @@ class Receipt(Struct, frozen=True, kw_only=True):
 class Batch:
     """The entries of one request."""
 
-    def __init__(self, *, new_id: Callable[[], str], stamp: Callable[[], int], now: int, actor: str | None) -> None:
-        """`stamp` gives strictly increasing UTC µs; `actor` limits what may be said to that actor's executions."""
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str],
+        stamp: Callable[[], int],
+        now: int,
+        actor: str | None,
+        foreign: Callable[[Sequence[Key]], Collection[Key]],
+    ) -> None:
+        """`stamp` gives strictly increasing UTC µs; `actor` limits what may be said to that actor's executions.
+
+        `foreign` says which of these executions are known and another's; it is asked where an actor is limited.
+        """
         self.events: list[Event] = []
         self.leases: list[Event] = []
         self.errors: list[FieldError] = []
@@ -51,6 +62,8 @@ class Batch:
         self._forbidden = 0
         self._now = now
         self._actor = actor
+        self._foreign = foreign
+        self._brought: list[tuple[int, Key]] = []
 
     def take(self, body: bytes, media_type: str) -> None:
         """Read a body's entries.
@@ -62,12 +75,13 @@ class Batch:
             if number > MOST_ENTRIES:
                 raise ProblemError(413, f"send at most {MOST_ENTRIES} executions at once")
             try:
-                self.events.append(self._event(line))
+                self.events.append(self._event(line, number))
             except InvalidError as error:
                 self._reject(error, number)
             except ForbiddenError as error:
-                self.errors.append(FieldError(str(error), "actor", number))
-                self._forbidden += 1
+                self._forbid(str(error), "actor", number)
+        if self._actor is not None and self._brought:
+            self._leave_to_others(self._actor)
         if not self.events:
             self._refuse()
 
@@ -81,7 +95,7 @@ class Batch:
             mended=dict(self.mended),
         )
 
-    def _event(self, line: bytes) -> Event:
+    def _event(self, line: bytes, number: int) -> Event:
         said = read(line)
         event = event_of(said, id_=self._new_id(), at=self._stamp())
         if self._actor is not None:
@@ -93,7 +107,23 @@ class Batch:
         lease = lease_of(said, event, at=self._stamp(), now=self._now)
         if lease is not None:
             self.leases.append(lease)
+        if said.id is not None:
+            self._brought.append((number, event.key))
         return event
+
+    def _leave_to_others(self, actor: str) -> None:
+        """Take out what is about executions of others: who says something about one is its actor from then on."""
+        foreign = self._foreign([key for _, key in self._brought])
+        for number, key in self._brought:
+            if key in foreign:
+                self._forbid(f"your token is limited to {actor!r}: {key.id!r} is another's execution", "id", number)
+        self.events = [event for event in self.events if event.key not in foreign]
+        self.leases = [lease for lease in self.leases if lease.key not in foreign]
+        self.errors.sort(key=lambda error: error.line or 0)
+
+    def _forbid(self, message: str, field: str, number: int) -> None:
+        self.errors.append(FieldError(message, field, number))
+        self._forbidden += 1
 
     def _reject(self, error: InvalidError, number: int) -> None:
         problem = as_problem(error)

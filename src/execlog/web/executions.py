@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from execlog.core.errors import ConflictError, JournalError
-from execlog.core.filter import Filter
-from execlog.core.model import Execution
+from execlog.core.filter import MAX_LIMIT, Filter
+from execlog.core.model import Execution, Key
 from execlog.history import comparison, dossier, explanation, listing, statistics
 from execlog.history.question import Id, Limit, Name, Narrow, Offset, Scope, Statuses, as_filter
 from execlog.history.view import ItemView, LogView, view_item, view_log
@@ -145,7 +146,14 @@ class Executions:
     def record(self, call: Call) -> Reply:
         """Take in what another process says about its executions."""
         recorder = self._ledger.recorder
-        batch = Batch(new_id=self._ledger.new_id, stamp=recorder.stamp, now=self._now(), actor=call.principal.actor)
+        actor = call.principal.actor
+        batch = Batch(
+            new_id=self._ledger.new_id,
+            stamp=recorder.stamp,
+            now=self._now(),
+            actor=actor,
+            foreign=lambda keys: self._foreign(keys, actor),
+        )
         batch.take(call.body, call.headers.get("content-type", "").partition(";")[0].strip().lower())
         preferred = _prefers_durable(call.headers.get("prefer", ""))
         durable = call.params.durable or preferred
@@ -170,6 +178,21 @@ class Executions:
         params: One = call.params
         actor = call.principal.actor
         return dossier.get(self._ledger.store, params.id, kind=params.kind, namespace=params.namespace, actor=actor)
+
+    def _foreign(self, keys: Sequence[Key], actor: str | None) -> set[Key]:
+        """The executions among these that another has; raises JournalError where it cannot be told."""
+        if not self._ledger.flush(_SECONDS_TO_FLUSH):
+            raise JournalError("whose executions these are cannot be told right now; send them again later")
+        groups: dict[tuple[str, str], list[str]] = {}
+        for key in keys:
+            groups.setdefault((key.kind, key.namespace), []).append(key.id)
+        found: set[Key] = set()
+        for (kind, namespace), ids in groups.items():
+            for start in range(0, len(ids), MAX_LIMIT):
+                asked = Filter(kind=kind, namespace=namespace, ids=tuple(ids[start : start + MAX_LIMIT]))
+                known = self._ledger.store.find(asked, limit=MAX_LIMIT).entries
+                found.update(one.key for one in known if one.actor != actor)
+        return found
 
     def _now(self) -> int:
         return self._ledger.clock.now()
