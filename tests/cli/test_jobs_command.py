@@ -67,10 +67,18 @@ def test_a_job_from_its_making_to_its_removal(execlog, home):
         (["--stocks", "A", "--source", "nowhere"], "there is no source 'nowhere'"),
         (["--shell", "true", "--overlap", "alow"], "did you mean allow?"),
         (["--shell", "true", "--at", "2001-01-01"], "in the past"),
+        (["--shell", "true", "--every", "0s"], "$.trigger.seconds"),
+        (["--shell", "true", "--session", "XNYS", "--offset", "20000d"], "$.trigger.offset"),
+        (["--shell", "true", "--concurrency", "1000000"], "$.concurrency"),
+        (["--shell", "true", "--retries", "100000"], "$.retries.limit"),
+        (["--shell", "true", "--timeout", "0s"], "$.timeout"),
+        (["--shell", "true", "--grace", "20000d"], "$.misfire.grace"),
+        (["--stocks", "A", "--days", "10000000"], "$.run.days"),
     ],
 )
 def test_what_is_no_job_is_refused_with_a_reason(execlog, home, arguments, complaint):
     assert complaint in execlog(home, "jobs", "add", "x", *arguments, code=2).stderr
+    assert execlog(home, "jobs", "list", "--no-header").stdout == ""
 
 
 def test_a_job_runs_here_where_no_server_runs(execlog, on_terminal, home):

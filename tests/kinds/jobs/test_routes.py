@@ -14,7 +14,7 @@ from execlog.kind import Principal
 from execlog.kinds.jobs import Call, Fetch, Interval, Job, JobExecutionRecord, SchedulerServingApp, jobs_kind
 from execlog.kinds.jobs.routes import JobParams
 from execlog.ledger import Ledger
-from execlog.store.jobs import Advance
+from execlog.store.jobs import Advance, Entry
 from execlog.web.app import create_app
 
 THIRTEEN = [
@@ -292,6 +292,16 @@ def test_jobs_are_listed_page_by_page(http):
     assert [job["id"] for page in (first, second, third) for job in page.json()] == ids[::-1]
     assert "x-next-cursor" not in third.headers
     assert http.get("/scheduler/jobs?cursor=nonsense").status_code == 422
+
+
+def test_a_job_that_cannot_be_read_hides_no_other(app, http, caplog):
+    made = make(http)
+    unreadable = Entry(id="bad", definition={"name": "bad", "timeout": 0}, created_at=0, updated_at=0)
+    app.desk._jobs.put(unreadable, expected=None)
+    listed = http.get("/scheduler/jobs")
+    assert (listed.status_code, [job["id"] for job in listed.json()]) == (200, [made["id"]])
+    assert "'bad' cannot be read" in caplog.text
+    assert http.delete("/scheduler/jobs/bad").status_code == 204
 
 
 def test_a_job_runs_when_asked_and_its_history_tells(app, http):

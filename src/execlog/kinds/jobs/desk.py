@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -27,6 +28,8 @@ from execlog.runner.stop import pause
 from execlog.runner.triggers import after, anchored, due_at, with_anchor
 from execlog.runner.validation import check_job, check_narrowed
 from execlog.store.jobs import Entry, Firing, JobStore
+
+log = logging.getLogger("execlog")
 
 _SETTLE_SECONDS = 2.0
 _SETTLE_LOOK = 0.01
@@ -144,9 +147,10 @@ class Desk:
         return self._jobs.get(job_id) is not None
 
     def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[JobView]:
-        """A page of jobs, the newest made first."""
+        """A page of jobs, the newest made first, without those that cannot be read: the log names them."""
         page = self._jobs.list(limit=limit, cursor=cursor)
-        return Page(tuple(map(self.view, page.entries)), page.next_cursor)
+        shown = [self._readable(entry) for entry in page.entries]
+        return Page(tuple(view for view in shown if view is not None), page.next_cursor)
 
     def replace(self, job_id: str, job: Job, *, version: int | None = None) -> JobView:
         """The job as replaced; with `version` only if that is still its version.
@@ -297,9 +301,18 @@ class Desk:
     def _checked(self, job: Job) -> Job:
         check_id(job.id)
         check_job(job)
+        # A Job made in Python was not measured against its limits; what the store gives back will be.
+        job = convert(encode_job(job), Job)
         if isinstance(job.run, Fetch):
             config_of(self._sources, job.run.source)
         return job
+
+    def _readable(self, entry: Entry) -> JobView | None:
+        try:
+            return self.view(entry)
+        except InvalidError as error:
+            log.warning("job %r cannot be read, and does not run: %s", entry.id, error)
+            return None
 
     def _entry(self, job_id: str) -> Entry:
         entry = self._jobs.get(job_id)
