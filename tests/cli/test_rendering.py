@@ -10,6 +10,7 @@ from execlog.cli import executions, units
 from execlog.cli.plumbing import Tail
 from execlog.cli.table import Cell, Column, write_table, write_values
 from execlog.cli.terminal import Terminal, columns_of, cut, printable, terminal_of
+from execlog.core.clock import parse_seconds
 
 DAY = 86_400_000_000
 
@@ -85,13 +86,13 @@ def test_percents_never_round_to_all_or_nothing(value, text):
     ("text", "value"), [("250ms", 0.25), ("1.5", 1.5), ("90s", 90), ("15m", 900), ("2h", 7_200), ("7d", 604_800)]
 )
 def test_durations_are_read(text, value):
-    assert units.parse_seconds(text) == pytest.approx(value)
+    assert parse_seconds(text) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1s", "nan", "inf", "1e400h", "5 parsecs"])
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011 - any will do
-        units.parse_seconds(text)
+        parse_seconds(text)
 
 
 @pytest.mark.parametrize(("text", "nano"), [("0.05", 50_000_000), ("$1", 10**9), ("0.000000001", 1)])

@@ -99,6 +99,15 @@ def test_failures_and_figures(ledger, history):
     assert {one.subject for one in history.latest_of_each(kind="job")} == {"nightly"}
 
 
+def test_a_question_from_python_takes_the_words_of_the_command_line(ledger, history):
+    nightly(ledger, stocks=("A", "B"), broken=("B",), version=1)
+    nightly(ledger, stocks=("A",), version=2)
+    bad = {one.id for one in history.executions(status="bad")}
+    assert bad == {one.id for one in history.executions() if one.status == "partial"}
+    assert history.executions(min_duration="90s") == history.executions(min_duration=90) == ()
+    assert {group.message for group in history.failures(status="bad")} == {"no answer"}
+
+
 @pytest.mark.parametrize(
     "question", [{"status": "broken"}, {"since": "yesterday"}, {"colour": "red"}, {"limit": 0}, {"min_cost": "much"}]
 )

@@ -273,5 +273,5 @@ def test_an_event_of_another_kind_is_shown_alike():
 def test_the_latest_of_an_actor_is_found_behind_later_ones_of_others():
     store = MemoryStore()
     store.apply([execution(1, actor="ann"), execution(2, actor="bob")])
-    latest = list_latest(store, Filter(), limit=1, actor="ann").executions
+    latest = list_latest(store, Filter(actor="ann"), limit=1, now=NOW).executions
     assert [one.id for one in latest] == ["run-1"]

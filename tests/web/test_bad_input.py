@@ -82,6 +82,20 @@ def test_a_bad_query_is_422_and_names_its_field(client, query, field):
     assert field is None or problem["field"].split("[")[0] == field
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("status=success", "it is one of bad, cancelled, crashed, ended"),
+        ("sort=random", "it is one of costliest, newest, oldest, slowest"),
+        ("item=x&item_status=bad", "it is one of queued, running"),
+        ("min_cost=abc", "Expected US dollars: 0.05"),
+        ("min_duration=soon", "Expected Seconds, or a span with its unit: 2.5, 250ms, 90s, 15m"),
+    ],
+)
+def test_a_refusal_says_what_would_fit(client, query, said):
+    assert said in refused(client.get(f"/api/executions?{query}"), 422)["detail"]
+
+
 def test_what_is_not_utf8_cannot_be_read(client):
     refused(client.get("/api/executions?subject=%ED%A0%80"), 400)
     refused(client.get("/api/executions?subject=%FF"), 400)

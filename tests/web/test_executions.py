@@ -52,6 +52,7 @@ def test_the_list_is_newest_first_and_tells_everything_of_the_summary(seeded):
         ("text=connection%20timeout", ["run-2", "run-1"]),
         ("max_duration=1", ["run-5"]),
         ("min_duration=0.25&kind=workflow", ["run-5"]),
+        ("min_duration=250ms&kind=workflow", ["run-5"]),
         ("min_cost=0.001", ["run-5"]),
         ("min_cost=0.001000001", []),
         ("max_cost=0.001", ["run-5"]),
@@ -214,6 +215,32 @@ def test_failures_are_grouped_by_what_they_have_in_common(seeded):
 def test_the_latest_of_each_subject(seeded):
     assert ids(seeded.get("/api/latest")) == ["run-5", "run-4", "run-3"]
     assert ids(seeded.get("/api/latest?kind=job&limit=1")) == ["run-4"]
+
+
+def test_words_for_several_statuses_are_those_of_the_command_line(seeded):
+    from execlog.cli.options import STATUS_GROUPS
+
+    for word, group in STATUS_GROUPS.items():
+        for path in ("executions", "latest", "failures"):
+            by_word, by_name = (seeded.get(f"/api/{path}?status={words}").json() for words in (word, ",".join(group)))
+            assert by_word == by_name
+    assert seeded.get("/api/executions?status=bad,ended").json()["executions"]
+
+
+def test_failures_take_every_filter(seeded):
+    for query in ("status=timed_out", "item=nothing", "min_cost=1", "tags=a:b", "min_duration=90s", "name=nothing"):
+        assert seeded.get(f"/api/failures?{query}").status_code == 200
+    assert seeded.get("/api/failures?item=nothing").json() == {"failures": []}
+
+
+def test_the_latest_of_one_subject_or_else_of_a_name(ledger, client):
+    said = [{"id": "old", "subject": "s"}, {"id": "new", "subject": "s"}, {"id": "named", "subject": "t", "name": "n"}]
+    for one in said:
+        assert client.post("/api/executions", json=one).status_code == 202
+    assert ledger.flush()
+    for subject, expected in (("s", ["new"]), ("n", ["named"]), ("nothing", [])):
+        found = client.get(f"/api/latest?subject={subject}").json()["executions"]
+        assert [one["id"] for one in found] == expected
 
 
 def test_a_deleted_execution_stays_deleted(ledger, client):

@@ -181,7 +181,9 @@ def a_time(text: str) -> int:
 
 def a_duration(text: str) -> float:
     """Seconds."""
-    return _parsed(units.parse_seconds, text, "a duration; write 250ms, 90s, 15m, 24h or 7d")
+    from execlog.core.clock import parse_seconds
+
+    return _parsed(parse_seconds, text, "a duration; write 250ms, 90s, 15m, 24h or 7d")
 
 
 def an_amount(text: str) -> int:

@@ -109,15 +109,6 @@ def percent(value: float) -> str:
     return f"{value:.1f} %" if value % 1 else f"{value:.0f} %"
 
 
-def parse_seconds(text: str) -> float:
-    """Seconds of "1.5", "250ms", "90s", "15m", "24h" or "7d". Raises ValueError for anything else."""
-    text = text.strip().lower()
-    for unit, factor in (("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0), ("w", 604_800.0)):
-        if text.endswith(unit):
-            return _amount(text[: -len(unit)]) * factor
-    return _amount(text)
-
-
 def parse_dollars(text: str) -> int:
     """10⁻⁹ US dollars of "0.05" or "$0.05". Raises ValueError."""
     from decimal import Decimal, InvalidOperation
@@ -126,10 +117,3 @@ def parse_dollars(text: str) -> int:
         return int(Decimal(text.strip().removeprefix("$")) * 10**9)
     except (InvalidOperation, OverflowError) as error:
         raise ValueError(text) from error
-
-
-def _amount(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e12:  # noqa: PLR2004 - no size, span or amount is larger
-        raise ValueError(text)
-    return value

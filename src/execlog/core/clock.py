@@ -80,5 +80,21 @@ def parse_when(text: str, *, now: int | None) -> int:
     return at
 
 
+def parse_seconds(text: str) -> float:
+    """Seconds of "1.5", "250ms", "90s", "15m", "24h", "7d" or "2w". Raises ValueError for anything else."""
+    text = text.strip().lower()
+    for unit, factor in (("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0), ("w", 604_800.0)):
+        if text.endswith(unit):
+            return _amount(text[: -len(unit)]) * factor
+    return _amount(text)
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e12:  # noqa: PLR2004 - no span is longer
+        raise ValueError(text)
+    return value
+
+
 def _iso(text: str) -> datetime:
     return datetime.fromisoformat(text.replace(" ", "+") if "T" in text and " " in text else text)

@@ -59,6 +59,8 @@ def from_json(data: bytes | str, type_: type[T]) -> T:
     """The value in this JSON. Raises InvalidError, naming the place, for JSON that is none or does not fit."""
     try:
         return msgspec.json.decode(data, type=type_)
+    except msgspec.ValidationError as error:
+        raise InvalidError(_told(error, type_)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidError(str(error) or "nested too deeply") from error
 
@@ -67,8 +69,16 @@ def convert(value: object, type_: type[T], *, strict: bool = False) -> T:
     """A typed value out of plain ones, text read as numbers where a number is due. Raises InvalidError."""
     try:
         return msgspec.convert(value, type_, strict=strict)
+    except msgspec.ValidationError as error:
+        raise InvalidError(_told(error, type_)) from error
     except (msgspec.MsgspecError, RecursionError, OverflowError) as error:
         raise InvalidError(str(error) or "nested too deeply") from error
+
+
+def _told(error: msgspec.ValidationError, type_: Any) -> str:
+    from execlog.core.misfit import told
+
+    return told(error, type_)
 
 
 def builtins(value: Any) -> Any:

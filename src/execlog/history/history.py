@@ -31,8 +31,9 @@ class History:
     """The answers of a ledger, with what this process recorded before it asked.
 
     Questions take the words of `GET /api/executions`: kind, namespace, subject, actor, engine, since and until (a
-    datetime, ISO 8601, or a span back from now such as "24h"), status (one or several), item, text, fingerprint,
-    min_duration, max_cost, tags … Every method raises InvalidError for a word or value that is none, and StoreError.
+    datetime, ISO 8601, or a span back from now such as "24h"), status (one or several; also "open", "ended", "bad"),
+    item, text, fingerprint, min_duration (seconds, or "90s"), max_cost, tags … Every method raises InvalidError for a
+    word or value that is none, and StoreError.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -73,11 +74,13 @@ class History:
         self, *, kind: str | None = None, namespace: str | None = None, limit: int = 1000
     ) -> tuple[ExecutionView, ...]:
         """The newest execution of each subject, newest first."""
-        return list_latest(self._fresh().store, Filter(kind=kind, namespace=namespace), limit=limit).executions
+        return list_latest(
+            self._fresh().store, Filter(kind=kind, namespace=namespace), limit=limit, now=self._now()
+        ).executions
 
-    def failures(self, *, limit: int = 50, **scope: Any) -> tuple[FailureView, ...]:
+    def failures(self, *, limit: int = 50, **question: Any) -> tuple[FailureView, ...]:
         """What failed, grouped by what the errors have in common, the latest group first."""
-        asked = as_filter(_read(scope, Scope), now=self._now())
+        asked = as_filter(_read(question, Narrow), now=self._now())
         return list_failures(self._fresh().store, asked, limit=limit).failures
 
     def stats(self, *, group_by: GroupBy | None = None, **question: Any) -> Statistics:
@@ -114,7 +117,9 @@ def _read(question: Mapping[str, Any], type_: type[Q]) -> Q:
     for name in ("status", "id", "include"):
         if isinstance(plain.get(name), str):
             plain[name] = [plain[name]]
-    for name in ("min_cost", "max_cost"):
-        if name in plain:
+    for name in ("min_cost", "max_cost", "min_duration", "max_duration"):
+        if isinstance(plain.get(name), int | float):
+            plain[name] = f"{plain[name]:.9f}"
+        elif name in plain:
             plain[name] = f"{plain[name]}"
     return convert(plain, type_)

@@ -18,6 +18,8 @@ from execlog.store.base import FailureGroup, Part, Store
 
 HEAVY_LIMIT = 100
 """Most executions of a page that carries their details or log lines."""
+NAMED_WITHIN = 30 * 86_400_000_000
+"""How far back a name is looked for, in µs."""
 
 
 class ExecutionList(Struct, frozen=True, kw_only=True):
@@ -78,10 +80,21 @@ def list_executions(store: Store, question: Question, *, now: int, actor: str | 
     return ExecutionList(executions=views, next_cursor=page.next_cursor, total=total)
 
 
-def list_latest(store: Store, filter_: Filter, *, limit: int, actor: str | None = None) -> ExecutionList:
-    """The newest execution of each (kind, namespace, subject), newest first; with `actor`, of that actor's."""
-    asked = filter_ if actor is None else replace(filter_, actor=actor)
-    return ExecutionList(executions=tuple(map(view, store.latest(asked, limit=limit))))
+def latest(store: Store, filter_: Filter, *, limit: int, now: int) -> list[Execution]:
+    """The newest execution of each (kind, namespace, subject), newest first.
+
+    Where nothing has the subject asked for, the newest one under this name: a name has no index, so not of ever.
+    """
+    found = store.latest(filter_, limit=limit)
+    if found or filter_.subject is None:
+        return found
+    named = replace(filter_, subject=None, name=filter_.subject, since=now - NAMED_WITHIN)
+    return list(store.find(named, limit=1).entries)
+
+
+def list_latest(store: Store, filter_: Filter, *, limit: int, now: int) -> ExecutionList:
+    """What `latest` finds, as it is shown."""
+    return ExecutionList(executions=tuple(map(view, latest(store, filter_, limit=limit, now=now))))
 
 
 def list_failures(store: Store, filter_: Filter, *, limit: int) -> FailureList:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from execlog.core.clock import parse_when
+from execlog.core.clock import parse_seconds, parse_when
 from execlog.core.codec import convert
 from execlog.core.errors import ForbiddenError, InvalidError
 from execlog.core.filter import MAX_LIMIT, Filter, Sort
-from execlog.core.model import Status
+from execlog.core.model import OPEN, TERMINAL, UNSUCCESSFUL, Status
 from execlog.history.view import nano
 
 Name = Annotated[str, Meta(max_length=1000)]
@@ -20,11 +21,21 @@ Id = Annotated[str, Meta(min_length=1, max_length=100)]
 _WHEN = "ISO 8601 (without an offset: UTC), Unix seconds, or a span back from now: 90s, 15m, 24h, 7d, 2w"
 When = Annotated[str, Meta(max_length=40, description=_WHEN, examples=["24h", "2026-01-31T06:00:00Z"])]
 Dollars = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,9})?$", description="US dollars", examples=["0.05"])]
-Seconds = Annotated[float, Meta(ge=0, le=1e9, description="Seconds")]
+_SPAN = r"^\d{1,10}(\.\d{1,9})?(ms|s|m|h|d|w)?$"
+Span = Annotated[
+    str, Meta(pattern=_SPAN, description="Seconds, or a span with its unit", examples=["2.5", "250ms", "90s", "15m"])
+]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Most entries of the answer")]
 Offset = Annotated[int, Meta(ge=0, le=100_000, description="Entries to skip; `cursor` costs less and is stable")]
-Statuses = tuple[Status, ...]
+Word = Literal[
+    "queued", "running", "succeeded", "partial", "failed", "timed_out", "cancelled", "crashed", "open", "ended", "bad"
+]
+"""A status, or several: open (queued, running), ended (the others), bad (ended, but not succeeded)."""
+Statuses = tuple[Word, ...]
+GROUPS: dict[str, frozenset[Status]] = {"open": OPEN, "ended": TERMINAL, "bad": UNSUCCESSFUL}
+_ANY = "Any of these; open, ended and bad are several"
+AnyOf = Annotated[Statuses, Meta(max_length=11, description=_ANY)]
 Tags = Annotated[dict[str, str], Meta(max_length=20, description="key:value, all of them must match")]
 
 
@@ -46,7 +57,7 @@ class Scope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Narrow(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question about executions, by everything a `Filter` knows."""
 
-    status: Annotated[Statuses, Meta(max_length=8, description="Any of these; repeat it, or separate by commas")] = ()
+    status: Annotated[AnyOf, Meta(description=f"{_ANY}; repeat it, or separate by commas")] = ()
     name: Name | None = None
     id: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
     id_prefix: Annotated[Id, Meta(description="The id begins with this")] | None = None
@@ -62,8 +73,8 @@ class Narrow(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fingerprint: Annotated[str, Meta(max_length=100, description="Of the error, as /api/failures gives it")] | None = (
         None
     )
-    min_duration: Seconds | None = None
-    max_duration: Seconds | None = None
+    min_duration: Span | None = None
+    max_duration: Span | None = None
     min_cost: Dollars | None = None
     max_cost: Dollars | None = None
     min_tokens: Count | None = None
@@ -93,7 +104,7 @@ _PLAIN = frozenset(
     {
         "id_prefix", "kind", "namespace", "subject", "actor", "engine", "name", "item", "item_status", "text",
         "fingerprint",
-        "min_duration", "max_duration", "min_tokens", "max_tokens", "parent_id", "root_id", "retry_of", "sort",
+        "min_tokens", "max_tokens", "parent_id", "root_id", "retry_of", "sort",
     }
 )  # fmt: skip
 
@@ -107,9 +118,11 @@ def as_filter(question: Scope, *, now: int, actor: str | None = None) -> Filter:
     fields: dict[str, Any] = {name: said[name] for name in _PLAIN & said.keys() if said[name] is not None}
     fields["since"] = when(said["since"], now=now, field="since")
     fields["until"] = when(said["until"], now=now, field="until")
-    fields["statuses"] = said.get("status", ())
+    fields["statuses"] = statuses(said.get("status", ()))
     fields["ids"] = said.get("id", ())
     fields["tags"] = said.get("tags") or None
+    for bound in ("min_duration", "max_duration"):
+        fields[bound] = None if said.get(bound) is None else parse_seconds(said[bound])
     fields["min_cost_nano"] = nano(said.get("min_cost"))
     fields["max_cost_nano"] = nano(said.get("max_cost"))
     if actor is not None:
@@ -117,6 +130,13 @@ def as_filter(question: Scope, *, now: int, actor: str | None = None) -> Filter:
             raise ForbiddenError(f"your token is limited to {actor!r}: it may not ask for executions of others")
         fields["actor"] = actor
     return Filter(**fields)
+
+
+@lru_cache(256)
+def statuses(words: Statuses) -> tuple[Status, ...]:
+    """The statuses of these words, each once, in the order of `Status` within a group."""
+    groups = [[one for one in Status if one in GROUPS[word]] if word in GROUPS else [Status(word)] for word in words]
+    return tuple(dict.fromkeys(one for group in groups for one in group))
 
 
 def when(text: str | None, *, now: int, field: str) -> int | None:

@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import Receive
 
 from execlog.core.errors import InvalidError
+from execlog.core.misfit import told
 from execlog.history.intake import check_depth
 from execlog.kind import Route
 from execlog.web.problem import ProblemError, invalid
@@ -145,7 +146,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         check_depth(data)
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise invalid(str(error)) from error
+        raise invalid(told(error, decoder.type)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, InvalidError, RecursionError) as error:
         raise ProblemError(400, f"not JSON this server reads: {error}") from error
 

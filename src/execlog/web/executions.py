@@ -11,7 +11,7 @@ from execlog.core.errors import ConflictError, JournalError
 from execlog.core.filter import MAX_LIMIT, Filter
 from execlog.core.model import Execution, Key
 from execlog.history import comparison, dossier, explanation, listing, statistics
-from execlog.history.question import Id, Limit, Name, Narrow, Offset, Scope, Statuses, as_filter
+from execlog.history.question import AnyOf, Id, Limit, Name, Narrow, Offset, as_filter, statuses
 from execlog.history.view import ItemView, LogView, view_item, view_log
 from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
@@ -51,10 +51,9 @@ class StatsQuestion(Narrow, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Most groups")] = 1_000
 
 
-class FailuresQuestion(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FailuresQuestion(Narrow, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which failures."""
 
-    text: Annotated[str, Meta(max_length=1000, description="The error contains this")] | None = None
     limit: Limit = 50
 
 
@@ -63,7 +62,11 @@ class LatestQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     kind: Name | None = None
     namespace: Name | None = None
-    status: Annotated[Statuses, Meta(max_length=8, description="Any of these")] = ()
+    subject: (
+        Annotated[Name, Meta(description="Only of this one; where none is called so, by a name of the last 30 days")]
+        | None
+    ) = None
+    status: AnyOf = ()
     limit: Limit = 100
 
 
@@ -140,8 +143,14 @@ class Executions:
     def latest(self, call: Call) -> listing.ExecutionList:
         """The latest execution of each subject."""
         params: LatestQuestion = call.params
-        asked = Filter(kind=params.kind, namespace=params.namespace, statuses=params.status)
-        return listing.list_latest(self._ledger.store, asked, limit=params.limit, actor=call.principal.actor)
+        asked = Filter(
+            kind=params.kind,
+            namespace=params.namespace,
+            subject=params.subject,
+            statuses=statuses(params.status),
+            actor=call.principal.actor,
+        )
+        return listing.list_latest(self._ledger.store, asked, limit=params.limit, now=self._now())
 
     def record(self, call: Call) -> Reply:
         """Take in what another process says about its executions."""

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from execlog.core.filter import Filter
 from execlog.core.model import Execution, Key
 from execlog.history.listing import KeyView
-from execlog.history.question import Id, Name, Statuses
+from execlog.history.question import AnyOf, Id, Name, statuses
 from execlog.history.view import to_json, view
 from execlog.store.base import Change, Store
 
@@ -28,7 +28,7 @@ class FeedQuestion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     id: Id | None = None
     subject: Name | None = None
     actor: Name | None = None
-    status: Annotated[Statuses, Meta(max_length=8, description="Any of these")] = ()
+    status: AnyOf = ()
     last_event_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
@@ -73,7 +73,7 @@ class Wanted(Struct, frozen=True):
             (self.limited_to is None or execution.actor == self.limited_to)
             and asked.subject in {None, execution.subject}
             and asked.actor in {None, execution.actor}
-            and (not asked.status or execution.status in asked.status)
+            and (not asked.status or execution.status in statuses(asked.status))
         )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import inspect
 
 from execlog.core.ids import check_id
+from execlog.core.misfit import told
 from execlog.web.problem import ProblemError, invalid
 
 Shape = Literal["one", "many", "split", "map"]
@@ -51,7 +52,7 @@ class Parameters:
         try:
             return msgspec.convert(given, self.type, strict=False)
         except msgspec.ValidationError as error:
-            raise invalid(str(error)) from error
+            raise invalid(told(error, self.type)) from error
 
     def _take(self, given: dict[str, Any], name: str, value: str) -> None:
         match self.shapes.get(name):
