@@ -18,6 +18,7 @@ import pytest
 
 import known
 import servers
+from execlog.cli.terminal import columns_of
 from execlog.core.model import Error, Event, Status
 from execlog.ledger import Ledger
 
@@ -57,12 +58,38 @@ def test_on_a_terminal(on_terminal, known_home, name):
         check(f"{name}.terminal", terminal.output)
 
 
-@pytest.mark.parametrize("name", ["list", "failures", "stats"])
-def test_on_a_narrow_terminal_lines_fit(on_terminal, known_home, name):
-    with on_terminal(known_home, *CASES[name], "--no-color", columns=100) as terminal:
+COMPARED = ("compare", known.ident("aaaa"), known.ident("aaab"))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize(
+    "asked", [*(CASES[name] for name in ("list", "latest", "failures", "stats", "tail")), COMPARED], ids=" ".join
+)
+def test_on_a_narrow_terminal_lines_fit(on_terminal, known_home, asked, columns):
+    with on_terminal(known_home, *asked, "--no-color", columns=columns) as terminal:
         assert terminal.wait() == 0
         assert "\x1b" not in terminal.output
-        assert max(map(len, terminal.output.splitlines())) <= 100
+        lines = [line for line in terminal.output.splitlines() if " -> " not in line]
+        assert max(map(columns_of, lines)) <= columns
+
+
+def test_a_narrow_list_keeps_what_ran_and_why(on_terminal, known_home):
+    with on_terminal(known_home, "list", "--no-color", columns=80) as terminal:
+        assert terminal.wait() == 0
+        assert "WHY" in terminal.output
+        assert "exit code 3: d" in terminal.output
+    with on_terminal(known_home, "list", "--no-color", columns=60) as terminal:
+        assert terminal.wait() == 0
+        assert "backfill-2003" in terminal.output
+        assert "backfill-2005" in terminal.output
+
+
+def test_help_is_broken_into_lines(on_terminal, known_home):
+    with on_terminal(known_home, "latest", "--help", columns=60) as terminal:
+        assert terminal.wait() == 0
+        head = terminal.output.partition("positional arguments:")[0]
+        assert "by its subject" in head
+        assert max(map(len, head.splitlines())) <= 60
 
 
 def test_json_is_what_the_api_gives(execlog, known_home):
@@ -111,7 +138,7 @@ def test_an_id_may_be_cut_where_no_other_begins_so(execlog, known_home):
     assert "019aaa39-aaaa  partial   backfill-2003, 8 h ago" in ambiguous
     assert f"id          {known.ident('dddd')}" in execlog(known_home, "show", "019aaa39-d").stdout
     assert "no execution 'nothing'" in execlog(known_home, "show", "nothing", code=3).stderr
-    assert "no execution '019'" in execlog(known_home, "show", "019", code=3).stderr
+    assert "no execution '019'; of a longer id give at least 4" in execlog(known_home, "show", "019", code=3).stderr
 
 
 def test_an_id_that_two_kinds_have_is_not_guessed(execlog, home):

@@ -11,6 +11,8 @@ from execlog.cli.plumbing import Tail
 from execlog.cli.table import Cell, Column, write_table, write_values
 from execlog.cli.terminal import Terminal, columns_of, cut, printable, terminal_of
 from execlog.core.clock import parse_seconds
+from execlog.core.model import Event
+from execlog.store.memory import MemoryStore
 
 DAY = 86_400_000_000
 
@@ -191,23 +193,33 @@ def test_a_pipe_has_no_colours_unless_forced():
     assert terminal_of(io.StringIO(), plain=False, environment={"FORCE_COLOR": "1"}).colour
 
 
-def test_short_ids_tell_each_other_apart_and_begin_as_the_ids_do():
+def store_of(*ids: str) -> MemoryStore:
+    store = MemoryStore()
+    store.apply([Event(id=id_, kind="job", at=1) for id_ in ids])
+    return store
+
+
+def test_short_ids_are_beginnings_that_no_other_id_of_the_store_has():
     ids = [
         "019aaa39-4c1f-7abc-8001-aaaaaaaaaaaa",
         "019aaa39-4c1f-7abc-8002-aaaaaaaaaaaa",
         "019aaa3a-0000-7000-8000-bbbbbbbbbbbb",
         "mine",
     ]
-    short = executions.short_ids(ids)
-    assert short[ids[0]] == "019aaa39-4c1f-7abc-8001"
-    assert short[ids[2]] == "019aaa3a-0000"
-    assert short["mine"] == "mine"
-    assert len(set(short.values())) == len(ids)
+    store = store_of(*ids)
+    assert executions.short_ids(store, ids[:1]) == {ids[0]: "019aaa39-4c1f-7abc-8001"}
+    assert executions.short_ids(store, ids[2:]) == {ids[2]: "019aaa3a-0000", "mine": "mine"}
 
 
 def test_short_ids_where_one_is_the_beginning_of_another():
-    short = executions.short_ids(["nightly-backup-1", "nightly-backup-12"])
-    assert short == {"nightly-backup-1": "nightly-backup-1", "nightly-backup-12": "nightly-backup-12"}
+    names = ("nightly-backup", "nightly-backup-1", "nightly-backup-12", "nightly-backups")
+    short = executions.short_ids(store_of(*names), names)
+    assert short == {name: name for name in names}
+
+
+def test_ids_are_whole_where_too_many_begin_as_they_do():
+    ids = [f"019aaa39-4c1f-7{number:03x}-8001-aaaaaaaaaaaa" for number in range(250)]
+    assert executions.short_ids(store_of(*ids), ids[:1]) == {ids[0]: ids[0]}
 
 
 def test_a_tail_keeps_the_end_in_whole_lines():

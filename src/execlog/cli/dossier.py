@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from execlog.cli import units
-from execlog.cli.executions import STYLES, items_text, reason, short_ids, status_cell, title, took
+from execlog.cli.executions import STYLES, items_text, reason, status_cell, title, took
 from execlog.cli.place import now
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal, cut, printable
@@ -225,15 +225,12 @@ def _write_related(terminal: Terminal, heading: str, views: Sequence[ExecutionVi
     if not views:
         return
     _heading(terminal, heading)
-    ids = short_ids([view.id for view in views]) if terminal.interactive else {view.id: view.id for view in views}
     for view in views:
         status = status_cell(view.status, terminal)
         mark = " (this one)" if view.id == own else ""
         took_text = "" if view.duration is None else units.seconds(view.duration)
         name = printable(view.name or view.subject or view.kind)
-        terminal.line(
-            f"  {terminal.paint(f'{status.text:<12}', status.style)} {ids[view.id]}  {name}  {took_text}{mark}"
-        )
+        terminal.line(f"  {terminal.paint(f'{status.text:<12}', status.style)} {view.id}  {name}  {took_text}{mark}")
 
 
 def _heading(terminal: Terminal, text: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from execlog.cli import units
-from execlog.cli.table import Cell, Column
-from execlog.cli.terminal import Terminal, cut, printable
+from execlog.cli.table import Cell, Column, write_line
+from execlog.cli.terminal import Terminal, cut
 from execlog.core.clock import iso
 from execlog.core.filter import MAX_LIMIT, Filter
 from execlog.core.model import OPEN, Counts, Error, Execution, Status
@@ -59,6 +59,8 @@ FIELDS = (
 TEXTS = frozenset({"id", "kind", "namespace", "subject", "name", "actor", "engine", "error_type", "error_message"})
 """Those of the fields that say what somebody chose to say."""
 _FEW, _FEW_ITEMS = 100, 200
+_NEAR = 200
+"""As many ids of one beginning as are looked at."""
 _SHORT = 13
 """As much of a UUIDv7 as tells milliseconds apart."""
 
@@ -74,15 +76,15 @@ def columns(terminal: Terminal, now: int, ids: dict[str, str]) -> list[Column[Ex
     return [
         Column("STATUS", lambda one: status_cell(one.status, terminal)),
         Column("WHAT", lambda one: Cell(title(one), "bold"), least=12),
-        Column("KIND", lambda one: Cell(one.kind, "dim"), drop=3),
-        Column("ID", lambda one: Cell(ids[one.id], "cyan")),
+        Column("KIND", lambda one: Cell(one.kind, "dim"), drop=5),
+        Column("ID", lambda one: Cell(ids[one.id], "cyan"), least=_SHORT),
         Column("WHEN", lambda one: Cell(units.age(one.created_at, now)), right=True),
-        Column("TOOK", lambda one: Cell(took(one, now)), right=True),
-        Column("ITEMS", lambda one: _items_cell(one.counts, one.total), right=True),
-        Column("ROWS", lambda one: Cell("" if one.rows is None else units.count(one.rows)), right=True, drop=4),
-        Column("TOKENS", lambda one: Cell(units.count(sum(one.tokens)) if one.usage else ""), right=True, drop=5),
+        Column("TOOK", lambda one: Cell(took(one, now)), right=True, drop=2),
+        Column("ITEMS", lambda one: _items_cell(one.counts, one.total), right=True, drop=3),
+        Column("ROWS", lambda one: Cell("" if one.rows is None else units.count(one.rows)), right=True, drop=6),
+        Column("TOKENS", lambda one: Cell(units.count(sum(one.tokens)) if one.usage else ""), right=True, drop=7),
         Column(
-            "COST", lambda one: Cell("" if one.cost_nano is None else units.dollars(one.cost_nano)), right=True, drop=2
+            "COST", lambda one: Cell("" if one.cost_nano is None else units.dollars(one.cost_nano)), right=True, drop=4
         ),
         Column("WHY", lambda one: Cell(why(one), STYLES[one.status]), least=14, drop=1),
     ]
@@ -118,21 +120,22 @@ def values(one: Execution) -> list[str]:
     return ["" if value is None else str(value) for value in plain]
 
 
-def line_of(one: Execution, short: str, terminal: Terminal) -> str:
-    """An execution in one line of a terminal."""
-    status = status_cell(one.status, terminal)
+def write_execution(terminal: Terminal, one: Execution, short: str, indent: str = "") -> None:
+    """Write an execution in one line of a terminal."""
     said = one.ended_at or one.started_at or one.created_at
-    ended = one.seconds is not None
-    parts = [
-        terminal.paint(units.time_of_day(said), "dim"),
-        terminal.paint(f"{status.text:<11}", status.style),
-        terminal.paint(printable(cut(title(one), 40)), "bold"),
-        terminal.paint(short, "cyan"),
-        units.seconds(one.seconds) if ended else "",
-        items_text(one.counts, one.total),
-        terminal.paint(printable(cut(why(one), 80)), status.style),
+    status = status_cell(one.status, terminal)
+    padded = Cell(f"{status.text:<11}", status.style)
+    ended = "" if one.seconds is None else units.seconds(one.seconds)
+    line: list[Column[Execution]] = [
+        Column("", lambda _: Cell(units.time_of_day(said), "dim")),
+        Column("", lambda _: padded),
+        Column("", lambda _: Cell(cut(title(one), 40), "bold"), least=8),
+        Column("", lambda _: Cell(short, "cyan"), least=_SHORT),
+        Column("", lambda _: Cell(ended), drop=3),
+        Column("", lambda _: Cell(items_text(one.counts, one.total)), drop=2),
+        Column("", lambda _: Cell(cut(why(one), 80), status.style), least=10, drop=1),
     ]
-    return "  ".join(part for part in parts if part)
+    write_line(terminal, line, one, indent)
 
 
 def title(one: Execution) -> str:
@@ -186,15 +189,31 @@ def reason(error: Error | None) -> str:
     return first if type_ in first or type_ in _PLAIN_ERRORS else f"{type_}: {first}"
 
 
-def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """The shortest beginnings, of at least 13 characters, that tell these ids apart."""
-    ordered = sorted(set(ids))
-    short: dict[str, str] = {}
-    for number, id_ in enumerate(ordered):
-        near = (ordered[other] for other in (number - 1, number + 1) if 0 <= other < len(ordered))
-        length = max((_common(id_, other) + 1 for other in near), default=0)
-        short[id_] = id_[: max(length, _SHORT)].rstrip("-") if length < len(id_) else id_
-    return short
+def short_ids(store: Store, ids: Iterable[str]) -> dict[str, str]:
+    """The shortest beginnings, of at least 13 characters, that no other id in the store has.
+
+    Of ids that begin in very many ways, or as very many others do, some stay whole: it takes a look each.
+    """
+    shown = sorted(set(ids))
+    known = set(shown)
+    unsure: set[str] = set()
+    for number, start in enumerate(sorted({id_[:_SHORT] for id_ in shown if len(id_) > _SHORT})):
+        page = store.find(Filter(id_prefix=start), limit=_NEAR) if number < _FEW else None
+        if page is None or page.next_cursor is not None:
+            unsure.add(start)
+        else:
+            known.update(one.id for one in page.entries)
+    ordered = sorted(known)
+    short = {id_: _beginning(ordered, number) for number, id_ in enumerate(ordered)}
+    return {id_: id_ if id_[:_SHORT] in unsure else short[id_] for id_ in shown}
+
+
+def _beginning(ordered: Sequence[str], number: int) -> str:
+    """The shortest beginning that tells one of these ordered ids from its neighbours."""
+    id_ = ordered[number]
+    near = (ordered[other] for other in (number - 1, number + 1) if 0 <= other < len(ordered))
+    length = max((_common(id_, other) + 1 for other in near), default=0)
+    return id_[: max(length, _SHORT)]
 
 
 def decimal(seconds: float | None) -> str | None:

@@ -67,6 +67,12 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
         super().__init__(prog, max_help_position=30, width=min(shutil.get_terminal_size().columns, 100))
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """A description broken into lines; the examples stay as they are."""
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)  # noqa: SLF001
+
 
 def _branches(action: argparse.Action) -> bool:
     return isinstance(action, argparse._SubParsersAction)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - argparse has no public name for it

@@ -45,6 +45,16 @@ def write_table(terminal: Terminal, columns: Sequence[Column[T]], entries: Seque
         terminal.line(_row(terminal, [(column, row[number], width) for column, number, width in shown]))
 
 
+def write_line(terminal: Terminal, columns: Sequence[Column[T]], entry: T, indent: str = "") -> None:
+    """Write one entry in a line that fits the terminal, for lists that grow: nothing is aligned beyond its column."""
+    cells = [_safe(column.cell(entry)) for column in columns]
+    kept = [number for number, cell in enumerate(cells) if cell.text]
+    widths = [columns_of(cells[number].text) for number in kept]
+    widths = _fit([columns[number] for number in kept], widths, terminal.width - len(indent))
+    shown = [(columns[number], cells[number], width) for number, width in zip(kept, widths, strict=True) if width]
+    terminal.line(indent + _row(terminal, shown))
+
+
 def write_values(
     terminal: Terminal, names: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True
 ) -> None:
@@ -82,7 +92,17 @@ def _fit(columns: list[Column[T]], widths: list[int], available: int) -> list[in
             fitted = _shrink(columns, widths, available, room)
             if _total(fitted) <= available:
                 return fitted
-    return _shrink(columns, widths, available, 1)
+    return _trim(_shrink(columns, widths, available, 1), available)
+
+
+def _trim(widths: list[int], available: int) -> list[int]:
+    """The widths cut from the right to what is available: a line that breaks is worse than one that ends early."""
+    used, trimmed = -len(_GAP), list[int]()
+    for width in widths:
+        room = max(available - used - len(_GAP), 0)
+        trimmed.append(min(width, room))
+        used += trimmed[-1] + len(_GAP) if trimmed[-1] else 0
+    return trimmed
 
 
 def _shrink(columns: list[Column[T]], widths: list[int], available: int, room: int) -> list[int]:

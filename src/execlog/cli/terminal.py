@@ -43,6 +43,13 @@ class Terminal:
         """Write a line."""
         self.stream.write(text + "\n")
 
+    def text(self, text: str) -> None:
+        """Write a sentence, broken into lines where it is wider than the terminal."""
+        import textwrap
+
+        for line in textwrap.wrap(text, self.width, break_long_words=False, break_on_hyphens=False):
+            self.line(line)
+
     def flush(self) -> None:
         """Let everything written be seen. Raises BrokenPipeError when nobody reads any more."""
         self.stream.flush()

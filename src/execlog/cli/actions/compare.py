@@ -52,10 +52,10 @@ def _columns(terminal: Terminal) -> Sequence[Column[ExecutionView]]:
     return [
         Column("STATUS", lambda one: status_cell(one.status, terminal)),
         Column("WHAT", lambda one: Cell(one.name or one.subject or one.kind, "bold"), least=12),
-        Column("ID", lambda one: Cell(one.id, "cyan")),
-        Column("CREATED", lambda one: Cell(one.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"))),
+        Column("ID", lambda one: Cell(one.id, "cyan"), least=13),
+        Column("CREATED", lambda one: Cell(one.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")), drop=2),
         Column("TOOK", lambda one: Cell(units.seconds(one.duration)), right=True),
-        Column("ROWS", lambda one: Cell("" if one.rows is None else units.count(one.rows)), right=True),
+        Column("ROWS", lambda one: Cell("" if one.rows is None else units.count(one.rows)), right=True, drop=1),
     ]
 
 
@@ -64,7 +64,7 @@ def _item_columns(terminal: Terminal) -> Sequence[Column[ItemDifference]]:
         return status_cell(status, terminal) if status else Cell(units.NOTHING)
 
     return [
-        Column("ITEM", lambda item: Cell(item.key, "bold")),
+        Column("ITEM", lambda item: Cell(item.key, "bold"), least=12),
         Column("BEFORE", lambda item: cell(item.before)),
         Column("AFTER", lambda item: cell(item.after)),
     ]

@@ -15,7 +15,7 @@ from execlog.cli.demo import story
 from execlog.cli.demo.families import FAMILIES, Family, Shown, run_family
 from execlog.cli.demo.jobs import YEARS, backfill_of, tick, write_settings
 from execlog.cli.demo.place import fresh_home
-from execlog.cli.executions import line_of
+from execlog.cli.executions import write_execution
 from execlog.cli.families import open_families
 from execlog.cli.following import News, follow, newest_change
 from execlog.cli.parser import Options
@@ -43,7 +43,7 @@ def execute(options: Options, terminal: Terminal) -> int:
     began = time.monotonic()
     try:
         with _world(options, home) as (ledger, jobs, url):
-            terminal.line(f"Backfilling five stocks, 2000 to 2010, from a feed on this machine into {ledger.store.url}")
+            terminal.text(f"Backfilling five stocks, 2000 to 2010, from a feed on this machine into {ledger.store.url}")
             ended = _backfill(ledger, jobs, terminal)
             families = [Shown("job", tuple(ended)), *(_show(ledger, family, terminal) for family in FAMILIES)]
             story.write_summary(terminal, families, time.monotonic() - began)
@@ -123,5 +123,5 @@ def _tick(ledger: Ledger, jobs: SchedulerServingApp, terminal: Terminal) -> None
     terminal.flush()
     for changed in follow(ledger.store, Filter(kind="job", statuses=tuple(TERMINAL)), place, every=0.1):
         for one in news.of(changed):
-            terminal.line("  " + line_of(one, one.id, terminal))
+            write_execution(terminal, one, one.id, indent="  ")
         terminal.flush()

@@ -34,6 +34,7 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = filter_of(options)
     with open_store(options) as store:
         groups = store.failures(asked, limit=options.limit)
+        ids = short_ids(store, [group.last.id for group in groups]) if terminal.interactive else {}
     if options.json:
         from execlog.history.listing import FailureList, view_failure
         from execlog.history.view import to_json
@@ -42,22 +43,22 @@ def execute(options: Options, terminal: Terminal) -> int:
     elif not terminal.interactive:
         write_values(terminal, _FIELDS, map(_values, groups), header=not options.no_header)
     elif groups:
-        write_table(terminal, _columns(groups), groups)
+        write_table(terminal, _columns(ids), groups)
     else:
         terminal.line("No failures." if asked.statuses or options.since else f"No failures. {nothing(asked)}")
     return exits.OK
 
 
-def _columns(groups: list[FailureGroup]) -> list[Column[FailureGroup]]:
-    at, ids = now(), short_ids([group.last.id for group in groups])
+def _columns(ids: dict[str, str]) -> list[Column[FailureGroup]]:
+    at = now()
     return [
         Column("TIMES", lambda group: Cell(units.count(group.count), "bold"), right=True),
         Column("LAST", lambda group: Cell(units.age(group.last_at, at)), right=True),
-        Column("FIRST", lambda group: Cell(units.age(group.first_at, at), "dim"), right=True, drop=2),
+        Column("FIRST", lambda group: Cell(units.age(group.first_at, at), "dim"), right=True, drop=3),
         Column("ERROR", lambda group: Cell(reason(Error(group.type, group.message)), "red"), least=24),
-        Column("WHAT", lambda group: Cell(_subjects(group)), least=10),
-        Column("LAST ID", lambda group: Cell(ids[group.last.id], "cyan")),
-        Column("FINGERPRINT", lambda group: Cell(group.fingerprint, "dim"), drop=1),
+        Column("WHAT", lambda group: Cell(_subjects(group)), least=10, drop=1),
+        Column("LAST ID", lambda group: Cell(ids[group.last.id], "cyan"), least=13),
+        Column("FINGERPRINT", lambda group: Cell(group.fingerprint, "dim"), drop=2),
     ]
 
 

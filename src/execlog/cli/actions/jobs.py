@@ -10,7 +10,6 @@ import msgspec
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
 from execlog.cli.executions import FIELDS as EXECUTION_FIELDS
-from execlog.cli.executions import explained
 from execlog.cli.executions import values as execution_values
 from execlog.cli.jobs import view
 from execlog.cli.jobs.definition import job_of, jobs_in
@@ -91,14 +90,12 @@ def _history(options: Options, terminal: Terminal) -> int:
             return exits.OK
         asked = Filter(kind="job", subject=options.job, statuses=statuses_for(options.status))
         found = app.ledger.store.find(asked, limit=options.limit).entries
-        if terminal.interactive:
-            found = explained(app.ledger.store, found)
-    if not terminal.interactive:
-        write_values(terminal, EXECUTION_FIELDS, map(execution_values, found), header=not options.no_header)
-    elif found:
-        write_executions(terminal, found)
-    else:
-        terminal.line(nothing(asked))
+        if not terminal.interactive:
+            write_values(terminal, EXECUTION_FIELDS, map(execution_values, found), header=not options.no_header)
+        elif found:
+            write_executions(app.ledger.store, terminal, found)
+        else:
+            terminal.line(nothing(asked))
     return exits.OK
 
 

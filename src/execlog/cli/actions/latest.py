@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
-from execlog.cli.executions import FIELDS, explained, values
+from execlog.cli.executions import FIELDS, values
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store
@@ -14,6 +14,7 @@ from execlog.core.errors import NotFoundError
 from execlog.core.filter import as_filter
 from execlog.core.model import Execution
 from execlog.history.listing import ExecutionList, latest
+from execlog.store.base import Store
 
 
 def execute(options: Options, terminal: Terminal) -> int:
@@ -23,17 +24,15 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = as_filter(fields | {"statuses": options.status})
     with open_store(options) as store:
         found = latest(store, asked, limit=options.limit, now=now())
-        if terminal.interactive and not options.json:
-            found = explained(store, found)
-    if options.subject is not None and not found:
-        raise NotFoundError(f"no execution of {options.subject!r}; `execlog latest` shows everything that ran")
-    _print(found, options, terminal)
+        if options.subject is not None and not found:
+            raise NotFoundError(f"no execution of {options.subject!r}; `execlog latest` shows everything that ran")
+        _print(store, found, options, terminal)
     if not found and terminal.interactive and not options.json:
         terminal.line(nothing(asked))
     return exit_code([one.status for one in found]) if options.check else exits.OK
 
 
-def _print(found: list[Execution], options: Options, terminal: Terminal) -> None:
+def _print(store: Store, found: list[Execution], options: Options, terminal: Terminal) -> None:
     if options.json:
         from execlog.history.view import to_json, view
 
@@ -41,4 +40,4 @@ def _print(found: list[Execution], options: Options, terminal: Terminal) -> None
     elif not terminal.interactive:
         write_values(terminal, FIELDS, map(values, found), header=not options.no_header)
     elif found:
-        write_executions(terminal, found)
+        write_executions(store, terminal, found)

@@ -21,32 +21,33 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = filter_of(options)
     with open_store(options) as store:
         page = _pages(store, asked, options.limit, options.cursor)
-        shown = explained(store, page.entries) if terminal.interactive else page.entries
+        if terminal.interactive and not options.json:
+            _show(store, page, asked, terminal)
+            return exits.OK
     if options.json:
         from execlog.history.listing import ExecutionList
         from execlog.history.view import to_json, view
 
         whole = ExecutionList(executions=tuple(map(view, page.entries)), next_cursor=page.next_cursor)
         terminal.line(to_json(whole).decode())
-    elif terminal.interactive:
-        _show(Page(tuple(shown), page.next_cursor), asked, terminal)
     else:
         write_values(terminal, FIELDS, map(values, page.entries), header=not options.no_header)
     return exits.OK
 
 
-def _show(page: Page[Execution], asked: Filter, terminal: Terminal) -> None:
+def _show(store: Store, page: Page[Execution], asked: Filter, terminal: Terminal) -> None:
     if not page.entries:
         terminal.line(nothing(asked))
         return
-    write_executions(terminal, page.entries)
+    write_executions(store, terminal, page.entries)
     if page.next_cursor:
         terminal.line(terminal.paint(f"There are more: the same with --cursor {page.next_cursor}", "dim"))
 
 
-def write_executions(terminal: Terminal, executions: Sequence[Execution]) -> None:
-    """Write executions as a table."""
-    write_table(terminal, columns(terminal, now(), short_ids([one.id for one in executions])), executions)
+def write_executions(store: Store, terminal: Terminal, executions: Sequence[Execution]) -> None:
+    """Write executions as a table, with what their items say where only those say why."""
+    shown = columns(terminal, now(), short_ids(store, [one.id for one in executions]))
+    write_table(terminal, shown, explained(store, executions))
 
 
 def nothing(asked: Filter) -> str:

@@ -58,23 +58,26 @@ def _columns(found: Statistics) -> Sequence[Column[Figures]]:
         Column("ENDED", lambda line: Cell(units.count(line.total), "bold"), right=True),
         Column("SUCCESS", _rate_cell, right=True),
     ]
-    for name, style in (
-        ("partial", "yellow"),
-        ("failed", "red"),
-        ("timed_out", "red"),
-        ("cancelled", "magenta"),
-        ("crashed", "red"),
+    for name, style, drop in (
+        ("partial", "yellow", 2),
+        ("failed", "red", 0),
+        ("timed_out", "red", 3),
+        ("cancelled", "magenta", 7),
+        ("crashed", "red", 3),
     ):
-        shown.append(_count_column(name, style))
-    for header, name in (("P50", "p50"), ("P95", "p95"), ("P99", "p99"), ("LONGEST", "max_duration")):
-        shown.append(_duration_column(header, name))
+        shown.append(_count_column(name, style, drop))
+    for header, name, drop in (("P50", "p50", 4), ("P95", "p95", 1), ("P99", "p99", 8), ("LONGEST", "max_duration", 6)):
+        shown.append(_duration_column(header, name, drop))
     return [
         *shown,
-        Column("ROWS", lambda line: Cell(units.count(line.rows) if line.rows else ""), right=True, drop=2),
+        Column("ROWS", lambda line: Cell(units.count(line.rows) if line.rows else ""), right=True, drop=9),
         Column(
-            "TOKENS", lambda line: Cell(units.count(line.tokens.total) if line.tokens.total else ""), right=True, drop=3
+            "TOKENS",
+            lambda line: Cell(units.count(line.tokens.total) if line.tokens.total else ""),
+            right=True,
+            drop=10,
         ),
-        Column("COST", lambda line: Cell(f"${line.cost:,f}" if line.cost else ""), right=True),
+        Column("COST", lambda line: Cell(f"${line.cost:,f}" if line.cost else ""), right=True, drop=5),
     ]
 
 
@@ -94,18 +97,16 @@ def _rate_cell(line: Figures) -> Cell:
     return Cell(units.percent(line.success_rate), style)
 
 
-def _count_column(name: str, style: str) -> Column[Figures]:
+def _count_column(name: str, style: str, drop: int) -> Column[Figures]:
     def cell(line: Figures) -> Cell:
         number = getattr(line, name)
         return Cell(units.count(number) if number else "", style)
 
-    return Column(name.upper().replace("_", " "), cell, right=True)
+    return Column(name.upper().replace("_", " "), cell, right=True, drop=drop)
 
 
-def _duration_column(header: str, name: str) -> Column[Figures]:
-    return Column(
-        header, lambda line: Cell(units.seconds(getattr(line, name))), right=True, drop=1 if header == "P99" else 0
-    )
+def _duration_column(header: str, name: str, drop: int) -> Column[Figures]:
+    return Column(header, lambda line: Cell(units.seconds(getattr(line, name))), right=True, drop=drop)
 
 
 def _footer(found: Statistics, terminal: Terminal) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, explained, line_of, short_ids, values
+from execlog.cli.executions import FIELDS, explained, short_ids, values, write_execution
 from execlog.cli.following import News, follow, newest_change
 from execlog.cli.options import filter_of
 from execlog.cli.parser import Options
@@ -14,13 +14,14 @@ from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal
 from execlog.core.filter import MAX_LIMIT
 from execlog.core.model import Execution
+from execlog.store.base import Store
 
 
 def execute(options: Options, terminal: Terminal) -> int:
     """Print lines until there are no more, or with -f until interrupted."""
     asked = filter_of(options)
     with open_store(options) as store:
-        printer = _Printer(options, terminal)
+        printer = _Printer(store, options, terminal)
         place = newest_change(store)
         if options.limit:
             printer.show(explained(store, store.find(asked, limit=min(options.limit, MAX_LIMIT)).entries[::-1]))
@@ -33,7 +34,8 @@ def execute(options: Options, terminal: Terminal) -> int:
 class _Printer:
     """Writes a line for each execution whose status is not the one written last."""
 
-    def __init__(self, options: Options, terminal: Terminal) -> None:
+    def __init__(self, store: Store, options: Options, terminal: Terminal) -> None:
+        self._store = store
         self._json = options.json
         self._terminal = terminal
         self._news = News()
@@ -51,9 +53,9 @@ class _Printer:
             for one in fresh:
                 self._terminal.line(to_json(view(one)).decode())
         elif self._terminal.interactive:
-            ids = short_ids([one.id for one in fresh])
+            ids = short_ids(self._store, [one.id for one in fresh])
             for one in fresh:
-                self._terminal.line(line_of(one, ids[one.id], self._terminal))
+                write_execution(self._terminal, one, ids[one.id])
         else:
             write_values(self._terminal, FIELDS, map(values, fresh), header=not self._began)
             self._began = True

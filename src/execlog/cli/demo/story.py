@@ -12,7 +12,7 @@ from pathlib import Path
 
 from execlog.cli import units
 from execlog.cli.demo.families import Family, Shown
-from execlog.cli.executions import line_of, why
+from execlog.cli.executions import why, write_execution
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
 from execlog.core.model import Execution, Status
@@ -22,15 +22,15 @@ from execlog.kinds.workflows.demo import PROJECT
 def write_heading(terminal: Terminal, family: Family) -> None:
     """What comes next, and what of it is left out here."""
     terminal.line()
-    terminal.line(family.heading)
+    terminal.text(family.heading)
     if family.note:
-        terminal.line("  " + terminal.paint(family.note, "yellow"))
+        terminal.text(terminal.paint(family.note, "yellow"))
     terminal.flush()
 
 
 def write_ended(terminal: Terminal, one: Execution) -> None:
     """A line about an execution that has ended."""
-    terminal.line("  " + line_of(one, "", terminal))
+    write_execution(terminal, one, "", indent="  ")
     terminal.flush()
 
 
@@ -45,8 +45,8 @@ def write_summary(terminal: Terminal, families: Sequence[Shown], took: float) ->
     parts = [f"{counts[status]} {status.value}" for status in (Status.SUCCEEDED, Status.PARTIAL, Status.FAILED)]
     ran = sum(len(shown.executions) for shown in families)
     terminal.line()
-    terminal.line(f"{ran} executions in {units.seconds(took)}. {len(jobs)} jobs: {', '.join(parts)};")
-    terminal.line(f"{fetches} fetches, {rows} rows. GOOG really has none before August 2004: it went public then.")
+    terminal.text(f"{ran} executions in {units.seconds(took)}. {len(jobs)} jobs: {', '.join(parts)};")
+    terminal.text(f"{fetches} fetches, {rows} rows. GOOG really has none before August 2004: it went public then.")
 
 
 def write_hints(terminal: Terminal, url: str, home: Path, one: str, *, once: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, line_of, reason, status_cell, values
+from execlog.cli.executions import FIELDS, reason, status_cell, values, write_execution
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.place import hand_on
@@ -116,7 +116,7 @@ def _show(found: Execution, options: Options, terminal: Terminal) -> None:
     if not terminal.interactive:
         write_values(terminal, FIELDS, [values(found)], header=False)
         return
-    terminal.line(line_of(found, found.id, terminal))
+    write_execution(terminal, found, found.id)
     for item in found.items:
         if item.error is not None:
             status = status_cell(item.status, terminal)
