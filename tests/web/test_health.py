@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from execlog.core.filter import Filter
+from execlog.core.model import Status
 from histories import mixed, seed
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z_]+="(\\.|[^"\\\n])*"(,[a-z_]+="(\\.|[^"\\\n])*")*\})? -?[0-9.e+-]+$')
@@ -32,12 +34,23 @@ def metrics(ledger, client):
 def test_executions_are_counted_by_kind_and_status(ledger, metrics):
     seed(ledger, *mixed())
     found = metrics()
-    assert found['execlog_executions_total{kind="job",status="succeeded"}'] == 2
-    assert found['execlog_executions_total{kind="job",status="failed"}'] == 1
-    assert found['execlog_executions_total{kind="workflow",status="succeeded"}'] == 1
+    assert found['execlog_executions{kind="job",status="succeeded"}'] == 2
+    assert found['execlog_executions{kind="job",status="failed"}'] == 1
+    assert found['execlog_executions{kind="workflow",status="succeeded"}'] == 1
     assert found['execlog_duration_seconds_sum{kind="job"}'] == 40
     assert found['execlog_duration_seconds_count{kind="workflow"}'] == 1
-    assert found['execlog_cost_dollars_total{kind="workflow"}'] == 0.001
+    assert found['execlog_cost_usd{kind="workflow"}'] == 0.001
+    assert found['execlog_open_executions{status="running"}'] == ledger.store.count(Filter(statuses=(Status.RUNNING,)))
+
+
+def test_what_removing_lowers_is_no_counter(ledger, client):
+    seed(ledger, *mixed())
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", client.get("/metrics").text, re.MULTILINE))
+    for name in ("executions", "open_executions", "rows", "tokens_input", "tokens_output", "cost_usd"):
+        assert types[f"execlog_{name}"] == "gauge"
+    assert types["execlog_duration_seconds"] == "summary"
+    assert {type_ for name, type_ in types.items() if name.endswith("_total")} == {"counter"}
+    assert not {name for name, type_ in types.items() if type_ == "counter" and not name.endswith("_total")}
 
 
 def test_the_journal_and_the_requests_are_counted(ledger, client, metrics):
@@ -58,7 +71,7 @@ def test_odd_kinds_do_not_break_the_format(ledger, metrics):
     from histories import execution
 
     seed(ledger, execution(0, kind='a"b\\c\nd'))
-    assert metrics()['execlog_executions_total{kind="a\\"b\\\\c\\nd",status="succeeded"}'] == 1
+    assert metrics()['execlog_executions{kind="a\\"b\\\\c\\nd",status="succeeded"}'] == 1
 
 
 def test_every_family_is_explained_once(client):

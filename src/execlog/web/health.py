@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.rollup import Bucket, status_counts
+from execlog.history.statistics import Open, count_open
 from execlog.history.view import dollars
 from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
@@ -45,7 +46,7 @@ class Health:
         self._ledger = ledger
         self._feeds = feeds
         self._requests = requests
-        self._kept: tuple[float, list[Group]] | None = None
+        self._kept: tuple[float, tuple[list[Group], Open]] | None = None
 
     def check(self, call: Call) -> Reply:
         """The state of the store and of the journal: 200, or 503 where the store does not answer."""
@@ -68,22 +69,26 @@ class Health:
         return Reply(seen, status=200 if reachable else 503)
 
     def metrics(self, call: Call) -> Reply:
-        """Counters of executions by kind and status, of the journal, and of requests."""
+        """Executions kept by kind and status, those that are open, the journal, and counters of requests."""
         del call
         text = "\n".join((*self._of_executions(), *self._of_recorder(), *self._of_server(), ""))
         return Reply(text.encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def _of_executions(self) -> Iterator[str]:
-        groups = self._groups()
+        """What is kept: gauges, since removing executions lowers them."""
+        groups, going = self._known()
         ended: list[Sample] = [
             ({"kind": str(group.key), "status": status.value}, number)
             for group in groups
             for status, number in status_counts(group.bucket).items()
         ]
-        yield from family("execlog_executions", "counter", "Executions that ended, of everything kept", ended)
-        sums = [(str(group.key), _sums(group.bucket)) for group in groups]
-        for name, (about, _) in _sums(Bucket()).items():
-            yield from family(name, "counter", about, [({"kind": kind}, summed[name][1]) for kind, summed in sums])
+        yield from family("execlog_executions", "gauge", "Executions kept that ended, by how", ended)
+        counts: list[Sample] = [({"status": "running"}, going.running), ({"status": "queued"}, going.queued)]
+        yield from family("execlog_open_executions", "gauge", "Executions that have not ended", counts)
+        yield from family("execlog_duration_seconds", "summary", "Seconds executions kept took", _durations(groups))
+        for name, about, sum_of in _SUMS:
+            samples: list[Sample] = [({"kind": str(group.key)}, sum_of(group.bucket)) for group in groups]
+            yield from family(name, "gauge", about, samples)
 
     def _of_recorder(self) -> Iterator[str]:
         stats = self._ledger.stats()
@@ -109,35 +114,39 @@ class Health:
         yield from family("execlog_http_requests", "counter", "Requests answered, by route and status", samples)
         yield from family("execlog_live_clients", "gauge", "Open streams of live updates", [({}, self._feeds.clients)])
 
-    def _groups(self) -> list[Group]:
-        """Sums of all time by kind, at most `SECONDS_TO_KEEP` old: a scraper that asks too often costs nothing."""
+    def _known(self) -> tuple[list[Group], Open]:
+        """Sums of all time by kind, and what is open, at most `SECONDS_TO_KEEP` old: asking too often costs nothing."""
         now = self._ledger.clock.monotonic()
         if self._kept is None or now - self._kept[0] > SECONDS_TO_KEEP:
-            self._kept = now, self._ledger.store.stats(Filter(), group_by="kind")
+            store = self._ledger.store
+            self._kept = now, (store.stats(Filter(), group_by="kind"), count_open(store, Filter()))
         return self._kept[1]
 
 
-def _sums(bucket: Bucket) -> dict[str, tuple[str, object]]:
-    """What is summed over executions: metric → what it is about, and its value."""
-    return {
-        "execlog_duration_seconds_sum": ("Seconds executions took", f"{bucket.duration_micros / 1e6:.6f}"),
-        "execlog_duration_seconds_count": ("Executions whose duration is known", bucket.timed),
-        "execlog_rows": ("Rows executions processed", bucket.rows),
-        "execlog_tokens_input": ("Tokens sent to models", bucket.tokens_input),
-        "execlog_tokens_output": ("Tokens models gave", bucket.tokens_output),
-        "execlog_cost_dollars": ("US dollars models cost", dollars(bucket.cost_nano)),
-    }
+_SUMS: tuple[tuple[str, str, Callable[[Bucket], object]], ...] = (
+    ("execlog_rows", "Rows the executions kept processed", lambda bucket: bucket.rows),
+    ("execlog_tokens_input", "Tokens they sent to models", lambda bucket: bucket.tokens_input),
+    ("execlog_tokens_output", "Tokens models gave them", lambda bucket: bucket.tokens_output),
+    ("execlog_cost_usd", "US dollars their models cost", lambda bucket: dollars(bucket.cost_nano)),
+)
+
+
+def _durations(groups: list[Group]) -> Iterator[Sample]:
+    for group in groups:
+        yield {"kind": str(group.key), "": "_sum"}, f"{group.bucket.duration_micros / 1e6:.6f}"
+        yield {"kind": str(group.key), "": "_count"}, group.bucket.timed
 
 
 def family(name: str, type_: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
-    """The lines of one metric; a counter's name ends in `_total`."""
-    if type_ == "counter" and not name.endswith(("_sum", "_count")):
+    """The lines of one metric; a counter's name ends in `_total`, a sample's label "" in more of its own name."""
+    if type_ == "counter":
         name += "_total"
     yield f"# HELP {name} {about}"
     yield f"# TYPE {name} {type_}"
     for labels, value in samples:
-        written = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
-        yield f"{name}{{{written}}} {value}" if written else f"{name} {value}"
+        whole = name + labels.get("", "")
+        written = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items() if label)
+        yield f"{whole}{{{written}}} {value}" if written else f"{whole} {value}"
 
 
 def _escape(text: str) -> str:
