@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 import execlog.cli.actions
 import execlog.cli.commands
 from execlog.cli import catalogue, checkup, exits
+from execlog.cli.families import open_families
 from execlog.cli.main import command_parser, main
 from execlog.cli.reference import reference
+from execlog.ledger import Ledger
+from execlog.web.app import create_app
 
 ROOT = Path(__file__).parents[2]
 HOME = "no-such-home"
@@ -108,6 +112,17 @@ def test_a_store_nobody_knows(call, tmp_path):
 def test_the_reference_is_what_the_parsers_say():
     written = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     assert written == reference(), "run: python -m execlog.cli.reference docs/reference/cli.md"
+
+
+def test_routes_that_help_names_are_in_the_table(tmp_path):
+    with Ledger.open("memory://", home=tmp_path) as ledger, open_families(ledger, schedule=False) as (kinds, _):
+        routes = create_app(ledger, kinds).state.table.routes
+    known = {(route.method, re.sub(r"{[^}]+}", "{}", route.path)): route for route in routes}
+    named = re.findall(r"\b(GET|POST|DELETE) (/[^\s?`]+)(?:\?(\w+)=)?", reference())
+    assert len(named) >= 8
+    for method, path, parameter in named:
+        route = known[method, re.sub(r"{[^}]+}", "{}", path)]
+        assert not parameter or parameter in route.params.__struct_fields__
 
 
 def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):

@@ -20,4 +20,4 @@ def configure(parser: Parser) -> None:
     parser.add_argument("id", metavar="ID", help="an execution's id, or the beginning of it")
     parser.add_argument("other", metavar="ID", nargs="?", help="the other one (default: the last success before it)")
     add_identity(parser)
-    add_json(parser, "print what GET /api/executions/{id}/compare/{other} gives")
+    add_json(parser, "print what GET /api/executions/{id}/comparison?other= gives")
