@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import execlog.cli.actions
 import execlog.cli.commands
+import known
 from execlog.cli import catalogue, checkup, exits
 from execlog.cli.families import open_families
 from execlog.cli.main import command_parser, main
@@ -131,3 +134,17 @@ def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):
     monkeypatch.setattr(checkup, "requires", lambda _: metadata)
     finding = checkup._check_extras()
     assert (finding.text, finding.advice) == ("postgres", "not installed: dream (pip install 'execlog[NAME]')")
+
+
+@pytest.mark.parametrize("arguments", ["list", "--help", "--version"])
+def test_an_output_that_takes_nothing_is_an_error_without_a_trace(tmp_path, arguments):
+    program = f"{sys.executable} -m execlog.cli.main --home {tmp_path} {arguments}"
+
+    def run(redirected: str) -> subprocess.CompletedProcess[str]:
+        command, environment = ["bash", "-c", f"{program} {redirected}"], known.environment()
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    full, closed = run(">/dev/full"), run(">&-")
+    assert full.returncode == 1
+    assert re.fullmatch(r"execlog: .*No space left on device\n", full.stderr)
+    assert (closed.returncode, closed.stderr) == (0, "")

@@ -19,13 +19,25 @@ _WITH_VALUE = frozenset({"--home", "--store"})
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of a command line (without the program's name; default: that of this process)."""
+    _open_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _end_output(dispatch(arguments))
-    except BrokenPipeError:
-        return _leave_pipe()
+        return _end_output(_dispatched(arguments))
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+
+
+def _dispatched(arguments: list[str]) -> int:
+    """The exit code of a command line, also where nobody reads to its end, as behind `head`: that is no failure."""
+    try:
+        return dispatch(arguments)
+    except BrokenPipeError:
+        return exits.OK
+    except OSError as error:  # help and the like, which are written at once
+        complain(f"standard output: {error.strerror}")
+        return exits.FAILED
+    except SystemExit as stop:  # argparse's: help, and complaints
+        return stop.code if isinstance(stop.code, int) else exits.OK
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -123,15 +135,28 @@ def _never_fail_to_encode() -> None:
             reconfigure(errors="backslashreplace")
 
 
+def _open_streams() -> None:
+    """Open what was closed by whoever called, to nowhere: the next file, the store say, would be written to instead."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
 def _end_output(code: int) -> int:
-    sys.stdout.flush()
+    """The code, once everything is written; 1 where it cannot be, though not where nobody reads any more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # The interpreter flushes at its exit: let it flush into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == exits.OK and not isinstance(error, BrokenPipeError):
+            complain(f"standard output: {error.strerror}")
+            return exits.FAILED
     return code
-
-
-def _leave_pipe() -> int:
-    """0: who reads has read enough, as `head` does. The interpreter flushes at its exit: let it flush into nothing."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return exits.OK
 
 
 if __name__ == "__main__":
