@@ -84,6 +84,17 @@ def test_a_narrow_list_keeps_what_ran_and_why(on_terminal, known_home):
         assert "backfill-2005" in terminal.output
 
 
+@pytest.mark.parametrize("asked", ["show {}", "show {} --json", "latest"])
+def test_how_it_went_is_told_though_nobody_reads_on(known_home, asked):
+    words = asked.format(known.ident("eeee")).split()
+    program = [sys.executable, "-m", "execlog.cli.main", "--home", str(known_home), *words, "--check"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, env=known.environment(), check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_help_is_broken_into_lines(on_terminal, known_home):
     with on_terminal(known_home, "latest", "--help", columns=60) as terminal:
         assert terminal.wait() == 0

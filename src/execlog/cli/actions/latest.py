@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
 from execlog.cli.executions import FIELDS, values
@@ -26,7 +28,8 @@ def execute(options: Options, terminal: Terminal) -> int:
         found = latest(store, asked, limit=options.limit, now=now())
         if options.subject is not None and not found:
             raise NotFoundError(f"no execution of {options.subject!r}; `execlog latest` shows everything that ran")
-        _print(store, found, options, terminal)
+        with suppress(BrokenPipeError):  # who reads no further is told how it went all the same
+            _print(store, found, options, terminal)
     if not found and terminal.interactive and not options.json:
         terminal.line(nothing(asked))
     return exit_code([one.status for one in found]) if options.check else exits.OK

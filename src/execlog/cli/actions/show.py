@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from execlog.cli import exits
 from execlog.cli.dossier import write_dossier
 from execlog.cli.lookup import find_one
@@ -22,9 +24,10 @@ def execute(options: Options, terminal: Terminal) -> int:
         found = dossier(store, execution)
         bad = execution.status in UNSUCCESSFUL and not options.json
         explanation = explain(store, execution, now=now()) if bad else None
-    if options.json:
-        terminal.line(to_json(found).decode())
-    else:
-        whole = options.all or not terminal.interactive
-        write_dossier(terminal, execution, found, explanation, whole=whole)
+    with suppress(BrokenPipeError):  # who reads no further is told how it went all the same
+        if options.json:
+            terminal.line(to_json(found).decode())
+        else:
+            whole = options.all or not terminal.interactive
+            write_dossier(terminal, execution, found, explanation, whole=whole)
     return exit_code([execution.status]) if options.check else exits.OK
