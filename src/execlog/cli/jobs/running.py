@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from execlog.cli import exits
 from execlog.cli.executions import FIELDS, reason, status_cell, values, write_execution
@@ -48,7 +49,8 @@ def run_job(
                 terminal.line(started.execution_id)
                 return exits.OK
             found = _awaited(ledger, started.execution_id)
-    _show(found, options, terminal)
+    with suppress(BrokenPipeError):  # who reads no further is told how it went all the same
+        _show(found, options, terminal)
     return exit_code([found.status])
 
 
@@ -114,7 +116,7 @@ def _show(found: Execution, options: Options, terminal: Terminal) -> None:
         terminal.line(to_json(view(found, frozenset({"items"}))).decode())
         return
     if not terminal.interactive:
-        write_values(terminal, FIELDS, [values(found)], header=False)
+        write_values(terminal, FIELDS, [values(found)])
         return
     write_execution(terminal, found, found.id)
     for item in found.items:
