@@ -77,6 +77,23 @@ def test_it_is_made_anew_and_never_in_a_real_home(execlog, tmp_path):
     assert len(execlog(tmp_path / "real", "list", "--no-header").stdout.splitlines()) == 1
 
 
+@pytest.mark.parametrize("how", ["environment", "option"])
+def test_its_lines_find_the_history_wherever_it_is(tmp_path, how):
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    named, more = ((), {"EXECLOG_STORE": other}) if how == "environment" else (("--store", other), {})
+    done = demo("--once", *named, cwd=tmp_path, **more)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "stays at http://127.0.0.1:8321:" in done.stdout
+    line = re.search(r"^  (.*-m execlog .* list --status partial)$", done.stdout, re.MULTILINE)[1]
+    found = subprocess.run(
+        shlex.split(line), cwd=tmp_path, env=known.environment(**more), check=True, capture_output=True, text=True
+    )
+    assert "backfill-2003" in found.stdout
+    if how == "option":
+        again = demo("--once", *named, cwd=tmp_path)
+        assert (again.returncode, "a demo needs an empty store" in again.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_goes_on_until_it_is_stopped(on_terminal, tmp_path, number):
     import os

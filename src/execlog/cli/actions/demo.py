@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Generator, Sequence
@@ -14,7 +15,7 @@ from execlog.cli import exits
 from execlog.cli.demo import story
 from execlog.cli.demo.families import FAMILIES, Family, Shown, run_family
 from execlog.cli.demo.jobs import YEARS, backfill_of, tick, write_settings
-from execlog.cli.demo.place import fresh_home
+from execlog.cli.demo.place import Place, check_empty, fresh_home
 from execlog.cli.executions import write_execution
 from execlog.cli.families import open_families
 from execlog.cli.following import News, follow, newest_change
@@ -48,7 +49,11 @@ def execute(options: Options, terminal: Terminal) -> int:
             families = [Shown("job", tuple(ended)), *(_show(ledger, family, terminal) for family in FAMILIES)]
             story.write_summary(terminal, families, time.monotonic() - began)
             partial = next((one.id for one in ended if one.counts.failed), ended[-1].id)
-            story.write_hints(terminal, url, home, partial, once=options.once)
+            # With --once what served meanwhile ends now, and may have been on any port.
+            usual = f"http://127.0.0.1:{options.port or ledger.settings.port}"
+            named = options.store or os.environ.get("EXECLOG_STORE")
+            place = Place(home, ledger.settings.store if named else None)
+            story.write_hints(terminal, usual if options.once else url, place, partial, once=options.once)
             terminal.flush()
             if not options.once:
                 _tick(ledger, jobs, terminal)
@@ -67,6 +72,7 @@ def _world(options: Options, home: Path) -> Generator[tuple[Ledger, SchedulerSer
         store = options.store or f"sqlite:///{home / 'execlog.db'}"
         settings = load(home=str(home), store=store, host="127.0.0.1", tokens={})
         ledger = stack.enter_context(Ledger.open(settings=settings, drains_home=True))
+        check_empty(ledger.store, home)
         kinds, jobs = stack.enter_context(open_families(ledger, schedule=True))
         url = stack.enter_context(_server(ledger, kinds, options.port).in_thread())
         yield ledger, jobs, url

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from execlog.core.errors import ConflictError
+from execlog.core.filter import Filter
 from execlog.recorder.lock import holder
+from execlog.store.base import Store
+from execlog.store.job_opening import open_jobs
 
 _MARK = "this-is-a-demo"
+
+
+class Place(NamedTuple):
+    """Where the demo's history is; `store` only where a command would not find it by the home alone."""
+
+    home: Path
+    store: str | None
+
+
+def check_empty(store: Store, home: Path) -> None:
+    """Nothing, for a store in which nothing is. Raises ConflictError: the demo leaves jobs there."""
+    with closing(open_jobs(store, home)) as jobs:
+        filled = jobs.list(limit=1).entries or store.find(Filter(), limit=1).entries
+    if filled:
+        raise ConflictError(f"there is something in {store.url} already: a demo needs an empty store")
 
 
 def fresh_home(given: str | None) -> Path:

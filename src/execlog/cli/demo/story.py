@@ -12,6 +12,7 @@ from pathlib import Path
 
 from execlog.cli import units
 from execlog.cli.demo.families import Family, Shown
+from execlog.cli.demo.place import Place
 from execlog.cli.executions import why, write_execution
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
@@ -49,9 +50,11 @@ def write_summary(terminal: Terminal, families: Sequence[Shown], took: float) ->
     terminal.text(f"{fetches} fetches, {rows} rows. GOOG really has none before August 2004: it went public then.")
 
 
-def write_hints(terminal: Terminal, url: str, home: Path, one: str, *, once: bool) -> None:
+def write_hints(terminal: Terminal, url: str, place: Place, one: str, *, once: bool) -> None:
     """The URL, and lines to try; `one` is the id of an execution to look at, or to retry while the feed is there."""
-    program = f"{_program()} --home {shlex.quote(_short(home))}"
+    program = f"{_program()} --home {shlex.quote(_short(place.home))}"
+    if place.store is not None:
+        program += f" --store {shlex.quote(place.store)}"
     shown = terminal.paint(url, "bold cyan")
     terminal.line()
     terminal.line(f"Without --once it stays at {shown}:" if once else f"It is all at {shown}. In another terminal:")
@@ -66,7 +69,7 @@ def write_hints(terminal: Terminal, url: str, home: Path, one: str, *, once: boo
         terminal.line(f"  curl -s {shlex.quote(url + path)}")
     terminal.line()
     if once:
-        terminal.line(f"Its history is in {_short(home)}:")
+        terminal.line(f"Its history is in {place.store or _short(place.home)}:")
         terminal.line()
     last = f"show {one}" if once else f"retry {one} --failed-items"
     for command in ("list --status partial", "failures", "stats --by kind", last):
