@@ -95,6 +95,8 @@ def test_the_version(call):
         (["prune"], "--older-than is needed"),
         (["export", "--csv", "--json"], "not allowed with argument --csv"),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+        (["serve", "--port", "70000"], "there is no port 70000; write a number from 0 to 65535"),
+        (["demo", "--port", "web"], "'web' is not a port; write a number from 0 to 65535"),
         (["--nonsense", "list"], "unknown option --nonsense"),
     ],
 )

@@ -22,6 +22,7 @@ STATUS_GROUPS = {
 }
 KINDS = ("job", "workflow", "pipeline", "query", "command")
 SORTS = ("newest", "oldest", "slowest", "costliest")
+_LAST_PORT = 65_535
 _NARROWING = {
     "kind": "job, workflow, pipeline, query, command, or one of your own",
     "namespace": "of this namespace: a project, a tenant",
@@ -201,6 +202,14 @@ def a_positive_count(text: str) -> int:
     if a_count(text) == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
     return int(text)
+
+
+def a_port(text: str) -> int:
+    """A port of TCP; 0 stands for a free one."""
+    number = _parsed(_natural, text, "a port; write a number from 0 to 65535")
+    if number > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"there is no port {number}; write a number from 0 to {_LAST_PORT}")
+    return number
 
 
 def a_tag(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from execlog.cli.options import a_port
 from execlog.cli.parser import Parser
 
 DESCRIPTION = (
@@ -16,4 +17,4 @@ EXAMPLES = ("execlog demo", "execlog demo --once", "execlog demo --port 0 --home
 def configure(parser: Parser) -> None:
     """Declare the arguments."""
     parser.add_argument("--once", action="store_true", help="end after the summary")
-    parser.add_argument("--port", metavar="PORT", type=int, help="where to serve (default: 8321, or a free one)")
+    parser.add_argument("--port", metavar="PORT", type=a_port, help="where to serve (default: 8321, or a free one)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from execlog.cli.options import a_port
 from execlog.cli.parser import Parser
 
 DESCRIPTION = (
@@ -19,5 +20,7 @@ EXAMPLES = (
 def configure(parser: Parser) -> None:
     """Declare the arguments."""
     parser.add_argument("--host", metavar="ADDRESS", help="where to listen (default: EXECLOG_HOST, or 127.0.0.1)")
-    parser.add_argument("--port", metavar="PORT", type=int, help="default: EXECLOG_PORT, or 8321; 0 takes a free one")
+    parser.add_argument(
+        "--port", metavar="PORT", type=a_port, help="default: EXECLOG_PORT, or 8321; 0 takes a free one"
+    )
     parser.add_argument("--no-scheduler", action="store_true", help="do not run due jobs here")
