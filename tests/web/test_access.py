@@ -131,6 +131,21 @@ def test_other_names_are_not(client, host):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "[::]"])
+def test_where_all_addresses_are_listened_on_each_is_answered(ledger, address):
+    settings = msgspec.structs.replace(ledger.settings, host=address)
+    client = TestClient(create_app(ledger, settings=settings), base_url="http://localhost")
+    hosts = {
+        "10.0.0.7:8321": 200,
+        "[2001:db8::7]:8321": 200,
+        "evil.example": 421,
+        "10.0.0.7.evil.example": 421,
+        "": 421,
+    }
+    for host, status in hosts.items():
+        assert client.get("/healthz", headers={"Host": host}).status_code == status, host
+
+
 def test_names_in_the_settings_are_answered(ledger):
     settings = msgspec.structs.replace(ledger.settings, allowed_hosts=("history.example",))
     client = TestClient(create_app(ledger, settings=settings), base_url="http://history.example")

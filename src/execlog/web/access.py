@@ -29,6 +29,7 @@ class Access:
         own = {_bare(settings.host)} - _WILD
         self._hosts = {_bare(name) for name in settings.allowed_hosts} | own
         self._any_host = "*" in settings.allowed_hosts
+        self._any_address = _bare(settings.host) in _WILD
 
     @property
     def open(self) -> bool:
@@ -62,10 +63,11 @@ class Access:
     def check_host(self, header: str | None) -> None:
         """Nothing, for a Host header this server answers to; raises ProblemError 421.
 
-        A page that makes its own name resolve to this machine (DNS rebinding) cannot read answers this way.
+        A page that makes its own name resolve to this machine (DNS rebinding) cannot read answers this way. Its name
+        never arrives as an address, so a server that listens on all of the machine's answers to every address.
         """
         host = _bare(header or "")
-        if self._any_host or host in self._hosts or _is_loopback(host):
+        if self._any_host or host in self._hosts or _is_loopback(host) or (self._any_address and _is_address(host)):
             return
         raise ProblemError(
             421, f"{host[:100]!r} is not a name of this server; `allowed_hosts` in its settings has the names"
@@ -134,6 +136,14 @@ def _bare(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host if host.count(":") > 1 else host.partition(":")[0].rstrip(".")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
