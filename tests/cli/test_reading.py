@@ -242,11 +242,31 @@ def test_compare_shows_items_that_came_to_something_else(execlog, known_home):
     assert "MSFT" not in shown
 
 
-def test_an_empty_home_says_what_to_try(on_terminal, execlog, tmp_path):
+def test_an_empty_home_says_what_to_try(execlog, on_terminal, tmp_path):
+    Ledger.open(home=tmp_path / "empty").store.close()
     assert execlog(tmp_path / "empty", "list", "--no-header").stdout == ""
     with on_terminal(tmp_path / "empty", "list") as terminal:
         assert terminal.wait() == 0
         assert "execlog run -- echo hello" in terminal.output
+
+
+@pytest.mark.parametrize("asked", ["list", "stats", "export --json", "show x", "latest", "rm --all -y", "jobs list"])
+def test_a_place_where_nothing_is_is_not_made(execlog, tmp_path, asked):
+    assert (
+        f"no history at {tmp_path}/nowhere/execlog.db" in execlog(tmp_path / "nowhere", *asked.split(), code=3).stderr
+    )
+    for scheme in ("sqlite", "files"):
+        store = f"{scheme}:///{tmp_path}/nosuch/x"
+        assert "no history at" in execlog(tmp_path, *asked.split(), "--store", store, code=3).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_waits_in_a_journal_is_a_history(execlog, tmp_path):
+    code = "import execlog, os; execlog.record('x'); os._exit(0)"
+    environment = known.environment(EXECLOG_HOME=str(tmp_path / "home"), EXECLOG_DRAIN="server")
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not (tmp_path / "home" / "execlog.db").exists()
+    assert "task" in execlog(tmp_path / "home", "list").stdout
 
 
 def test_tables_in_a_pipe_have_no_colours(execlog, known_home):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from execlog.cli.parser import Options
 from execlog.core.clock import SystemClock
+from execlog.core.errors import NotFoundError
 from execlog.core.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -36,9 +37,33 @@ def open_ledger(options: Options) -> Generator[Ledger]:
         ledger.close()
 
 
+def check_there(options: Options) -> None:
+    """Nothing, unless there is no history where --home or --store says; raises NotFoundError for that.
+
+    A mistyped place is not to be made, and not to be taken for one where nothing happened yet.
+    """
+    from execlog.ledger import Ledger
+    from execlog.store.places import path_of
+
+    if options.home is None and options.store is None:
+        return
+    settings = settings_of(options)
+    place = path_of(settings.store_url)
+    if place is None or place.exists():
+        return
+    with Ledger.open(settings=settings) as ledger:
+        waits = ledger.root.is_dir()
+    if not waits:
+        raise NotFoundError(f"no history at {place}; recording makes one: execlog run -- echo hello")
+
+
 @contextmanager
 def open_store(options: Options) -> Generator[Store]:
-    """The store, with what dead processes left in their journals taken in. Raises StoreError where it is not usable."""
+    """The store that is there, with what dead processes left in their journals taken in.
+
+    Raises NotFoundError where there is none, StoreError where it is not usable.
+    """
+    check_there(options)
     with open_ledger(options) as ledger:
         ledger.drain_dead()
         yield ledger.store

@@ -10,7 +10,7 @@ import msgspec
 
 from execlog.cli import exits, units
 from execlog.cli.parser import Options
-from execlog.cli.place import open_store, settings_of
+from execlog.cli.place import open_ledger, settings_of
 from execlog.cli.terminal import Terminal
 from execlog.core.model import Event
 from execlog.core.redact import Redactor
@@ -30,7 +30,9 @@ def execute(options: Options, terminal: Terminal) -> int:
 
     settings = settings_of(options)
     found = _found(options.layout, options.source, settings)
-    with open_store(options) as store:
+    with open_ledger(options) as ledger:
+        ledger.drain_dead()
+        store = ledger.store
         if options.dry_run:
             adopted = foresee(store, found, progress=progress)
         else:

@@ -15,7 +15,7 @@ from execlog.cli.jobs import view
 from execlog.cli.jobs.definition import job_of, jobs_in
 from execlog.cli.jobs.running import run_job
 from execlog.cli.parser import Options, complain
-from execlog.cli.place import now, open_ledger
+from execlog.cli.place import check_there, now, open_ledger
 from execlog.cli.table import write_table, write_values
 from execlog.cli.terminal import Terminal, printable
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
@@ -26,6 +26,8 @@ from execlog.kinds.jobs.desk import JobView
 from execlog.kinds.jobs.record import statuses_for
 
 _MOST = 1000
+_MAKING = frozenset({"add", "import"})
+"""What may begin a history."""
 
 
 def execute(options: Options, terminal: Terminal) -> int:
@@ -35,6 +37,8 @@ def execute(options: Options, terminal: Terminal) -> int:
 
 @contextmanager
 def _open(options: Options) -> Generator[SchedulerServingApp]:
+    if options.action not in _MAKING:
+        check_there(options)
     with open_ledger(options) as ledger, SchedulerServingApp(ledger) as app:
         ledger.drain_dead()
         yield app
@@ -135,6 +139,7 @@ def _put(app: SchedulerServingApp, job: Job) -> JobView:
 
 def _run(options: Options, terminal: Terminal) -> int:
     stocks = tuple(word for text in options.stocks for word in text.split(",") if word)
+    check_there(options)
     with open_ledger(options) as ledger:
         return run_job(ledger, options.job, options, terminal, stocks=stocks or None)
 

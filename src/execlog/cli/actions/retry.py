@@ -8,7 +8,7 @@ from execlog.cli.actions.run import run_recorded
 from execlog.cli.jobs.running import run_job
 from execlog.cli.lookup import find_one
 from execlog.cli.parser import Options
-from execlog.cli.place import open_ledger
+from execlog.cli.place import check_there, open_ledger
 from execlog.cli.terminal import Terminal
 from execlog.core.errors import InvalidError, UnsupportedError
 from execlog.core.model import Execution
@@ -19,6 +19,7 @@ from execlog.ledger import Ledger
 
 def execute(options: Options, terminal: Terminal) -> int:
     """Run it again; 1 where it failed, 6 where it went well in part, or the command's own code."""
+    check_there(options)
     with open_ledger(options) as ledger:
         ledger.drain_dead()
         found = find_one(ledger.store, options.id, options)
