@@ -327,6 +327,21 @@ def test_a_tail_in_a_pipe_is_flushed_line_by_line(home):
             process.kill()
 
 
+def test_what_failed_through_its_items_says_why_in_a_pipe(execlog, tmp_path):
+    items = [{"key": "A", "status": "succeeded"}, {"key": "B", "status": "failed", "error": "no answer"}]
+    with Ledger.open(home=tmp_path) as ledger:
+        ledger.record("load", id="x", kind="job", status="partial", items=items)
+    for asked in (["list"], ["latest"], ["tail"]):
+        [row] = csv.DictReader(execlog(tmp_path, *asked).stdout.splitlines(), delimiter="\t")
+        assert row["error_message"] == "no answer"
+
+
+def test_a_dash_stands_for_standard_output(execlog, known_home, tmp_path):
+    done = execlog(known_home, "export", "--csv", "-o", "-", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == (execlog(known_home, "export", "--csv").stdout, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_export_is_whole_and_the_same_in_every_form(execlog, known_home, tmp_path):
     rows = list(csv.DictReader(io.StringIO(execlog(known_home, "export", "--csv").stdout)))
     lines = [json.loads(line) for line in execlog(known_home, "export").stdout.splitlines()]

@@ -11,6 +11,7 @@ from execlog.core.clock import iso
 from execlog.core.filter import MAX_LIMIT, Filter
 from execlog.core.model import OPEN, Counts, Error, Execution, Status
 from execlog.store.base import Part, Store
+from execlog.store.preparing import is_failed
 
 STYLES: dict[Status, str] = {
     Status.QUEUED: "dim",
@@ -91,9 +92,10 @@ def columns(terminal: Terminal, now: int, ids: dict[str, str]) -> list[Column[Ex
 
 
 def values(one: Execution) -> list[str]:
-    """The values of `FIELDS`; what is not known is empty."""
+    """The values of `FIELDS`; what is not known is empty. The error is its own, or that of its first failed item."""
     tokens = one.tokens if one.usage else (None, None)
-    error = one.error or Error("", "")
+    of_items = (item.error for item in one.items if is_failed(item))
+    error = one.error or next(of_items, None) or Error("", "")
     counts = one.counts
     plain: tuple[object, ...] = (
         one.id,

@@ -10,6 +10,7 @@ import msgspec
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
 from execlog.cli.executions import FIELDS as EXECUTION_FIELDS
+from execlog.cli.executions import explained
 from execlog.cli.executions import values as execution_values
 from execlog.cli.jobs import view
 from execlog.cli.jobs.definition import job_of, jobs_in
@@ -95,7 +96,8 @@ def _history(options: Options, terminal: Terminal) -> int:
         asked = Filter(kind="job", subject=options.job, statuses=statuses_for(options.status))
         found = app.ledger.store.find(asked, limit=options.limit).entries
         if not terminal.interactive:
-            write_values(terminal, EXECUTION_FIELDS, map(execution_values, found), header=not options.no_header)
+            shown = map(execution_values, explained(app.ledger.store, found))
+            write_values(terminal, EXECUTION_FIELDS, shown, header=not options.no_header)
         elif found:
             write_executions(app.ledger.store, terminal, found)
         else:

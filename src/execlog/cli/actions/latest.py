@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
-from execlog.cli.executions import FIELDS, values
+from execlog.cli.executions import FIELDS, explained, values
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store
@@ -41,6 +41,6 @@ def _print(store: Store, found: list[Execution], options: Options, terminal: Ter
 
         terminal.line(to_json(ExecutionList(executions=tuple(map(view, found)))).decode())
     elif not terminal.interactive:
-        write_values(terminal, FIELDS, map(values, found), header=not options.no_header)
+        write_values(terminal, FIELDS, map(values, explained(store, found)), header=not options.no_header)
     elif found:
         write_executions(store, terminal, found)

@@ -21,17 +21,17 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = filter_of(options)
     with open_store(options) as store:
         page = _pages(store, asked, options.limit, options.cursor)
-        if terminal.interactive and not options.json:
-            _show(store, page, asked, terminal)
-            return exits.OK
-    if options.json:
-        from execlog.history.listing import ExecutionList
-        from execlog.history.view import to_json, view
+        if options.json:
+            from execlog.history.listing import ExecutionList
+            from execlog.history.view import to_json, view
 
-        whole = ExecutionList(executions=tuple(map(view, page.entries)), next_cursor=page.next_cursor)
-        terminal.line(to_json(whole).decode())
-    else:
-        write_values(terminal, FIELDS, map(values, page.entries), header=not options.no_header)
+            whole = ExecutionList(executions=tuple(map(view, page.entries)), next_cursor=page.next_cursor)
+            terminal.line(to_json(whole).decode())
+        elif terminal.interactive:
+            _show(store, page, asked, terminal)
+        else:
+            shown = explained(store, page.entries)
+            write_values(terminal, FIELDS, map(values, shown), header=not options.no_header)
     return exits.OK
 
 
