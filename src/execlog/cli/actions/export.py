@@ -31,7 +31,7 @@ def execute(options: Options, terminal: Terminal) -> int:
     write = {"csv": _write_csv, "json": _write_json, "ndjson": _write_ndjson}[options.form]
     with open_store(options) as store, _target(options.output, terminal) as stream:
         written = write(stream, _every(store, asked, options))
-    if options.output:
+    if options.output not in {None, "", "-"}:
         print(f"{units.things(written, 'execution')} written to {options.output}", file=sys.stderr)
     return exits.OK
 
@@ -51,7 +51,7 @@ def _every(store: Store, asked: Filter, options: Options) -> Iterator[Execution]
 @contextmanager
 def _target(path: str | None, terminal: Terminal) -> Generator[TextIO]:
     """Where to write: a file takes its name once it is whole."""
-    if not path:
+    if path is None or path in {"", "-"}:
         yield terminal.stream
         return
     target = Path(path)

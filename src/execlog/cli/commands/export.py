@@ -24,7 +24,7 @@ def configure(parser: Parser) -> None:
     for name, help_ in (("csv", "a line each, with a header"), ("json", "one array"), ("ndjson", "an object a line")):
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=help_)
     parser.set_defaults(form="ndjson")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write into this file (default: standard output)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write into this file (default, and -: standard output)")
     add_filter(parser)
     parser.add_argument("-n", "--limit", metavar="N", type=a_positive_count, help="at most so many (default: all)")
     add_sort(parser)
