@@ -185,6 +185,9 @@ def test_a_server_does_not_start_where_it_must_not(execlog, home, tmp_path):
         port = url.rpartition(":")[2]
         assert "cannot listen" in execlog(tmp_path / "other", "serve", "--port", port, code=2).stderr
     (tmp_path / "file").write_text("")
+    homeless = execlog(tmp_path / "file" / "home", "serve", "--port", "0", code=2).stderr
+    assert f"the home {tmp_path}/file/home cannot be written to" in homeless
+    assert "Errno" not in homeless
     execlog(home, "--store", f"sqlite:///{tmp_path}/file/x.db", "serve", "--port", "0", code=4)
 
 

@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from execlog.cli import exits
 from execlog.cli.catalogue import ENTRIES, GROUPS
 from execlog.cli.parser import Options, Parser, complain, did_you_mean
+
+if TYPE_CHECKING:
+    from execlog.core.errors import ExeclogError
 
 _TAKES_COMMAND = frozenset({"run", "jobs"})
 """Commands with a command line of their own behind `--`."""
@@ -107,8 +110,15 @@ def _execute(name: str, arguments: list[str]) -> int:
 
         if not isinstance(error, ExeclogError | OSError):
             raise
-        complain(str(error))
+        complain(_said(error))
         return exits.code_of(error)
+
+
+def _said(error: ExeclogError | OSError) -> str:
+    """What went wrong; of the system's errors what they are about, without their number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
