@@ -126,7 +126,7 @@ def test_too_many_live_clients_are_told_to_come_again(tmp_path, follow):
         assert server.stop() < 3.0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_stops_within_three_seconds_with_streams_open(tmp_path, number, follow, cleanup):
     with WebServer(tmp_path) as server:
         readers = [follow(server, "/api/feed") for _ in range(20)]

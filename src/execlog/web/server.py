@@ -35,8 +35,9 @@ def serve(
     *,
     announce: Announce = print,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is given the URL once it answers. Closing the ledger is the caller's.
+    """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is given the URL once it answers.
 
+    Closing the ledger is the caller's.
     Raises SettingsError for an address that is taken or none, and off loopback where no tokens are set.
     """
     Server(ledger, kinds, settings).run(announce=announce)
@@ -112,11 +113,17 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Take SIGINT and SIGTERM as a wish to stop; uvicorn would raise them again at the end, and kill the caller."""
+        """Take SIGINT, SIGTERM and SIGHUP as a wish to stop; uvicorn would raise them again at the end.
+
+        That would kill the caller. A hangup that is ignored, as under nohup, stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        wishes = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            wishes.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self.handle_exit) for number in wishes}
         try:
             yield
         finally:
