@@ -81,9 +81,10 @@ def test_retry_of_a_command_runs_it_again_where_it_ran(execlog, tmp_path):
 def test_retry_of_what_cannot_be_run_from_here_says_so(execlog, home):
     err = execlog(home, "retry", known.ident("bbb2"), code=1).stderr
     assert f"retry_of='{known.ident('bbb2')}'" in err
+    assert "executions of the kind 'task' that a program recorded cannot be run again" in err
     with Ledger.open(home=home) as ledger:
         recorded = ledger.record("nightly", kind="job", status="failed")
-    assert "a job that a program recorded" in execlog(home, "retry", recorded, code=1).stderr
+    assert "the kind 'job' that a program recorded" in execlog(home, "retry", recorded, code=1).stderr
     execlog(home, "run", "--", "sh", "-c", "exit 1", "--", "--token=abcdef", code=1)
     assert "held a secret" in execlog(home, "retry", ids(execlog, home)[0], code=1).stderr
     execlog(home, "run", "--", "false", code=1)

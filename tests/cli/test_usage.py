@@ -82,6 +82,8 @@ def test_the_version(call):
         (["list", "--status", "faild"], "did you mean failed?"),
         (["list", "extra"], "one argument too many: 'extra'"),
         (["list", "--since", "yesterday"], "not a time: 'yesterday'; write ISO 8601"),
+        (["list", "--since", "-5m"], "not a time: '-5m'; write ISO 8601"),
+        (["list", "--min-duration", "-.5s"], "'-.5s' is not a duration"),
         (["list", "--min-duration", "long"], "'long' is not a duration"),
         (["list", "--min-cost", "much"], "'much' is not an amount of US dollars"),
         (["list", "--tag", "year"], "not a tag: 'year'; write NAME=VALUE"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, cast
@@ -19,6 +20,8 @@ class Parser(argparse.ArgumentParser):
         settings.setdefault("formatter_class", Help)
         settings.setdefault("allow_abbrev", False)
         super().__init__(*args, **settings)
+        # What begins with a minus and a digit is a value, and its option says what is wrong with it: --since -5m.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
         self.examples = tuple(examples)
         self.words: dict[str, tuple[str, ...]] = {}
         if examples:

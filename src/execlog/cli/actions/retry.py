@@ -41,8 +41,8 @@ def _run_command(found: Execution, options: Options) -> int:
     command = cast("list[Any]", params.get("command")) if isinstance(params.get("command"), list) else []
     if not command:
         raise UnsupportedError(
-            f"a {found.kind} that a program recorded cannot be run again from here: run the program, which may give "
-            f"the new one retry_of={found.id!r}",
+            f"executions of the kind {found.kind!r} that a program recorded cannot be run again from here: run the "
+            f"program, which may give the new one retry_of={found.id!r}",
             capability="retry",
         )
     if options.failed_items:
