@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -134,3 +135,46 @@ def test_what_is_recorded_is_no_command_for_fish(hostile, tmp_path):
     done = subprocess.run(["fish", "--no-config", "-c", code], capture_output=True, text=True, check=True, env=hostile)
     assert sorted(done.stdout.splitlines()) == sorted(HOSTILE)
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.fixture
+def echoing(hostile, tmp_path):
+    """The same with an `execlog` whose history has nothing but what that program was called with."""
+    (tmp_path / "execlog").write_text('#!/bin/sh\nfor word in "$@"; do echo "got=$word"; done\n')
+    return hostile
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (
+            "execlog --home '~/x y' --store sqlite : ////a/b.db show ''",
+            ["--home", "{home}/x\\ y", "--store", "sqlite:////a/b.db"],
+        ),
+        ("execlog jobs show --home = /there ''", ["--home=/there"]),
+    ],
+)
+def test_bash_asks_the_history_that_was_named(echoing, tmp_path, words, place):
+    code = BASH.format(script="./bash", words=words, count=words.count(" ") + 1 - words.count("x y"))
+    done = subprocess.run(["bash", "--norc", "-uc", code], capture_output=True, text=True, check=True, env=echoing)
+    assert done.stderr == ""
+    got = [line.removeprefix("got=") for line in done.stdout.splitlines()]
+    assert got[: len(place)] == [word.format(home=tmp_path) for word in place]
+
+
+def test_zsh_asks_the_history_that_was_named(echoing, tmp_path):
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    with terminals.Terminal(["zsh", "-f"], echoing) as terminal:
+        terminal.type("PS1=; autoload -U compinit; compinit -u -D; source ./zsh; print rea''dy\r")
+        terminal.expect("ready")
+        terminal.type("execlog --home ~/x show got=/\t")
+        terminal.expect(re.escape(f"got={tmp_path}/x"))
+
+
+def test_fish_asks_the_history_that_was_named(echoing, tmp_path):
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    code = "source fish; complete -C 'execlog --home ~/x --store=sqlite:////b show '"
+    done = subprocess.run(["fish", "--no-config", "-c", code], capture_output=True, text=True, check=True, env=echoing)
+    assert {f"got={tmp_path}/x", "got=--store=sqlite:////b"} <= set(done.stdout.splitlines())

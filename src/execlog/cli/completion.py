@@ -9,8 +9,10 @@ from execlog.cli.catalogue import ENTRIES
 from execlog.cli.main import command_parser
 from execlog.cli.parser import Parser
 
-_IDS = "execlog list --no-header -n 50 2>/dev/null | cut -f 1"
-_JOBS = "execlog jobs list --no-header 2>/dev/null | cut -f 1"
+_PLACE = "@place@"
+"""Stands for the --home and --store that were typed, each shell having words of its own for them."""
+_IDS = f"execlog {_PLACE} list --no-header -n 50 2>/dev/null | cut -f 1"
+_JOBS = f"execlog {_PLACE} jobs list --no-header 2>/dev/null | cut -f 1"
 _DYNAMIC = {"ID": _IDS, "JOB": _JOBS}
 
 
@@ -41,24 +43,24 @@ def nodes() -> list[Node]:
 def bash() -> str:
     """The script for bash."""
     cases = "\n".join(_bash_case(node) for node in nodes())
-    return _BASH.format(commands=_quoted("\n".join(ENTRIES)), cases=cases)
+    return _BASH.format(commands=_quoted("\n".join(ENTRIES)), cases=cases).replace(_PLACE, '"${place[@]}"')
 
 
 def zsh() -> str:
     """The script for zsh."""
     commands = "\n".join(f"    {_quoted(f'{entry.name}:{entry.summary}')}" for entry in ENTRIES.values())
     cases = "\n".join(_zsh_case(node) for node in nodes())
-    return _ZSH.format(commands=commands, cases=cases)
+    return _ZSH.format(commands=commands, cases=cases).replace(_PLACE, "$place")
 
 
 def fish() -> str:
     """The script for fish."""
-    lines = ["# fish completion for execlog", "complete -c execlog -f"]
+    lines = [_FISH, "complete -c execlog -f"]
     start = "complete -c execlog -n __fish_use_subcommand -a"
     lines += [f"{start} {entry.name} -d {_quoted(entry.summary)}" for entry in ENTRIES.values()]
     for node in nodes():
         lines += _fish_lines(node)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).replace(_PLACE, "(__execlog_place)") + "\n"
 
 
 SHELLS = {"bash": bash, "zsh": zsh, "fish": fish}
@@ -144,12 +146,26 @@ _BASH = """\
 # bash completion for execlog
 _execlog() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}"
-  local command="" options="" words="" arguments="" value="" word number
+  local command="" options="" words="" arguments="" value="" word number joined=""
+  local -a typed=() place=()
+  # Where : and = break words, as they do by default, a URL comes in pieces.
   for ((number = 1; number < COMP_CWORD; number++)); do
     word="${{COMP_WORDS[number]}}"
+    if [[ -n $joined || ( $word == [:=]* && ${{#typed[@]}} -gt 0 ) ]]; then
+      typed[${{#typed[@]}}-1]+="$word"
+    else
+      typed+=("$word")
+    fi
+    [[ $word == [:=]* ]] && joined=1 || joined=""
+  done
+  for ((number = 0; number < ${{#typed[@]}}; number++)); do
+    word="${{typed[number]}}"
     case "$word" in
       --) [[ "$command" == run ]] && {{ _execlog_offer "$(compgen -c -- "$current")"; return; }} ;;
-      --home | --store) ((number++)) ;;
+      --home | --store)
+        ((++number))
+        [[ -n ${{typed[number]:-}} ]] && place+=("$word" "$(_execlog_plain "${{typed[number]}}")") ;;
+      --home=* | --store=*) place+=("$(_execlog_plain "$word")") ;;
       -*) ;;
       *)
         if [[ -z $command ]]; then command="$word"; elif [[ $command == jobs ]]; then command="jobs $word"; fi ;;
@@ -169,6 +185,12 @@ _execlog() {{
     _execlog_offer "$arguments"
   fi
 }}
+# Prints a word as it was meant, without its quotes and with its ~; nothing else in it is expanded.
+_execlog_plain() {{
+  local word=${{1//[\\"\\']/}}
+  [[ $word == "~/"* ]] && word="$HOME/${{word:2}}"
+  printf %s "$word"
+}}
 # Offers those of these lines that begin with $current. They may be anybody's: compgen -W would run the $(...) in them.
 _execlog_offer() {{
   local line quoted
@@ -180,6 +202,22 @@ _execlog_offer() {{
 complete -F _execlog execlog
 """
 
+_FISH = """\
+# fish completion for execlog
+function __execlog_place
+  set -l option
+  for word in (commandline -opc)
+    if test -n "$option"
+      printf '%s\\n' $option (string replace -r '^~/' $HOME/ -- $word)
+      set option
+    else if contains -- $word --home --store
+      set option $word
+    else if string match -q -r '^--(home|store)=' -- $word
+      printf '%s\\n' $word
+    end
+  end
+end"""
+
 _ZSH = """\
 #compdef execlog
 _execlog() {{
@@ -187,19 +225,39 @@ _execlog() {{
   commands=(
 {commands}
   )
-  if (( CURRENT == 2 )); then
+  local -a place
+  local command="" word
+  integer number at
+  for (( number = 2; number < CURRENT; number++ )); do
+    word="$(_execlog_plain "${{words[number]}}")"
+    case "$word" in
+      --home | --store)
+        (( ++number < CURRENT )) || {{ _files; return }}
+        place+=("$word" "$(_execlog_plain "${{words[number]}}")") ;;
+      --home=* | --store=*) place+=("$word") ;;
+      --) break ;;
+      -*) ;;
+      *) [[ -n $command ]] || {{ command="$word"; at=number }} ;;
+    esac
+  done
+  if [[ -z $command ]]; then
     _describe command commands
     return
   fi
-  local command="${{words[2]}}"
-  if [[ $command == jobs && CURRENT -gt 3 ]]; then
-    command="jobs ${{words[3]}}"
+  shift $(( at - 1 )) words; (( CURRENT -= at - 1 ))
+  if [[ $command == jobs && CURRENT -gt 2 ]]; then
+    command="jobs ${{words[2]}}"
     shift words; (( CURRENT-- ))
   fi
-  shift words; (( CURRENT-- ))
   case "$command" in
 {cases}
   esac
+}}
+# Prints a word as it was meant, without its quotes and with its ~; nothing else in it is expanded.
+_execlog_plain() {{
+  local word="${{(Q)1}}"
+  [[ $word == "~/"* ]] && word="$HOME/${{word[3,-1]}}"
+  print -rn -- "$word"
 }}
 compdef _execlog execlog
 """
