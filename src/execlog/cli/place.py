@@ -49,7 +49,7 @@ def check_there(options: Options) -> None:
         return
     settings = settings_of(options)
     place = path_of(settings.store_url)
-    if place is None or place.exists():
+    if place is None or place.exists() or not settings.migrate:  # without migrations nothing is made in any case
         return
     with Ledger.open(settings=settings) as ledger:
         waits = ledger.root.is_dir()
