@@ -142,6 +142,7 @@ def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):
 
 @pytest.mark.parametrize("arguments", ["list", "--help", "--version"])
 def test_an_output_that_takes_nothing_is_an_error_without_a_trace(tmp_path, arguments):
+    Ledger.open(home=tmp_path).store.close()
     program = f"{sys.executable} -m execlog.cli.main --home {tmp_path} {arguments}"
 
     def run(redirected: str) -> subprocess.CompletedProcess[str]:
