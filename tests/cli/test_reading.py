@@ -253,11 +253,11 @@ def test_an_empty_home_says_what_to_try(execlog, on_terminal, tmp_path):
 @pytest.mark.parametrize("asked", ["list", "stats", "export --json", "show x", "latest", "rm --all -y", "jobs list"])
 def test_a_place_where_nothing_is_is_not_made(execlog, tmp_path, asked):
     assert (
-        f"no history at {tmp_path}/nowhere/execlog.db" in execlog(tmp_path / "nowhere", *asked.split(), code=3).stderr
+        f"no history at {tmp_path}/nowhere/execlog.db" in execlog(tmp_path / "nowhere", *asked.split(), code=4).stderr
     )
     for scheme in ("sqlite", "files"):
         store = f"{scheme}:///{tmp_path}/nosuch/x"
-        assert "no history at" in execlog(tmp_path, *asked.split(), "--store", store, code=3).stderr
+        assert "no history at" in execlog(tmp_path, *asked.split(), "--store", store, code=4).stderr
     assert list(tmp_path.iterdir()) == []
 
 

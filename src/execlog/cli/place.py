@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from execlog.cli.parser import Options
 from execlog.core.clock import SystemClock
-from execlog.core.errors import NotFoundError
+from execlog.core.errors import StoreError
 from execlog.core.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def open_ledger(options: Options) -> Generator[Ledger]:
 
 
 def check_there(options: Options) -> None:
-    """Nothing, unless there is no history where --home or --store says; raises NotFoundError for that.
+    """Nothing, unless there is no history where --home or --store says; raises StoreError for that.
 
     A mistyped place is not to be made, and not to be taken for one where nothing happened yet.
     """
@@ -54,14 +54,14 @@ def check_there(options: Options) -> None:
     with Ledger.open(settings=settings) as ledger:
         waits = ledger.root.is_dir()
     if not waits:
-        raise NotFoundError(f"no history at {place}; recording makes one: execlog run -- echo hello")
+        raise StoreError(f"no history at {place}; recording makes one: execlog run -- echo hello", retry=False)
 
 
 @contextmanager
 def open_store(options: Options) -> Generator[Store]:
     """The store that is there, with what dead processes left in their journals taken in.
 
-    Raises NotFoundError where there is none, StoreError where it is not usable.
+    Raises StoreError where there is none, and where it is not usable.
     """
     check_there(options)
     with open_ledger(options) as ledger:
