@@ -253,6 +253,7 @@ def test_the_form_asks_again_what_was_asked(seeded):
     assert chosen("/executions?status=failed&status=crashed") == ["failed,crashed"]
     assert chosen("/executions?status=timed_out,crashed,failed") == ["failed,timed_out,crashed"]
     assert chosen("/executions?status=running&status=queued") == ["queued,running"]
+    assert chosen("/executions?status=open") == ["queued,running"]
     assert listed(read(seeded, "/executions?status=queued,running")) == 1
     page = read(seeded, "/executions?tags=env:prod&engine=x&status=failed&cursor=")
     hidden = {found["name"]: found["value"] for tag, found in page.tags if found.get("type") == "hidden"}

@@ -126,7 +126,7 @@ class Pages:
             question=question,
             kinds=kinds,
             following=following,
-            statuses=_statuses(question.status),
+            statuses=_statuses(narrowed.statuses),
             windows=_WINDOWS,
         )
 
