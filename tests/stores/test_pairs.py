@@ -97,7 +97,6 @@ def items(draw) -> Item:
                 "features_computed": st.integers(0, 2),
                 "data_point_count": st.integers(0, 2),
                 "retry_count": st.integers(0, 9),
-                "fetch_only": st.booleans(),
             },
         )
     )

@@ -41,9 +41,6 @@ BANDS: tuple[Band, ...] = ("fresh", "aging", "stale", "missing")
 FAILED = (Status.FAILED, Status.TIMED_OUT)
 """What makes a computation a failure; one that was cancelled, or whose process died, says nothing about the pair."""
 
-FETCH_ONLY = "fetch_only"
-"""In the data of an item that was to fetch and insert, and to compute no features."""
-
 _TIMEFRAME = re.compile(r"\d{1,4}[A-Za-z]{1,6}")
 
 
@@ -66,7 +63,6 @@ class Fact(NamedTuple):
     computed_at   when the features were computed; None: never
     points        how many data points they were computed from; 0: there is no data
     done_at       when it succeeded, with features or without; None: it did not
-    watched       False for one that only fetched: no features are missing of a pair nobody computes any of
     """
 
     pair: Pair
@@ -74,7 +70,6 @@ class Fact(NamedTuple):
     computed_at: int | None = None
     points: int | None = None
     done_at: int | None = None
-    watched: bool = True
 
 
 class PairState(Struct, frozen=True, kw_only=True):
@@ -216,7 +211,7 @@ def facts_of(event: Event) -> list[Fact]:
         points = None if done_at is None else _points(data, item.rows)
         computed_at = None if points is None else done_at
         done_at = None if points == 0 else done_at  # there was no data to compute from
-        facts.append(Fact(pair, at, computed_at, points, done_at, data.get(FETCH_ONLY) is not True))
+        facts.append(Fact(pair, at, computed_at, points, done_at))
     return facts
 
 
@@ -226,15 +221,15 @@ def facts_of_state(state: PairState) -> list[Fact]:
     if state.said_at or state.last_computed_at is not None or state.data_point_count:
         facts.append(Fact(state.pair, state.said_at, state.last_computed_at, state.data_point_count))
     if state.succeeded_at is not None:
-        facts.append(Fact(state.pair, max(state.succeeded_at, state.known_at), state.succeeded_at, 1))
+        said_at = max(state.succeeded_at, state.known_at)
+        facts.append(Fact(state.pair, said_at, done_at=state.succeeded_at))
     return facts
 
 
 def fold_fact(state: PairState | None, fact: Fact) -> PairState:
     """The pair's state with the fact taken in: the latest said holds, and the greater one of two said at once."""
     if state is None:
-        symbol, timeframe = fact.pair
-        state = PairState(symbol=symbol, timeframe=timeframe, monitored=fact.watched, known_at=fact.at)
+        state = PairState(symbol=fact.pair.symbol, timeframe=fact.pair.timeframe, known_at=fact.at)
     changes: dict[str, Any] = {}
     if fact.at < state.known_at:
         changes["known_at"] = fact.at

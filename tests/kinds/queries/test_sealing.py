@@ -98,7 +98,7 @@ def test_a_sealed_import_again_changes_nothing(home):
         id="q", kind="query", at=1, status=Status.FAILED, input=SECRET, params={"a": 1}, error=Error("E", "x 7")
     )
     with Ledger.open(f"sqlite:///{home}/spine.db", home=home) as ledger:
-        found = [Found("row 1", event)]
+        found = [Found("row 1", (event,))]
         written = [adopt(ledger.store, found, clean=sealer_of(home).sealed).written for _ in range(2)]
     assert written == [1, 0]
 

@@ -33,7 +33,7 @@ from execlog.kinds.pipelines.words import PIPELINE
 from execlog.ledger import Ledger
 from execlog.recorder.fault import error_of, status_of
 from execlog.recorder.run import Run
-from execlog.store.pairs import FETCH_ONLY, Pair
+from execlog.store.pairs import Pair, pairs_of
 
 log = logging.getLogger("execlog")
 FLUSH_SECONDS = 10.0
@@ -117,14 +117,19 @@ class Backfill:
             self.ledger.drain_dead()
         before = look_back(self.ledger.store, plan, resume) if resume is not None else Before()
         pairs = [pair for pair in plan.pairs if pair.key not in before.done]
-        if plan.features:
-            self._watch(plan.pairs)
+        self._register(plan.pairs)
         return _Execution(self, plan, before, pairs, stop or threading.Event()).run()
 
-    def _watch(self, pairs: Sequence[Pair]) -> None:
-        """Register the pairs, so that one that is never computed is missing."""
+    def _register(self, pairs: Sequence[Pair]) -> None:
+        """Register the pairs, so that one that is never computed is missing; those only fetched are not watched."""
         try:
-            self.history.monitor(pairs, calendar=self.calendar)
+            if self.features:
+                self.history.monitor(pairs, calendar=self.calendar)
+                return
+            known = pairs_of(self.ledger.store).states(pairs)
+            new = [pair for pair in pairs if pair not in known]
+            self.history.monitor(new, calendar=self.calendar)
+            self.history.release(new)
         except InvalidError:
             raise
         except (ExeclogError, OSError) as error:
@@ -201,11 +206,7 @@ class _Execution:
     def _do(self, pair: Pair, run: Run) -> None:
         """Try a pair until it succeeds or another try makes no sense; its item and its failures are recorded."""
         began, started_at = time.monotonic(), self._backfill.ledger.clock.now()
-        data: dict[str, Any] = {
-            "timeframe": pair.timeframe,
-            "asset_class": self._backfill.asset_class,
-            FETCH_ONLY: not self._plan.features,
-        }
+        data: dict[str, Any] = {"timeframe": pair.timeframe, "asset_class": self._backfill.asset_class}
         item = Item(key=pair.key, started_at=started_at, data={name: said for name, said in data.items() if said})
         for attempt in range(1, self._backfill.attempts + 1):
             item = replace(item, attempt=attempt, data=(item.data or {}) | {"retry_count": attempt - 1})
