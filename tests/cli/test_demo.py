@@ -106,7 +106,7 @@ def test_it_goes_on_until_it_is_stopped(on_terminal, tmp_path, number):
         record = json.load(urllib.request.urlopen(f"{url}/scheduler/jobs/backfill-2003/latest-execution"))
         assert (record["status"], record["failed_stocks"]) == ("partial_success", ["GOOG"])
         again = subprocess.run(retry, env=known.environment(), check=False, capture_output=True, text=True)
-        assert (again.returncode, "no rows for GOOG" in again.stdout) == (1, True)
+        assert (again.returncode, "no rows for GOOG" in again.stdout) == (1, True), again.stdout + again.stderr
         beside = demo("--once", "--home", str(tmp_path / "home"), cwd=tmp_path)
         assert (beside.returncode, "a demo is running in" in beside.stderr) == (1, True)
         os.kill(terminal.pid, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -68,7 +69,7 @@ def recount_sums(groups: Sequence[Group], ended: Sequence[Execution]) -> None:
         if said is None:
             assert not seconds
         else:
-            exact = seconds[int(share * (len(seconds) - 1))]
+            exact = seconds[max(math.ceil(share * len(seconds) - MICROSECOND) - 1, 0)]
             assert abs(said - exact) <= ALPHA * exact + MICROSECOND, (share, said, exact)
 
 

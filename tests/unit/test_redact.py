@@ -30,6 +30,8 @@ def redactor(request, monkeypatch):
     [
         f"password={SECRET}",
         f"PASSWORD = '{SECRET}'",
+        f"if password == '{SECRET}': raise",
+        f"pwd=={SECRET}",
         f'{{"api_key": "{SECRET}"}}',
         f"connect(user='a', passwd=\"{SECRET}\", x=1)",
         f"Authorization: Bearer {SECRET}",
@@ -95,6 +97,7 @@ def test_no_secret_gets_through(redactor, text):
         "psql --no-password prices",
         "mytool --password-stdin --token-file /run/token -x",
         "the one-password manager",
+        "sealed:v1:9dbcf7c4:dDWatXylAFal-O8cDGfDdEIa9550R_nWTSeJyRbDzMMiRvi-bbPDU7LBpWDuWvw==",
         "Unexpected token '<', \"<!DOCTYPE \" is not valid JSON",
         "",
     ],

@@ -42,7 +42,8 @@ _BOUND = re.compile(r"\{([01]),\d+\}")
 # No bounds are needed to stay linear: a quoted value ends at the next quote, which the next match needs to begin.
 # A mask is a value, brackets and all: a text that was read and is saved again stays as it is.
 _QUOTED = r"""(?:"[^"\n]*"|'[^'\n]*'|\[redacted\]|"""
-_VALUE = _QUOTED + r"""[^\s,;&"'<>)}\]]+)"""
+_VALUE = _QUOTED + r"""[^\s,;&"'<>)}\]=][^\s,;&"'<>)}\]]*)"""
+"""Never a sign of equality: the end of a base64 text, as of a sealed one, may read like a name and its sign."""
 _LINE_VALUE = _QUOTED + r"""[^\s,;&"'<>)}\]]+(?:[,;&][^\s,;&"'<>)}\]]+)*)"""
 _OPTION_VALUE = _QUOTED + r"""[^\s"'-][^\s"']*)"""
 _HEADER = (
@@ -97,7 +98,10 @@ class Redactor:
         name = rf"(?:{words})[\w.-]{{0,20}}[\"']?"
         refusal = rf"({name}:\s{{1,3}}(?:{'|'.join(_REFUSALS)})\b)"
         option = rf"((?:^|\s|[\"'\[(,=])--?[\w-]{{0,40}}(?:{words})[\w-]{{0,20}}[\"']?(?:,\s{{0,3}}|\s{{1,3}}))"
-        line, any_ = rf"({name}\s{{0,3}}:\s{{1,3}})" + _LINE_VALUE, rf"({name}\s{{0,3}}(?:=>|[=:])\s{{0,3}})" + _VALUE
+        line, any_ = (
+            rf"({name}\s{{0,3}}:\s{{1,3}})" + _LINE_VALUE,
+            rf"({name}\s{{0,3}}(?:=>|={{1,3}}|:)\s{{0,3}})" + _VALUE,
+        )
         self._header = _compile("(?i)" + "|".join((refusal, *_HEADER)))
         self._option = _compile("(?i)()" + option + _OPTION_VALUE)
         self._assignment = _compile(f"(?i){refusal}|{line}|{any_}")

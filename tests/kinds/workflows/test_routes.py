@@ -107,6 +107,7 @@ def test_one_execution(client, five):
 
 def test_an_execution_without_steps_and_lines_says_so(client, service):
     service.save_execution("proj-123", {"id": "bare", "status": "completed", "startedAt": "2024-01-01T10:00:00Z"})
+    assert service.get_execution("proj-123", "bare")
     found = client.get(f"{BASE}/bare").json()
     assert (found["steps"], found["logs"]) == ([], [])
 
