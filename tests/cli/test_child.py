@@ -237,8 +237,9 @@ def test_a_new_window_size_reaches_the_command(wrapped):
     watching = python("""
         import os, signal
         signal.signal(signal.SIGWINCH, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})  # or it may come right before the waiting
         print("ready")
-        while os.get_terminal_size() != (60, 20): signal.pause()
+        while os.get_terminal_size() != (60, 20): signal.sigwait({signal.SIGWINCH})
         print("resized")
     """)
     with terminals.Terminal(wrapped(*watching), known.environment()) as terminal:
