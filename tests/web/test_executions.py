@@ -212,6 +212,19 @@ def test_failures_are_grouped_by_what_they_have_in_common(seeded):
     assert seeded.get("/api/failures?text=nothing%20like%20it").json()["failures"] == []
 
 
+def test_pages_of_a_window_back_from_now_go_on(seeded):
+    asked = {"since": "3650d", "limit": 1}
+    whole = [entry["id"] for entry in seeded.get("/api/executions", params={"since": "3650d"}).json()["executions"]]
+    found, cursor = [], None
+    while len(found) < len(whole):
+        page = seeded.get("/api/executions", params=asked | ({"cursor": cursor} if cursor else {}))
+        assert page.status_code == 200
+        found += [entry["id"] for entry in page.json()["executions"]]
+        cursor = page.json()["next_cursor"]
+    assert found == whole
+    assert cursor is None
+
+
 def test_the_latest_of_each_subject(seeded):
     assert ids(seeded.get("/api/latest")) == ["run-5", "run-4", "run-3"]
     assert ids(seeded.get("/api/latest?kind=job&limit=1")) == ["run-4"]

@@ -65,8 +65,12 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def digest(self) -> bytes:
-        """Four bytes that tell this question from others, so that a cursor is not used for another one."""
-        return hashlib.blake2s(msgspec.msgpack.encode(self, order="deterministic"), digest_size=4).digest()
+        """Four bytes that tell this question from others, so that a cursor is not used for another one.
+
+        Its window is left out: a span back from now is another one from page to page, and pages go on in any.
+        """
+        question = msgspec.structs.replace(self, since=None, until=None)
+        return hashlib.blake2s(msgspec.msgpack.encode(question, order="deterministic"), digest_size=4).digest()
 
 
 class Page(Struct, Generic[T], frozen=True):
