@@ -17,7 +17,7 @@ from execlog.ledger import Ledger
 from execlog.runner.job import Call, Command, Job
 from execlog.runner.launcher import ThreadLauncher, WorkerDiedError
 from execlog.runner.order import Order
-from execlog.runner.processes import ProcessLauncher, _Slot
+from execlog.runner.processes import ProcessLauncher
 from execlog.runner.runner import Runner
 
 
@@ -323,33 +323,6 @@ def test_a_job_s_time_begins_with_its_first_item(sink):
     runner.close(timeout=5)
 
 
-def test_the_start_of_a_worker_process_is_no_time_of_its_work(monkeypatch):
-    begun = []
-
-    def connected(slot):
-        connection = connect(slot)
-        begun.append(slot.work.started_at)
-        return connection
-
-    connect = _Slot._connected
-    monkeypatch.setattr(_Slot, "_connected", connected)
-    launcher = ProcessLauncher(limit=1)
-    work = launcher.submit(os.getpid)
-    assert work.result(30) != os.getpid()
-    assert begun == [None]
-    assert work.started_at is not None
-    launcher.shutdown()
-
-
-def test_a_worker_process_that_has_nothing_to_do_ends(monkeypatch):
-    monkeypatch.setattr("execlog.runner.processes.IDLE_SECONDS", 0.05)
-    launcher = ProcessLauncher(limit=2)
-    first = launcher.submit(os.getpid).result(30)
-    wait_for(lambda: not launcher._slots)
-    assert launcher.submit(os.getpid).result(30) != first
-    launcher.shutdown()
-
-
 def test_closing_cancels_what_runs(sink):
     runner = Runner(sink)
     ended = []
@@ -359,32 +332,6 @@ def test_closing_cancels_what_runs(sink):
     assert ended[0].status is Status.CANCELLED
     with pytest.raises(RuntimeError):
         runner.start(call("double", "A"), lambda *_: None)
-
-
-def test_threads_wait_for_each_other_only_up_to_the_limit():
-    launcher = ThreadLauncher(limit=1)
-    gate.clear()
-    first, second = launcher.submit(gate.wait, 30), launcher.submit(int, "7")
-    wait_for(lambda: first.started_at is not None)
-    assert second.started_at is None
-    gate.set()
-    assert second.result(10) == 7
-    launcher.shutdown()
-
-
-def test_giving_up_on_stuck_work_makes_room_for_what_waits():
-    launcher = ThreadLauncher(limit=1)
-    gate.clear()
-    stuck, waiting, dropped = launcher.submit(gate.wait, 30), launcher.submit(int, "7"), launcher.submit(int, "8")
-    wait_for(lambda: stuck.started_at is not None)
-    launcher.abandon(dropped)
-    launcher.abandon(stuck)
-    assert waiting.result(10) == 7
-    assert dropped.cancelled()
-    gate.set()
-    launcher.shutdown()
-    with pytest.raises(RuntimeError):
-        launcher.submit(int)
 
 
 def is_alive(pid):

@@ -11,9 +11,10 @@ from starlette.testclient import TestClient
 
 from execlog.kinds.jobs import Command, Cron, Interval, Job, Once, SchedulerServingApp, Session, jobs_kind
 from execlog.kinds.jobs.desk import RunRequest
+from execlog.kinds.jobs.wording import trigger_text
 from execlog.web.app import create_app
-from execlog.web.jobs import schedule
 from execlog.web.server import Server
+from execlog.web.wording import duration
 from htmlreader import Reader
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def posts(page: Reader) -> list[str]:
 
 def test_each_job_says_when_it_runs_and_how_it_went(ledger, jobs, nightly):
     _, page = page_of(ledger, jobs)
-    for said in ("Nightly <b>", "nightly", "0 2 * * *, UTC", "in ", "never ran"):
+    for said in ("Nightly <b>", "nightly", "0 2 * * * UTC", "in ", "never ran"):
         assert said in page.text
     assert posts(page) == ["run", "pause"]
     jobs.desk.run("nightly", RunRequest())
@@ -95,15 +96,15 @@ def test_where_no_family_brings_jobs_there_is_no_page_of_them(client):
     ("trigger", "said"),
     [
         (None, "by hand"),
-        (Cron("0 6 * * 1-5", "Europe/Berlin"), "0 6 * * 1-5, Europe/Berlin"),
+        (Cron("0 6 * * 1-5", "Europe/Berlin"), "0 6 * * 1-5 Europe/Berlin"),
         (Interval(90), "every 1 min 30 s"),
-        (Once(datetime(2026, 1, 31, 6, tzinfo=UTC)), "once, 2026-01-31 06:00:00 UTC"),
-        (Session("XNYS"), "at each close of XNYS"),
-        (Session("XNYS", "open", -900), "15 min before each open of XNYS"),
+        (Once(datetime(2026, 1, 31, 6, tzinfo=UTC)), "once, 2026-01-31T06:00:00+00:00"),
+        (Session("XNYS"), "XNYS close"),
+        (Session("XNYS", "open", -900), "XNYS open - 15 min"),
     ],
 )
 def test_a_schedule_in_words(trigger, said):
-    assert schedule(trigger) == said
+    assert trigger_text(trigger, duration) == said
 
 
 @pytest.mark.browser

@@ -74,11 +74,11 @@ class Help(argparse.RawDescriptionHelpFormatter):
         """A description broken into lines; the examples stay as they are."""
         if "\n" in text:
             return super()._fill_text(text, width, indent)
-        return argparse.HelpFormatter._fill_text(self, text, width, indent)  # noqa: SLF001
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)  # noqa: SLF001 - argparse has no public name for it
 
 
 def _branches(action: argparse.Action) -> bool:
-    return isinstance(action, argparse._SubParsersAction)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - argparse has no public name for it
+    return isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - as below  # pyright: ignore[reportPrivateUsage] - argparse has no public name for it
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from execlog.core.errors import CursorError, InvalidError, StoreError
 from execlog.core.filter import Filter
-from execlog.core.model import Counts, Error, Event, Item, LogLine, Status, Usage
+from execlog.core.model import Counts, Error, Item, LogLine, Status, Usage
 from execlog.core.rollup import quantiles
 from execlog.core.storable import NAME_BYTES
 from execlog.store.base import SUMMARY, WHOLE, Store
@@ -26,16 +26,7 @@ from execlog.store.matching import ITEMS_SEARCHED, ITEMS_TEXT
 from execlog.store.memory import MemoryStore
 from execlog.testing.agreement import ManualClock
 from execlog.testing.comparing import assert_same
-from execlog.testing.making import LONG, MIDNIGHT
-
-SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
-
-
-def ended(number: int, status: Status | None = Status.SUCCEEDED, **fields: object) -> Event:
-    """A whole job execution, `number` seconds after midnight."""
-    at = MIDNIGHT + number * SECOND
-    said: dict[str, object] = {"id": f"run-{number:04d}", "kind": "job", "subject": "prices", "at": at}
-    return Event(**{**said, "status": status, "duration": 0.5, **fields})  # pyright: ignore[reportArgumentType] - fields by name
+from execlog.testing.making import DAY, HOUR, LONG, MIDNIGHT, SECOND, ended, said_whole
 
 
 class StoreConformance:
@@ -59,17 +50,7 @@ class StoreConformance:
 
     def test_what_was_applied_is_read_back_whole(self, store: Store) -> None:
         """Every field of an event comes back."""
-        item = Item(
-            key="AAPL", at=MIDNIGHT, status=Status.FAILED, position=1, error=Error("E", "m", (), "f"), data={"x": [1]}
-        )
-        event = ended(
-            1, Status.PARTIAL, namespace="north", name="Prices", actor="ann", engine="kdb", queued_at=MIDNIGHT,
-            started_at=MIDNIGHT + 1, ended_at=MIDNIGHT + 9, rows=5, error=Error("E", "message", ("a.py:1 f",), "0123"),
-            total=2, items=(item,), usage={"m": Usage(1, 2, cost_nano=3)}, input={"i": [1, 2.5, None, True]},
-            output="o", params={"p": 1}, metadata={"m": {"n": "x"}}, tags={"t": "v"}, parent_id="p", root_id="r",
-            retry_of="q", origin="boot:1", context={"host": "h"}, logs=(LogLine(MIDNIGHT, 0, "info", "line", "AAPL"),),
-            declared_succeeded=1, declared_failed=1,
-        )  # fmt: skip
+        event = said_whole()
         assert_same(store.apply([event]).inserted, 1, store.url)
         found = store.get("run-0001", kind="job", namespace="north")
         assert_same(getattr(found, "key", None), event.key, store.url)

@@ -13,8 +13,9 @@ from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
 MIDNIGHT = 1_763_769_600_000_000
 """UTC µs of 2025-11-22T00:00:00Z: minute, hour and day begin together."""
 
-_MINUTE, _HOUR, _DAY = 60_000_000, 3_600_000_000, 86_400_000_000
-_EDGES = (-_DAY, -_HOUR, -_MINUTE, 0, _MINUTE, _HOUR, _HOUR + _MINUTE, 2 * _HOUR, _DAY, 8 * _DAY)
+SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
+_MINUTE = 60_000_000
+_EDGES = (-DAY, -HOUR, -_MINUTE, 0, _MINUTE, HOUR, HOUR + _MINUTE, 2 * HOUR, DAY, 8 * DAY)
 
 times: st.SearchStrategy[int] = st.sampled_from([MIDNIGHT + edge + off for edge in _EDGES for off in range(-2, 4)])
 LONG = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FA5), k=3_000)))  # noqa: S311 - not for secrets
@@ -168,3 +169,25 @@ def filters(draw: st.DrawFn, sorts: tuple[str, ...] = ("newest", "oldest", "slow
 def _some(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]], most: int) -> dict[str, Any]:
     chosen = draw(st.lists(st.sampled_from(sorted(fields)), max_size=most, unique=True))
     return {name: draw(fields[name]) for name in chosen}
+
+
+def ended(number: int, status: Status | None = Status.SUCCEEDED, **fields: object) -> Event:
+    """A whole job execution, `number` seconds after midnight."""
+    at = MIDNIGHT + number * SECOND
+    said: dict[str, object] = {"id": f"run-{number:04d}", "kind": "job", "subject": "prices", "at": at}
+    return Event(**{**said, "status": status, "duration": 0.5, **fields})  # pyright: ignore[reportArgumentType] - fields by name
+
+
+def said_whole() -> Event:
+    """An event that has something to say in every field."""
+    item = Item(
+        key="AAPL", at=MIDNIGHT, status=Status.FAILED, position=1, error=Error("E", "m", (), "f"), data={"x": [1]}
+    )
+    return ended(
+        1, Status.PARTIAL, namespace="north", name="Prices", actor="ann", engine="kdb", queued_at=MIDNIGHT,
+        started_at=MIDNIGHT + 1, ended_at=MIDNIGHT + 9, rows=5, error=Error("E", "message", ("a.py:1 f",), "0123"),
+        total=2, items=(item,), usage={"m": Usage(1, 2, cost_nano=3)}, input={"i": [1, 2.5, None, True]},
+        output="o", params={"p": 1}, metadata={"m": {"n": "x"}}, tags={"t": "v"}, parent_id="p", root_id="r",
+        retry_of="q", origin="boot:1", context={"host": "h"}, logs=(LogLine(MIDNIGHT, 0, "info", "line", "AAPL"),),
+        declared_succeeded=1, declared_failed=1,
+    )  # fmt: skip

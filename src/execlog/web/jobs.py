@@ -15,12 +15,12 @@ from execlog.kind import Call, Reply, Route
 from execlog.kinds.jobs.desk import JobView
 from execlog.kinds.jobs.record import KIND
 from execlog.kinds.jobs.routes import JobsParams
+from execlog.kinds.jobs.wording import trigger_text
 from execlog.ledger import Ledger
-from execlog.runner.job import Cron, Interval, Once, Trigger
 from execlog.web.access import may
 from execlog.web.news import newest
 from execlog.web.templates import HTML, Templates
-from execlog.web.wording import duration, stamp
+from execlog.web.wording import duration
 
 MOST = 200
 _LIST = ("GET", "/scheduler/jobs")
@@ -71,28 +71,11 @@ def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) ->
     ]
 
 
-def schedule(trigger: Trigger | None) -> str:
-    """When a job runs, in words."""
-    match trigger:
-        case None:
-            return "by hand"
-        case Cron(expression=expression, timezone=timezone):
-            return f"{expression}, {timezone}"
-        case Interval(seconds=seconds):
-            return f"every {duration(seconds)}"
-        case Once(at=at):
-            return f"once, {stamp(at)} UTC"
-        case _:
-            offset = trigger.offset
-            shift = f"{duration(abs(offset))} {'after' if offset > 0 else 'before'} " if offset else "at "
-            return f"{shift}each {trigger.at} of {trigger.calendar}"
-
-
 def _row(job: JobView, last: ExecutionView | None) -> JobRow:
     return JobRow(
         id=job.id,
         name=job.name,
-        schedule=schedule(job.trigger),
+        schedule=trigger_text(job.trigger, duration),
         paused=not job.enabled,
         running=bool(job.running),
         next_at=moment(parse_when(job.next_run_at, now=None)) if job.next_run_at else None,

@@ -1,10 +1,13 @@
 """A ledger in memory, and a registry over each store."""
 
 import pytest
+from starlette.testclient import TestClient
 
-from execlog.kinds.jobs import ExecutionHistoryRegistry
+from chores import gate
+from execlog.kinds.jobs import ExecutionHistoryRegistry, SchedulerServingApp, jobs_kind
 from execlog.ledger import Ledger
 from execlog.store.memory import MemoryStore
+from execlog.web.app import create_app
 
 
 @pytest.fixture
@@ -29,3 +32,24 @@ def registry(request, ledger, tmp_path):
         url = {"sqlite": f"sqlite:///{tmp_path / 'x.db'}", "files": f"files:///{tmp_path / 'files'}"}.get(request.param)
         with Ledger.open(url or request.getfixturevalue(servers[request.param]), home=tmp_path / "home") as opened:
             yield ExecutionHistoryRegistry(opened)
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "files",
+        pytest.param("redis", marks=pytest.mark.valkey),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
+def app(request, tmp_path, new_store_url):
+    gate.clear()
+    with Ledger.open(new_store_url(request.param), home=tmp_path) as ledger, SchedulerServingApp(ledger) as opened:
+        yield opened
+        gate.set()
+
+
+@pytest.fixture
+def http(app):
+    with TestClient(create_app(app.ledger, [jobs_kind(app)]), base_url="http://127.0.0.1") as client:
+        yield client

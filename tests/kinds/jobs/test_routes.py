@@ -4,49 +4,21 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from starlette.testclient import TestClient
 
-from chores import gate, wait_for
-from execlog.core.errors import ConflictError, InvalidError
+from chores import wait_for
+from execlog.core.errors import ConflictError
 from execlog.core.model import Event, Item, Status
 from execlog.kind import Call as RouteCall
 from execlog.kind import Principal
-from execlog.kinds.jobs import Call, Fetch, Interval, Job, JobExecutionRecord, SchedulerServingApp, jobs_kind
+from execlog.kinds.jobs import Fetch, Interval, Job, JobExecutionRecord, jobs_kind
 from execlog.kinds.jobs.routes import JobParams
-from execlog.ledger import Ledger
-from execlog.store.jobs import Advance, Entry
-from execlog.web.app import create_app
+from execlog.store.jobs import Advance
+from job_calls import make
 
 THIRTEEN = [
     "execution_id", "job_id", "job_name", "start_time", "end_time", "status", "fetched_stocks", "failed_stocks",
     "errors", "total_stocks", "duration_seconds", "triggered_by", "metadata",
 ]  # fmt: skip
-FETCH = {
-    "name": "Daily",
-    "stocks": ["MSFT", "GOOG"],
-    "run": {"type": "fetch", "start": "2000-01-01", "end": "2000-12-31"},
-}
-
-
-@pytest.fixture(
-    params=[
-        "memory",
-        "files",
-        pytest.param("redis", marks=pytest.mark.valkey),
-        pytest.param("postgres", marks=pytest.mark.postgres),
-    ]
-)
-def app(request, tmp_path, new_store_url):
-    gate.clear()
-    with Ledger.open(new_store_url(request.param), home=tmp_path) as ledger, SchedulerServingApp(ledger) as opened:
-        yield opened
-        gate.set()
-
-
-@pytest.fixture
-def http(app):
-    with TestClient(create_app(app.ledger, [jobs_kind(app)]), base_url="http://127.0.0.1") as client:
-        yield client
 
 
 def save(app, execution_id, job_id="j1", start=0, status="success", **fields):
@@ -55,12 +27,6 @@ def save(app, execution_id, job_id="j1", start=0, status="success", **fields):
     app.registry.save_execution(
         JobExecutionRecord(execution_id, job_id, "Job", began, end_time=ended, status=status, **fields)
     )
-
-
-def make(http, **fields):
-    answer = http.post("/scheduler/jobs", json=FETCH | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()
 
 
 def test_the_table_has_every_route_of_the_contract(app):
@@ -178,132 +144,6 @@ def test_an_execution_deleted_while_it_runs_stays_deleted(app, http):
     assert http.get("/scheduler/executions/r").status_code == 404
 
 
-def test_a_job_is_made_read_replaced_changed_and_removed(http):
-    answer = http.post(
-        "/scheduler/jobs", json=FETCH | {"id": "daily", "trigger": {"type": "interval", "seconds": 3600}}
-    )
-    assert (answer.status_code, answer.headers["location"]) == (201, "/scheduler/jobs/daily")
-    job = answer.json()
-    assert (job["version"], job["enabled"], job["overlap"], job["running"]) == (1, True, "skip", [])
-    assert job["next_run_at"].endswith("Z")
-    assert http.get("/scheduler/jobs/daily").json() == job
-    assert http.get("/scheduler/jobs").json() == [job]
-    assert http.post("/scheduler/jobs", json=FETCH | {"id": "daily"}).status_code == 409
-    changed = http.patch("/scheduler/jobs/daily", json={"stocks": ["AAPL"], "tags": {"team": "x"}}).json()
-    assert (changed["stocks"], changed["tags"], changed["version"]) == (["AAPL"], {"team": "x"}, 2)
-    assert changed["next_run_at"] == job["next_run_at"]
-    replaced = http.put("/scheduler/jobs/daily", json=FETCH | {"name": "Other"}).json()
-    assert (replaced["name"], replaced["next_run_at"], replaced["tags"]) == ("Other", None, {})
-    assert http.delete("/scheduler/jobs/daily").status_code == 204
-    for method in ("get", "delete"):
-        assert getattr(http, method)("/scheduler/jobs/daily").status_code == 404
-    for method in ("put", "patch"):
-        assert getattr(http, method)("/scheduler/jobs/daily", json=FETCH).status_code == 404
-    for action in ("run", "pause", "resume", "cancel"):
-        assert http.post(f"/scheduler/jobs/daily/{action}").status_code == 404
-
-
-CRON = {"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Berlin"}
-
-
-@pytest.mark.parametrize(
-    ("patch", "after"),
-    [
-        ({"retries": {"backoff": 20}}, {"retries": {"limit": 3, "backoff": 20.0, "factor": 2.0}}),
-        ({"trigger": {"type": "cron", "expression": "0 8 * * *"}}, {"trigger": CRON | {"expression": "0 8 * * *"}}),
-        ({"trigger": {"type": "once", "at": "2999-01-01T00:00:00Z"}}, {"trigger": {"type": "once"}}),
-        ({"trigger": None, "run": {"type": "fetch", "start": None}}, {"trigger": None, "run": {"start": None}}),
-        ({"run": {"type": "fetch", "source": "yfinance"}}, {"run": FETCH["run"] | {"source": "yfinance"}}),
-        ({"run": {"type": "call", "function": "m:f"}}, {"run": {"type": "call", "function": "m:f", "args": {}}}),
-        ({"tags": {"c": "3"}}, {"tags": {"c": "3"}}),
-        ({"misfire": {}}, {"tags": {"a": "1", "b": "2"}, "misfire": {"policy": "skip", "grace": 5.0}}),
-    ],
-)
-def test_what_a_patch_leaves_out_stays(http, patch, after):
-    was = {"retries": {"limit": 3, "backoff": 10}, "misfire": {"policy": "skip", "grace": 5}}
-    job = make(http, trigger=CRON, tags={"a": "1", "b": "2"}, **was)
-    answer = http.patch(f"/scheduler/jobs/{job['id']}", json=patch)
-    assert answer.status_code == 200, answer.text
-    for name, value in after.items():
-        shown = answer.json()[name]
-        whole = not isinstance(value, dict) or name == "tags"
-        assert shown == value if whole else value.items() <= shown.items(), name
-
-
-def test_what_was_read_can_be_sent_back_and_moves_nothing(http):
-    job = make(http, trigger={"type": "interval", "seconds": 3600})
-    path = f"/scheduler/jobs/{job['id']}"
-    again = http.put(path, json=http.get(path).json())
-    assert again.status_code == 200, again.text
-    assert again.json() == job | {"version": 2, "updated_at": again.json()["updated_at"]}
-    repeated = http.put(path, json=FETCH | {"trigger": {"type": "interval", "seconds": 3600}}).json()
-    assert (repeated["next_run_at"], repeated["trigger"]) == (job["next_run_at"], job["trigger"])
-
-
-def test_what_others_changed_is_not_overwritten_unseen(http):
-    job = make(http)
-    path = f"/scheduler/jobs/{job['id']}"
-    seen = http.get(path).headers["etag"]
-    assert http.patch(path, json={"name": "First"}, headers={"If-Match": seen}).status_code == 200
-    assert http.patch(path, json={"name": "Second"}, headers={"If-Match": seen}).status_code == 409
-    assert http.put(path, json=FETCH, headers={"If-Match": seen}).status_code == 409
-    assert http.patch(path, json={"name": "Third"}, headers={"If-Match": "nonsense"}).status_code == 422
-    assert http.patch(path, json={"name": "Fourth"}, headers={"If-Match": "*"}).json()["name"] == "Fourth"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"name": ""},
-        {"stocks": []},
-        {"stocks": ["A", "A"]},
-        {"unknown": 1},
-        {"run": {"type": "fetch", "source": "nowhere"}},
-        {"run": {"type": "call", "function": "nonsense"}},
-        {"trigger": {"type": "cron", "expression": "99 * * * *"}},
-        {"trigger": {"type": "once", "at": "2001-01-01T00:00:00Z"}},
-        {"trigger": {"type": "session", "calendar": "NOPE"}},
-        {"concurrency": 0},
-        {"id": "a/b"},
-        {"timeout": -5},
-    ],
-)
-def test_jobs_that_cannot_be_are_refused_with_their_reason(http, fields):
-    answer = http.post("/scheduler/jobs", json=FETCH | fields)
-    assert answer.status_code == 422
-    assert len(answer.json()["detail"]) > 10
-    assert http.get("/scheduler/jobs").json() == []
-
-
-def test_patching_cannot_make_a_job_that_cannot_be(http):
-    job = make(http)
-    path = f"/scheduler/jobs/{job['id']}"
-    for body in ({"stocks": []}, {"id": "other"}, {"name": None}, {"nonsense": 1}, {"concurrency": "many"}):
-        assert http.patch(path, json=body).status_code == 422, body
-    assert http.put(path, json=FETCH | {"id": "other"}).status_code == 422
-    assert http.get(path).json() == job
-
-
-def test_jobs_are_listed_page_by_page(http):
-    ids = [make(http, name=f"J{number}")["id"] for number in range(5)]
-    first = http.get("/scheduler/jobs?limit=2")
-    second = http.get("/scheduler/jobs", params={"limit": 2, "cursor": first.headers["x-next-cursor"]})
-    third = http.get("/scheduler/jobs", params={"limit": 2, "cursor": second.headers["x-next-cursor"]})
-    assert [job["id"] for page in (first, second, third) for job in page.json()] == ids[::-1]
-    assert "x-next-cursor" not in third.headers
-    assert http.get("/scheduler/jobs?cursor=nonsense").status_code == 422
-
-
-def test_a_job_that_cannot_be_read_hides_no_other(app, http, caplog):
-    made = make(http)
-    unreadable = Entry(id="bad", definition={"name": "bad", "timeout": 0}, created_at=0, updated_at=0)
-    app.desk._jobs.put(unreadable, expected=None)
-    listed = http.get("/scheduler/jobs")
-    assert (listed.status_code, [job["id"] for job in listed.json()]) == (200, [made["id"]])
-    assert "'bad' cannot be read" in caplog.text
-    assert http.delete("/scheduler/jobs/bad").status_code == 204
-
-
 def test_a_job_runs_when_asked_and_its_history_tells(app, http):
     app.start_scheduler(poll=0.05)
     job = make(http)
@@ -390,27 +230,6 @@ def test_a_run_that_has_ended_but_is_not_settled_yet_is_no_reason_to_refuse(app,
     assert http.post(f"/scheduler/jobs/{job['id']}/run").status_code == 202
 
 
-def test_pausing_and_resuming(http):
-    job = make(http, trigger={"type": "interval", "seconds": 3600})
-    path = f"/scheduler/jobs/{job['id']}"
-    paused = http.post(f"{path}/pause").json()
-    assert (paused["enabled"], paused["next_run_at"]) == (False, None)
-    resumed = http.post(f"{path}/resume").json()
-    assert (resumed["enabled"], resumed["next_run_at"]) == (True, job["next_run_at"])
-
-
-def test_secrets_of_a_job_are_not_shown_and_not_lost(app, http):
-    run = {"type": "command", "command": "true", "env": {"API_KEY": "s3cret", "REGION": "eu"}}
-    job = make(http, run=run, stocks=[])
-    assert job["run"]["env"] == {"API_KEY": "[redacted]", "REGION": "eu"}
-    path = f"/scheduler/jobs/{job['id']}"
-    body = {name: value for name, value in http.get(path).json().items() if name in Job.__struct_fields__}
-    body["run"]["env"]["REGION"] = "us"
-    assert http.put(path, json=body).status_code == 200
-    assert app.jobs.get(job["id"]).definition["run"]["env"] == {"API_KEY": "s3cret", "REGION": "us"}
-    assert "s3cret" not in http.get("/scheduler/jobs").text
-
-
 def test_what_runs_of_a_deleted_job_says_that_it_was_deleted(app, http):
     app.start_scheduler(poll=0.05)
     job = make(http, run={"type": "call", "function": "chores:stick_on_b"}, stocks=["B"])
@@ -458,16 +277,6 @@ def test_a_changed_trigger_brings_back_no_instant_that_was_dealt_with(app):
         made.id, {"trigger": {"type": "interval", "seconds": 5, "start_at": "2020-01-01T00:00:00Z"}}
     )
     assert changed.next_run_at > changed.last_run_at
-
-
-@pytest.mark.parametrize(
-    "bad", [{"name": "\ud800"}, {"run": Call("m:f", {"x": object()})}, {"run": Call("m:f", {"x": "\ud800"})}]
-)
-def test_a_job_that_json_cannot_hold_is_refused(app, bad):
-    with pytest.raises(InvalidError, match="plain JSON"):
-        app.desk.create(Job(**({"name": "J", "stocks": ("A",)} | bad)))
-    nul = app.desk.create(Job(name="a\0b", stocks=("A",), run=Call("m:f", {"x": "c\0d", "y": [1.5, None]})))
-    assert app.desk.get(nul.id).run.args == {"x": "c\0d", "y": [1.5, None]}
 
 
 def test_handlers_are_plain_functions_of_a_call(app):

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -13,15 +12,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from chores import wait_for
-from execlog.core.errors import InvalidError, MissingExtraError, SettingsError
+from execlog.core.errors import InvalidError, SettingsError
 from execlog.core.model import Status
 from execlog.kinds.jobs import Fetch, Job, JobExecutor, csv_source
 from execlog.kinds.jobs.feed import PriceFeed
 from execlog.kinds.jobs.fetcher import SAMPLE, configured_sources, open_source
 from execlog.kinds.jobs.http_source import MAX_ANSWER, HttpSource, Pace, retry_after
 from execlog.kinds.jobs.prices import Price, PriceTable
-from execlog.kinds.jobs.sources import CsvConfig, FetchError, HttpConfig, YfinanceConfig
-from execlog.kinds.jobs.yfinance_source import YfinanceSource
+from execlog.kinds.jobs.sources import CsvConfig, FetchError, HttpConfig
 from execlog.ledger import Ledger
 from execlog.runner.stop import Stop, current
 from stopping import stopped_when_asked
@@ -349,34 +347,6 @@ def test_the_rate_holds_over_threads():
     assert time.monotonic() - began >= 0.28
 
 
-def test_a_csv_file_is_read_again_when_it_changes(tmp_path):
-    path = tmp_path / "prices.csv"
-    source = csv_source.CsvSource(CsvConfig(str(path), close="close"))
-    with pytest.raises(FetchError, match=r"prices.csv cannot be read"):
-        source.fetch("A", *YEAR)
-    path.write_text("symbol,date,close\nA,2000-01-01,1\n")
-    assert source.fetch("A", *YEAR) == [Price("2000-01-01", 1.0)]
-    path.write_text("symbol,date,close\nA,2000-01-01,12\n")
-    assert source.fetch("A", *YEAR) == [Price("2000-01-01", 12.0)]
-    with pytest.raises(FetchError, match="unknown symbol B"):
-        source.fetch("B", *YEAR)
-    path.write_text("ticker,date,close\n")
-    with pytest.raises(FetchError, match="no column symbol"):
-        source.fetch("A", *YEAR)
-    path.write_text("symbol,date,close\nA,2000-01-01,dear\n")
-    with pytest.raises(FetchError, match="row 2 is not a price"):
-        source.fetch("A", *YEAR)
-
-
-def test_a_row_of_a_csv_file_that_is_no_price_fails_its_own_symbol_only(tmp_path):
-    path = tmp_path / "prices.csv"
-    path.write_text("symbol,date,price\nA,2000-01-01,1\nB,2000-01-01,n/a\nA,2000-01-02,2\nB,2000-01-02,2\n")
-    source = csv_source.CsvSource(CsvConfig(str(path)))
-    assert len(source.fetch("A", *YEAR)) == 2
-    with pytest.raises(FetchError, match=r"^prices\.csv: row 3 is not a price"):
-        source.fetch("B", *YEAR)
-
-
 @pytest.mark.parametrize("path", ["/x/{ticker}", "/x/{symbol}/{", "/x/{0}", "/x/{symbol.name}"])
 def test_a_path_that_cannot_be_filled_in_is_refused_where_it_is_configured(tmp_path, path):
     written = f'[sources.feed]\ntype = "http"\nbase_url = "https://example.org"\npath = "{path}"\n'
@@ -409,53 +379,6 @@ def test_keeping_a_price_again_replaces_it(tmp_path):
     assert [price.close for price in table.read("A", "2000-01-02")] == [4.0, 3.0]
     assert table.count() == 3
     table.close()
-
-
-class Ticker:
-    """Stands where yfinance.Ticker does, with a real data frame as yfinance gives it."""
-
-    asked = {}  # noqa: RUF012 - looked at by the test
-
-    def __init__(self, symbol):
-        self.symbol = symbol
-
-    def history(self, **asked):
-        import pandas as pd
-
-        Ticker.asked = asked
-        if self.symbol == "SLOW":
-            raise ConnectionError("Operation timed out after 30000 milliseconds")
-        if self.symbol == "GONE":
-            raise ValueError("possibly delisted")
-        days = pd.DatetimeIndex(["2000-01-03", "2000-01-04"], tz="America/New_York", name="Date")
-        rows = [] if self.symbol == "NONE" else [[1.0, 2.0, 0.5, 1.5, 1.4, 100], [float("nan")] * 6]
-        columns = ["Open", "High", "Low", "Close", "Adj Close", "Volume"]
-        return pd.DataFrame(rows, index=days[: len(rows)], columns=columns)
-
-
-def test_yfinance_s_frames_are_read():
-    source = YfinanceSource(YfinanceConfig(), Ticker)
-    assert source.fetch("A", "2000-01-03", "2000-01-04") == [Price("2000-01-03", 1.5, 1.0, 2.0, 0.5, 100.0)]
-    assert (Ticker.asked["start"], Ticker.asked["end"]) == ("2000-01-03", "2000-01-05")
-    assert (Ticker.asked["auto_adjust"], Ticker.asked["timeout"]) == (False, 30.0)
-    with pytest.raises(TimeoutError, match="Connection timeout after 30s"):
-        source.fetch("SLOW", *YEAR)
-    with pytest.raises(FetchError, match="ValueError: possibly delisted"):
-        source.fetch("GONE", *YEAR)
-    with pytest.raises(FetchError, match="no rows for NONE"):
-        source.fetch("NONE", *YEAR)
-
-
-def test_the_real_package_is_loaded_and_told_not_to_hide_errors():
-    yfinance = pytest.importorskip("yfinance", reason="the extra yfinance is not installed")
-    assert YfinanceSource(YfinanceConfig())._ticker is yfinance.Ticker
-    assert yfinance.config.debug.hide_exceptions is False
-
-
-def test_without_the_extra_the_error_names_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "yfinance", None)
-    with pytest.raises(MissingExtraError, match=r"execlog\[yfinance\]"):
-        YfinanceSource(YfinanceConfig())
 
 
 def test_a_fetch_without_a_stock_or_source_is_refused(tmp_path):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from execlog.cli import exits
+from execlog.cli import exits, units
 from execlog.cli.actions.list import nothing, write_executions
 from execlog.cli.executions import FIELDS as EXECUTION_FIELDS
 from execlog.cli.executions import explained
@@ -25,6 +25,7 @@ from execlog.core.model import Execution
 from execlog.kinds.jobs import Job, SchedulerServingApp
 from execlog.kinds.jobs.desk import JobView
 from execlog.kinds.jobs.record import statuses_for
+from execlog.kinds.jobs.wording import trigger_text
 
 _MOST = 1000
 _MAKING = frozenset({"add", "import"})
@@ -200,9 +201,8 @@ def _say(made: list[JobView], word: str, options: Options, terminal: Terminal) -
         terminal.line(msgspec.json.encode(made if word == "imported" else made[0]).decode())
         return
     for job in made:
-        terminal.line(
-            f"{printable(job.id)} {word}: {printable(view.action_text(job))}, {view.trigger_text(job.trigger)}"
-        )
+        runs, when = printable(view.action_text(job)), trigger_text(job.trigger, units.seconds)
+        terminal.line(f"{printable(job.id)} {word}: {runs}, {when}")
 
 
 _SUBCOMMANDS: dict[str, Callable[[Options, Terminal], int]] = {

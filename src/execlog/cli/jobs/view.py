@@ -11,9 +11,9 @@ from execlog.cli.table import Cell, Column
 from execlog.cli.terminal import Terminal, printable
 from execlog.core.clock import iso, parse_when
 from execlog.core.model import Execution
-from execlog.kinds.jobs import Call, Command, Cron, Fetch, Interval, Once
+from execlog.kinds.jobs import Call, Command, Cron, Fetch
 from execlog.kinds.jobs.desk import JobView
-from execlog.runner.job import Trigger
+from execlog.kinds.jobs.wording import trigger_text
 from execlog.runner.triggers import after
 
 FIELDS = ("id", "name", "state", "trigger", "next_run_at", "last_run_at", "last_status", "skipped", "stocks", "run")
@@ -27,7 +27,7 @@ def columns(terminal: Terminal, now: int, latest: Mapping[str, Execution]) -> Se
         Column("JOB", lambda job: Cell(job.id, "bold"), least=12),
         Column("STATE", _state_cell),
         Column("WHAT", lambda job: Cell(action_text(job)), least=16, drop=2),
-        Column("WHEN", lambda job: Cell(trigger_text(job.trigger)), least=12),
+        Column("WHEN", lambda job: Cell(trigger_text(job.trigger, units.seconds)), least=12),
         Column("NEXT", lambda job: Cell(_when(job.next_run_at, now)), right=True),
         Column("LAST", lambda job: _last_cell(latest.get(job.id), terminal)),
         Column("", lambda job: Cell(_last_when(latest.get(job.id), now), "dim"), right=True, drop=1),
@@ -41,7 +41,7 @@ def values(job: JobView, latest: Mapping[str, Execution]) -> list[str]:
         job.id,
         job.name,
         state(job),
-        trigger_text(job.trigger),
+        trigger_text(job.trigger, units.seconds),
         job.next_run_at,
         job.last_run_at,
         last.status.value if last else None,
@@ -82,28 +82,12 @@ def action_text(job: JobView) -> str:
             return f"{command if isinstance(command, str) else shlex.join(command)}{over}"
 
 
-def trigger_text(trigger: Trigger | None) -> str:
-    """When it runs, in a few words."""
-    match trigger:
-        case None:
-            return "by hand"
-        case Cron(expression=expression, timezone=timezone):
-            return f"{expression} {timezone}"
-        case Interval(seconds=seconds):
-            return f"every {units.seconds(seconds)}"
-        case Once(at=at):
-            return f"once, {at.isoformat(timespec='seconds')}"
-        case _:
-            offset = f" + {units.seconds(trigger.offset)}" if trigger.offset else ""
-            return f"{trigger.calendar} {trigger.at}{offset}"
-
-
 def _facts(job: JobView, now: int, last: Execution | None, terminal: Terminal) -> Iterator[tuple[str, str]]:
     yield "name", job.name if job.name != job.id else ""
     yield "for", job.description
     yield "runs", action_text(job)
     yield "stocks", ", ".join(job.stocks)
-    yield "when", trigger_text(job.trigger)
+    yield "when", trigger_text(job.trigger, units.seconds)
     yield "next", f"{job.next_run_at} ({_when(job.next_run_at, now)})" if job.next_run_at else ""
     yield "then", ", ".join(_then(job))
     yield (

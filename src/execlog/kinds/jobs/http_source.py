@@ -101,7 +101,7 @@ class HttpSource:
                 if wait is not None:
                     raise FetchError(f"{answer.complaint()}; it asks to wait {wait:g}s")
                 return answer
-        raise AssertionError("unreachable")  # pragma: no cover
+        raise AssertionError  # pragma: no cover - the last try returns or raises
 
     def _get(self, path: str) -> Answer:
         """The answer to one request, made when it is its turn."""
