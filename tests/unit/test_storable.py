@@ -94,6 +94,17 @@ def test_names_are_cut_by_their_bytes_and_stay_apart():
     assert mended == {"truncated": 2}
 
 
+def test_texts_of_a_type_of_their_own_are_mended_as_texts_are():
+    class Path(str):
+        __slots__ = ()
+
+    event = Event(id="e", kind="job", at=1, status=Status.FAILED, name=Path("a\0b"), subject=Path("x" * 2_000))
+    mended = mend_struct(event, Counter())
+    assert mended.name == "a\ufffdb"
+    assert len(mended.subject.encode()) == NAME_BYTES
+    assert mended.status is Status.FAILED
+
+
 def test_ids_of_a_hundred_characters_stay_whole():
     mended: Counter[str] = Counter()
     event = Event(id="😀" * 100, kind="😀" * 100, namespace="😀" * 100, at=1, retry_of="😀" * 100)

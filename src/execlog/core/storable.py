@@ -20,13 +20,14 @@ import msgspec
 from msgspec import Struct
 
 from execlog.core.clock import MAX_AT, MIN_AT
-from execlog.core.model import Error, Event, Item
+from execlog.core.model import Error, Event, Item, Status
 
 MAX_TEXT = 262_144
 MAX_NAME = 1_000
 MAX_ENTRIES = 10_000
 MAX_DEPTH = 32
 _INT_LIMIT = 2**63
+_NUMBERS = {int, float}
 _BOUNDS = {"time": (MIN_AT, MAX_AT), "duration": (0.0, 1e9), "cost": (-(10**15), 10**15), "count": (-(10**15), 10**15)}
 LABEL_BYTES, NAME_BYTES = 400, 1_000
 """Most bytes of what is looked up: of ids 100 characters of any script. An entry of a PostgreSQL index has 2,704 bytes,
@@ -86,12 +87,19 @@ def is_longer(text: str, limit: int) -> bool:
     return len(text) > limit // 4 and len(text.encode()) > limit
 
 
+def _is_plain(value: Any, limit: int = MAX_TEXT) -> bool:
+    """Whether this is surely a text of at most `limit` bytes or an integer that is storable as it is."""
+    if type(value) is str:
+        return value.isascii() and len(value) <= limit and "\0" not in value
+    return type(value) is int and -_INT_LIMIT <= value < _INT_LIMIT
+
+
 def mend(value: Any, mended: Counter[str], depth: int = 0) -> Any:
     """A storable copy of a plain value: None, bool, int, float, str, list, dict, and what a codec turns into these."""
-    if type(value) is str:
-        return mend_text(value, mended)
+    if value is None or _is_plain(value):
+        return value
     match value:
-        case None | bool():
+        case bool():
             mended_value = value
         case str():
             mended_value = mend_text(str(value), mended)
@@ -123,9 +131,15 @@ def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
     """A storable copy of a Struct of the model, of the same type; itself where nothing was mended."""
     changes: dict[str, Any] = {}
     fields = _fields_of(cast("type[Struct]", type(struct)))
-    for (name, measure), old in zip(fields, msgspec.structs.astuple(struct), strict=True):
-        if old is None or (type(old) is tuple and not old):  # never `==`, which arrays answer with an array
+    values: tuple[Any, ...] = msgspec.structs.astuple(struct)
+    for (name, measure), old in zip(fields, values, strict=True):
+        if old is None:
             continue  # most fields of most events: nothing was said
+        if isinstance(measure, _Measure):
+            if type(old) in _NUMBERS and measure.low <= old <= measure.high:
+                continue
+        elif _is_plain(old, measure or MAX_TEXT) or (type(old) is tuple and not old):  # never `==`: arrays answer oddly
+            continue
         new = _mend_field(old, mended, depth + 1) if measure is None else _within(old, measure, mended)
         if new is not old:
             changes[name] = new
@@ -133,14 +147,12 @@ def mend_struct(struct: Any, mended: Counter[str], depth: int = 0) -> Any:
 
 
 def _mend_field(value: Any, mended: Counter[str], depth: int) -> Any:
-    if type(value) is str:
-        return mend_text(value, mended)
     if isinstance(value, tuple):
         entries = cast("tuple[Any, ...]", value)
         new = tuple(_mend_field(entry, mended, depth) for entry in _cut(entries, mended))
         same = len(new) == len(entries) and all(map(operator.is_, new, entries))
         return entries if same else new
-    if isinstance(value, str):  # an enumeration stays what it is
+    if isinstance(value, Status):
         return value
     return mend(value, mended, depth)
 
@@ -167,7 +179,7 @@ def _measure_of(name: str, said: object) -> _Measure | None:
 def _within(value: Any, measure: _Measure | int, mended: Counter[str]) -> Any:
     """A name within its bytes, or a number within its bounds: the nearer one where it must be a number, else None."""
     if isinstance(measure, int):
-        return mend_name(value, mended, measure) if type(value) is str else _mend_field(value, mended, 1)
+        return mend_name(str(value), mended, measure) if isinstance(value, str) else _mend_field(value, mended, 1)
     if not isinstance(value, int | float):
         return value
     if measure.low <= value <= measure.high and not isinstance(value, bool):
@@ -181,8 +193,11 @@ def _within(value: Any, measure: _Measure | int, mended: Counter[str]) -> Any:
 
 
 def _mend_dict(value: dict[Any, Any], mended: Counter[str], depth: int) -> dict[str, Any]:
-    entries = _cut(list(value.items()), mended)
-    return {mend_text(str(key), mended, MAX_NAME): mend(entry, mended, depth + 1) for key, entry in entries}
+    entries = _cut(list(value.items()), mended) if len(value) > MAX_ENTRIES else value.items()
+    return {
+        mend_text(str(key), mended, MAX_NAME): entry if _is_plain(entry) else mend(entry, mended, depth + 1)
+        for key, entry in entries
+    }
 
 
 def _mend_object(value: Any, mended: Counter[str]) -> Any:
