@@ -22,7 +22,6 @@ from execlog.core.clock import Clock, SystemClock
 from execlog.core.errors import SettingsError, StoreError
 from execlog.core.model import Event
 from execlog.core.settings import Settings, load
-from execlog.recorder.compose import event_of
 from execlog.recorder.context import surroundings
 from execlog.recorder.home import Home, Losses
 from execlog.recorder.journal import Journal
@@ -143,11 +142,12 @@ class Ledger:
             "parent_id": parent.id if parent is not None else os.environ.get(PARENT) or None,
             "context": surroundings() if self.settings.capture_context else None,
         }  # fmt: skip
+        given |= {field: it for field, it in fields.items() if it is not None}
         try:
-            event = self.recorder.compose(given | {field: it for field, it in fields.items() if it is not None})
+            event = self.recorder.compose(given)
         except Exception as error:  # noqa: BLE001 - an id that cannot be recorded must not stop what is run
             self.recorder.refuse("invalid", error)
-            event = event_of(given | {"id": self.new_id()})
+            event = self.recorder.compose(given | {"id": self.new_id()})
         return Run(self.recorder, event)
 
     def each(

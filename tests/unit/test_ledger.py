@@ -308,6 +308,16 @@ def test_a_run_keeps_the_fields_beside_an_odd_one(ledger):
     assert (found.actor, found.metadata) == ("ann", {"nonsense": 1, "rows": 3})
 
 
+@pytest.mark.parametrize("odd", [{"name": 5}, {"kind": 5}, {"kind": None}, {"actor": ["ann"]}], ids=str)
+def test_what_is_run_goes_on_whatever_is_odd_about_it(ledger, odd):
+    with ledger.run(**{"name": "nightly", "id": "a/b", "engine": "duck"} | odd):
+        pass
+    found = only(ledger)
+    said = {"name": "nightly", "kind": "task", "engine": "duck"} | {name: it for name, it in odd.items() if it}
+    assert {name: getattr(found, name) for name in said} == {name: str(it) for name, it in said.items()}
+    assert ledger.stats().refused == {"invalid": 1}
+
+
 @pytest.mark.parametrize(
     "metadata",
     [{"x": float("nan")}, {"x": "a\0b"}, {"x": "\ud800"}, {"x": 2**70}, {"x": object()}, {"x": {"y": "z" * 3_000_000}}],

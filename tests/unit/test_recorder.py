@@ -6,12 +6,14 @@ import signal
 import threading
 import time
 from datetime import UTC, datetime
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execlog.core.clock import micros
 from execlog.core.ids import IdMaker
 from execlog.core.model import Event, Item, Status
 from execlog.core.redact import Redactor
@@ -132,9 +134,34 @@ def test_a_status_still_open_takes_the_careful_path(recorder):
 def test_ids_given_are_checked(recorder):
     recorder.record("load", id="fine", **TIMES)
     recorder.record("load", id="../escape", **TIMES)
-    recorder.record("load", id=5, **TIMES)
     assert [event.id for event in said(recorder)] == ["fine"]
-    assert recorder.refused == {"invalid": 2}
+    assert recorder.refused == {"invalid": 1}
+
+
+@pytest.mark.parametrize("id_", [5, UUID(int=7), b"a"], ids=repr)
+def test_an_id_that_is_no_text_is_taken_by_its_text(recorder, id_):
+    assert recorder.record("load", id=id_, **TIMES) == str(id_)
+    assert [event.id for event in said(recorder)] == [str(id_)]
+    assert (recorder.refused, recorder.mended) == ({}, {"field": 1})
+
+
+@pytest.mark.parametrize("fields", [{"kind": None}, {"namespace": None}, {"at": None}, {"items": None}], ids=str)
+def test_none_says_nothing(recorder, fields):
+    for _ in range(3):
+        recorder.record("load", **TIMES, **fields)
+    assert [(event.kind, event.namespace, event.items) for event in said(recorder)] == [("task", "", ())] * 3
+    assert (recorder.refused, recorder.mended) == ({}, {})
+
+
+class Mute:
+    """What has no text, and cannot be looked up."""
+
+    __hash__ = None
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
 
 
 @pytest.mark.parametrize(
@@ -147,6 +174,10 @@ def test_ids_given_are_checked(recorder):
         ({"items": 5, "tags": 7}, {"metadata": {"items": 5, "tags": 7, "page": 2}}),
         ({"logs": ["said"]}, {"metadata": {"logs": ["said"], "page": 2}}),
         ({"actor": 7}, {"actor": "7", "metadata": {"page": 2}}),
+        ({"actor": {"id": 1}}, {"actor": "{'id': 1}", "metadata": {"page": 2}}),
+        ({"engine": Mute()}, {"engine": "<Mute: repr failed with RuntimeError>", "metadata": {"page": 2}}),
+        ({"at": "soon"}, {"metadata": {"at": "soon", "page": 2}}),
+        ({"status": ["late"]}, {"status": Status.FAILED, "metadata": {"status": ["late"], "page": 2}}),
         ({"status": "excellent"}, {"status": Status.FAILED, "metadata": {"status": "excellent", "page": 2}}),
         ({"status": "completed"}, {"status": Status.SUCCEEDED, "metadata": {"page": 2}}),
         ({"status": "Timeout"}, {"status": Status.TIMED_OUT, "metadata": {"page": 2}}),
@@ -184,7 +215,8 @@ def test_an_odd_figure_is_noticed_on_the_short_path_too(recorder):
         ([{"key": "a", "status": "timeout"}, "b"], [("a", "timed_out", None), ("b", "succeeded", None)], 2),
         ([{"key": "a", "status": "weird"}, "b"], [("a", "failed", {"status": "weird"}), ("b", "succeeded", None)], 2),
         ({"a": "failed"}, [], 1),
-        (["a", 5], [], 1),
+        (["a", 5], [("a", "succeeded", None), ("5", "succeeded", None)], 2),
+        ([{"key": "a", "status": "failed"}, {"rows": 1}], [("a", "failed", None), ("1", "succeeded", None)], 1),
     ],
     ids=str,
 )
@@ -194,6 +226,24 @@ def test_an_odd_item_costs_itself_alone(recorder, items, stand, odd):
     assert [(item.key, item.status, item.data) for item in event.items] == stand
     assert (event.metadata is None) == bool(stand)
     assert (recorder.refused, recorder.mended) == ({}, {"field": odd})
+
+
+def test_items_that_can_be_read_only_once_are_kept_beside_an_odd_field(recorder):
+    def read(rows):
+        yield {"key": "a", "rows": rows}
+        yield "b"
+
+    recorder.record("load", **TIMES, bogus=1, items=read(2))
+    recorder.record("load", **TIMES, items=read("many"))
+    recorder.record("load", **TIMES, items=(1 // number and str(number) for number in (1, 0)))
+    assert [[item.key for item in event.items] for event in said(recorder)] == [["a", "b"], ["a", "b"], ["1"]]
+    assert recorder.refused == {}
+
+
+def test_a_time_said_is_read_as_the_others(recorder):
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    recorder.record("load", at=at, status="failed")
+    assert [(event.at, event.ended_at) for event in said(recorder)] == [(micros(at), micros(at))]
 
 
 @pytest.mark.parametrize(

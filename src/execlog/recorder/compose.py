@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, cast
@@ -29,25 +28,27 @@ _WORDS = {status.value: status for status in Status} | {
     "in_progress": Status.RUNNING,
 }
 """What the families' words mean where they mean one thing."""
+KIND = "task"
 _TEXTS = (
-    "kind", "namespace", "name", "subject", "actor", "engine", "parent_id", "root_id", "retry_of", "origin",
+    "id", "kind", "namespace", "name", "subject", "actor", "engine", "parent_id", "root_id", "retry_of", "origin",
 )  # fmt: skip
 
 
 def event_of(fields: dict[str, Any]) -> Event:
     """The event these fields make, each taken as callers have it; times are filled in where they are missing.
 
-    Raises InvalidError or TypeError for a field that does not exist or cannot be read.
+    None says nothing; without a kind it is a task. Raises InvalidError or TypeError for a field that does not exist or
+    cannot be read.
     """
-    plain = dict(fields)
+    plain: dict[str, Any] = {"kind": KIND} | {name: value for name, value in fields.items() if value is not None}
     for name, read in _READERS.items():
-        if plain.get(name) is not None:
+        if name in plain:
             plain[name] = read(plain[name])
     for name in _TEXTS:
-        if not isinstance(plain.get(name, ""), str | None):
+        if not isinstance(plain.get(name, ""), str):
             raise InvalidError(f"{name} must be a text, not {plain[name]!r:.60}", field=name)
-    check_id(plain["id"], kind=plain.get("kind"))
-    status = plain["status"] = Status(plain["status"]) if plain.get("status") is not None else None
+    check_id(plain["id"], kind=plain["kind"])
+    status = plain["status"] = Status(plain["status"]) if "status" in plain else None
     at = plain["at"]
     if status is not None and status not in OPEN:
         ended = plain["ended_at"] = plain.get("ended_at") or at
@@ -56,21 +57,20 @@ def event_of(fields: dict[str, Any]) -> Event:
     return Event(**plain)
 
 
-def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
+def salvage(fields: Mapping[str, Any], note: Callable[[Exception], None], *, at: int) -> Event:
     """The event as far as these fields make one; the others are kept as metadata, each told to `note`.
 
     A status in a family's words is understood. One that is none counts as failed: a failure that is none is looked
-    into, the other way round nobody would.
+    into, the other way round nobody would. `at` is when it was said, where that is odd too.
     Raises InvalidError for an id that may not enter.
     """
-    check_id(fields["id"], kind=fields.get("kind"))
-    kept = {name: fields[name] for name in ("id", "at")}
+    kept: dict[str, Any] = {"id": _salvage_id(fields["id"], note), "at": at}
     odd: dict[str, Any] = {}
     for name, value in fields.items():
-        if value is None or name in kept:
+        if value is None or name == "id":
             continue
         try:
-            event_of(kept | {"kind": "task", name: value})
+            event_of(kept | {name: value})
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the record
             meant = _meant(name, value, note)
             (odd if meant is None else kept)[name] = value if meant is None else meant
@@ -85,14 +85,42 @@ def salvage(fields: dict[str, Any], note: Callable[[Exception], None]) -> Event:
     return event_of(kept)
 
 
+def read_once(fields: dict[str, Any], note: Callable[[Exception], None]) -> dict[str, Any]:
+    """The fields, with items that can be looked at only once in a list: whoever salvages them looks again."""
+    items = fields.get("items")
+    if not isinstance(items, Iterator):
+        return fields
+    found: list[Any] = []
+    try:
+        for item in cast("Iterator[Any]", items):
+            found.append(item)  # noqa: PERF402 - what came before it fails is kept
+    except Exception as error:  # noqa: BLE001 - as in `salvage`
+        note(error)
+    return fields | {"items": found}
+
+
+def _salvage_id(id_: Any, note: Callable[[Exception], None]) -> str:
+    if isinstance(id_, str):
+        return check_id(id_)
+    note(InvalidError(f"an id must be a text, not {safe_repr(id_)[:60]}", field="id"))
+    return check_id(text_of(id_))
+
+
 def _meant(name: str, value: Any, note: Callable[[Exception], None]) -> Any:
     """What a value that a field cannot take surely means; None where there is no such thing."""
     if name in _TEXTS:
-        return f"{value}"
-    if name == "items":
-        with suppress(Exception):  # then they are none
-            return _salvage_items(_listed(value), note)
+        return text_of(value)
+    if name == "items" and isinstance(value, Iterable) and not isinstance(value, Mapping | str):
+        return _salvage_items(cast("Iterable[Any]", value), note)
     return status_meant(value) if name == "status" else None
+
+
+def text_of(value: Any) -> str:
+    """The value as a text."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - as in `salvage`
+        return safe_repr(value)
 
 
 def status_meant(word: Any) -> Status | None:
@@ -129,14 +157,19 @@ def _check_item_field(name: str) -> None:
         raise InvalidError(f"an item has no {name}", field=name)
 
 
-def _salvage_items(values: Any, note: Callable[[Exception], None]) -> tuple[Item, ...]:
-    """The items, those that cannot be read field by field. Raises TypeError or KeyError for what are no items."""
+def _salvage_items(values: Iterable[Any], note: Callable[[Exception], None]) -> tuple[Item, ...]:
+    """The items; those that cannot be read are read field by field, and what has no fields is a key by its text."""
     items: list[Item] = []
     for position, value in enumerate(values):
         try:
             items.append(item_of(value, position))
-        except Exception:  # noqa: BLE001 - as in `salvage`
-            items.append(salvage_item({"position": position, "status": "succeeded"} | dict(value), note))
+        except Exception as error:  # noqa: BLE001 - as in `salvage`
+            if isinstance(value, Mapping):
+                usual = {"key": str(position), "position": position, "status": "succeeded"}
+                items.append(salvage_item(usual | dict(cast("Mapping[str, Any]", value)), note))
+            else:
+                items.append(item_of(text_of(value), position))
+                note(error)
     return tuple(items)
 
 
@@ -217,6 +250,7 @@ def _logs(values: Any) -> tuple[LogLine, ...]:
 
 
 _ITEM_READERS: dict[str, Callable[[Any], Any]] = {
+    "at": _time,
     "key": str,
     "started_at": _time,
     "ended_at": _time,
@@ -225,6 +259,7 @@ _ITEM_READERS: dict[str, Callable[[Any], Any]] = {
     "data": mapping_of,
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
+    "at": _time,
     "queued_at": _time,
     "started_at": _time,
     "ended_at": _time,

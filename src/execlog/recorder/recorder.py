@@ -27,7 +27,7 @@ from execlog.core.ids import IdMaker, check_id
 from execlog.core.model import OPEN, Event, Key
 from execlog.core.redact import Redactor
 from execlog.core.settings import Settings
-from execlog.recorder.compose import event_of, salvage, status_without_word
+from execlog.recorder.compose import event_of, read_once, salvage, status_without_word
 from execlog.recorder.context import boot_id, host
 from execlog.recorder.journal import Journal, JournalClosedError, Limits, Worth
 from execlog.recorder.sidecar import Owner
@@ -175,10 +175,10 @@ class Recorder:
             subject = name
         status = "succeeded" if status is None and not rest else status
         names = (name, kind, namespace, subject, actor, engine, status)
+        payload = None
         try:
             if given:
                 check_id(id, kind=kind)
-            payload = None
             if (
                 not rest and names in self._known and type(started_at) is int and type(ended_at) is int
                 and type(duration) in _DURATIONS and type(rows) in _COUNTS
@@ -194,14 +194,12 @@ class Recorder:
                         id, kind, at, namespace, status, name, subject, actor, engine, None, started_at, ended_at,
                         duration, rows, None, None, (), None, input, output, params, metadata,
                     ))  # fmt: skip
-            if payload is None or len(payload) > MAX_PAYLOAD:
-                figures = {"started_at": started_at, "ended_at": ended_at, "duration": duration, "rows": rows}
-                free = {"input": input, "output": output, "params": params, "metadata": metadata}
-                self._record_slowly(at, id, names, figures | free | rest)
-                return id
-        except Exception as error:  # noqa: BLE001 - as in append
-            self._refuse("invalid", error)
-            return id
+        except Exception:  # noqa: BLE001 - whatever it is, the careful path makes of it what can be made
+            payload = None
+        if payload is None or len(payload) > MAX_PAYLOAD:
+            figures = {"started_at": started_at, "ended_at": ended_at, "duration": duration, "rows": rows}
+            free = {"input": input, "output": output, "params": params, "metadata": metadata}
+            return self._record_slowly(at, id, names, figures | free | rest)
         try:
             self._append(payload, _OUTCOME)  # as `_take` does, less a call
         except JournalClosedError:
@@ -237,28 +235,35 @@ class Recorder:
             self.open.discard(event.key)
         return Worth.OUTCOME
 
-    def _record_slowly(self, at: int, id: str, names: _Names, fields: dict[str, Any]) -> None:
+    def _record_slowly(self, at: int, id: str, names: _Names, fields: dict[str, Any]) -> str:
         name, kind, namespace, subject, actor, engine, status = names
-        event = self.compose({
-            "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status or "succeeded", "name": name,
-            "subject": subject, "actor": actor, "engine": engine,
-        } | fields)  # fmt: skip
+        try:
+            event = self.compose({
+                "id": id, "kind": kind, "at": at, "namespace": namespace, "status": status or "succeeded", "name": name,
+                "subject": subject, "actor": actor, "engine": engine,
+            } | fields)  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - as in append
+            self._refuse("invalid", error)
+            return id
         if status is None:
             event = replace(event, status=status_without_word(event, fields.get("error")))
         self.append(event)
-        if event.status in OPEN or event.status != status:
-            return
-        if len(self._known) >= _KNOWN:
-            self._known.clear()
-        if all(part is None or (type(part) is str and self._redactor.is_clean(part)) for part in names[:6]):
+        if event.status in OPEN or not all(part is None or type(part) is str for part in names[:6]):
+            return event.id
+        told = (event.name, event.kind, event.namespace, event.subject, event.actor, event.engine, event.status)
+        if isinstance(status, str) and told == names and all(map(self._redactor.is_clean, names[:6])):
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
             self._known.add(names)
+        return event.id
 
     def compose(self, fields: dict[str, Any]) -> Event:
         """The event these fields make; what cannot be read is kept as metadata. Raises InvalidError for its id."""
+        fields = read_once(fields, self.note_odd)
         try:
             return event_of(fields)
         except Exception:  # noqa: BLE001 - as in append
-            return salvage(fields, self.note_odd)
+            return salvage(fields, self.note_odd, at=self.stamp())
 
     def note_odd(self, error: Exception) -> None:
         """Count something that was handed in as mended, and say so in the log the first time."""
