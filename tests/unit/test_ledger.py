@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import subprocess
 import sys
 import threading
 
 import pytest
 
-import execlog
 from execlog.core.filter import Filter
 from execlog.core.model import Execution, Status
 from execlog.ledger import Ledger
@@ -111,103 +109,6 @@ def test_runs_nest_and_retries_link(ledger):
     assert ledger.flush()
     (inner,) = ledger.store.find(Filter(parent_id=outer.id)).entries
     assert (inner.name, inner.retry_of, inner.root_id) == ("inner", "first", "first")
-
-
-def test_each_runs_items_side_by_side(ledger):
-    results = ledger.each(lambda number: 10 // number, [1, 2, 0, 5], limit=3)
-    assert [result.returned for result in results] == [10, 5, None, 2]
-    assert isinstance(results[2].error, ZeroDivisionError)
-    execution = only(ledger)
-    assert [item.key for item in execution.items] == ["1", "2", "0", "5"]
-    assert execution.status is Status.PARTIAL
-
-
-def test_each_refuses_a_coroutine_function_before_anything_is_recorded(ledger):
-    async def load(value):
-        return value
-
-    with pytest.raises(TypeError, match="aeach"):
-        ledger.each(load, [1, 2])
-    assert ledger.flush()
-    assert not ledger.store.find(Filter()).entries
-
-
-def test_aeach_runs_coroutines_side_by_side(ledger):
-    async def invert(number: int) -> float:
-        await asyncio.sleep(0)
-        return 1 / number
-
-    results = asyncio.run(ledger.aeach(invert, [1, 0]))
-    assert [result.ok for result in results] == [True, False]
-    assert only(ledger).counts.failed == 1
-
-
-def test_track_records_functions_of_every_kind(ledger):
-    execlog.configure(ledger)
-
-    @execlog.track
-    def plain(a: int, token: str = "x") -> int:
-        return a * 2
-
-    @execlog.track(kind="job", name="later")
-    async def later(a: int) -> int:
-        return a * 3
-
-    @execlog.track
-    def stream(count: int):
-        yield from range(count)
-
-    assert plain(4) == 8
-    assert asyncio.run(later(2)) == 6
-    assert list(stream(2)) == [0, 1]
-    assert ledger.flush()
-    found = {entry.name.rpartition(".")[2]: entry for entry in ledger.store.find(Filter(), parts=WHOLE).entries}
-    assert found["plain"].params == {"a": 4, "token": "[redacted]"}
-    assert found["later"].kind == "job"
-    assert found["stream"].status is Status.SUCCEEDED
-
-
-class Doubling:
-    def __call__(self, number):
-        return number * 2
-
-
-class DoublingLater:
-    async def __call__(self, number):
-        return number * 2
-
-
-def test_whatever_can_be_called_can_be_tracked(ledger):
-    execlog.configure(ledger)
-    assert execlog.track("load")(lambda number: number)(1) == 1
-    assert execlog.track("load", kind="job")(lambda number: number)(1) == 1
-    assert execlog.track(functools.partial(max, 3))(4) == 4
-    assert execlog.track(Doubling())(5) == 10
-    assert execlog.track(max)(1, 2) == 2
-    assert asyncio.run(execlog.track(DoublingLater())(6)) == 12
-    with pytest.raises(TypeError, match="a function or a name"):
-        execlog.track(5)
-    assert ledger.flush()
-    names = [(one.kind, one.name, one.status) for one in ledger.store.find(Filter()).entries]
-    assert names == [
-        ("task", f"{__name__}.DoublingLater", "succeeded"),
-        ("task", "builtins.max", "succeeded"),
-        ("task", f"{__name__}.Doubling", "succeeded"),
-        ("task", "builtins.max", "succeeded"),
-        ("job", "load", "succeeded"),
-        ("task", "load", "succeeded"),
-    ]
-
-
-@pytest.mark.parametrize("limit", [0, -1, None, "2", 1.5])
-def test_a_limit_that_is_none_is_the_callers_to_mend(ledger, limit):
-    async def later(value):
-        return value
-
-    with pytest.raises(ValueError, match="limit must be a whole number"):
-        ledger.each(str, [1], limit=limit)
-    with pytest.raises(ValueError, match="limit must be a whole number"):
-        asyncio.run(ledger.aeach(later, [1], limit=limit))
 
 
 def test_values_of_one_key_are_items_of_their_own(ledger):

@@ -41,15 +41,17 @@ def tracked(
     function: Callable[P, R], make_run: MakeRun, name: str | None, *, params: bool, fields: dict[str, Any]
 ) -> Callable[P, R]:
     """The function, recorded as an execution each time it is called; plain, async and generator functions alike."""
+    if isinstance(function, staticmethod):  # the class hands it over unbound, and must go on doing so
+        inner = tracked(cast("Callable[P, R]", function.__func__), make_run, name, params=params, fields=fields)
+        return cast("Callable[P, R]", staticmethod(inner))
     called = name or name_of(function)
     signature = _signature_of(function) if params else None
 
     def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
         return make_run(called, **{"subject": called, "params": _params(signature, args, kwargs)} | fields)
 
-    called_by = (function, getattr_static(type(function), "__call__", None))  # of an object, its method tells
     for fits, wrap in _WRAPPERS:
-        if any(map(fits, called_by)):
+        if _is(fits, function):
             return cast("Callable[P, R]", functools.wraps(function)(wrap(function, begin)))
     return cast("Callable[P, R]", functools.wraps(function)(_plain(function, begin)))
 
@@ -59,7 +61,14 @@ def name_of(function: Function) -> str:
     while isinstance(function, functools.partial):
         function = cast("functools.partial[Any]", function).func
     named: Any = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
+    # A method of a built-in type has no module of its own.
+    module = getattr(named, "__module__", None) or getattr(named, "__objclass__", type(None)).__module__
+    return f"{module}.{named.__qualname__}"
+
+
+def _is(fits: Callable[[Any], bool], function: Function) -> bool:
+    """Whether a function is of a sort; of a callable object, its method tells."""
+    return fits(function) or fits(getattr_static(type(function), "__call__", None))
 
 
 def _signature_of(function: Function) -> inspect.Signature | None:
@@ -162,7 +171,7 @@ def each(
     would await what it returns.
     """
     _check_limit(limit)
-    if inspect.iscoroutinefunction(function):
+    if _is(inspect.iscoroutinefunction, function):
         message = "each calls plain functions; for a coroutine function there is aeach"
         raise TypeError(message)
     with _inside(make_run, function) as run:
