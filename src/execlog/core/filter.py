@@ -12,16 +12,23 @@ from msgspec import Meta, Struct
 
 from execlog.core.errors import CursorError
 from execlog.core.model import Status
+from execlog.core.storable import LABEL_BYTES, LABELS, NAME_BYTES, NAMES, stored_name
 
 T = TypeVar("T")
 Sort = Literal["newest", "oldest", "slowest", "costliest"]
 Text = Annotated[str, Meta(max_length=1000)]
 Micros = Annotated[int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999)]
 MAX_LIMIT = 1000
+_LONGEST = {
+    **dict.fromkeys((*LABELS[1:], "fingerprint"), LABEL_BYTES),
+    **dict.fromkeys((*NAMES, "item"), NAME_BYTES),
+}
 
 
 class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which executions are asked for; every field narrows, None does not.
+
+    A name is looked for as it is stored: one that was mended for that is found by what its caller knows.
 
     statuses        any of these
     id_prefix       the id begins with this, exactly as written
@@ -62,6 +69,12 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_of: str | None = None
     origin: str | None = None
     sort: Sort = "newest"
+
+    def __post_init__(self) -> None:
+        for name, limit in _LONGEST.items():
+            asked = getattr(self, name)
+            if type(asked) is str and (stored := stored_name(asked, limit)) != asked:
+                msgspec.structs.force_setattr(self, name, stored)
 
     @property
     def digest(self) -> bytes:

@@ -82,6 +82,11 @@ def mend_name(text: str, mended: Counter[str], limit: int) -> str:
     return whole[: limit - len(mark.encode())].decode(errors="ignore") + mark
 
 
+def stored_name(text: str, limit: int) -> str:
+    """The name as it is stored when this text is handed in as one."""
+    return text if text.isascii() and len(text) <= limit and "\0" not in text else mend_name(text, Counter(), limit)
+
+
 def is_longer(text: str, limit: int) -> bool:
     """Whether the text has more than `limit` bytes."""
     return len(text) > limit // 4 and len(text.encode()) > limit

@@ -338,7 +338,7 @@ class StoreConformance:
         assert_same(store.stats(Filter())[0].bucket.total, 7, store.url)
 
     def test_long_names_are_cut_and_stay_apart(self, store: Store) -> None:
-        """The same on every store, whatever is in the batch beside them; nobody else's executions wait for them."""
+        """The same on every store, whatever is in the batch beside them; and they are found by what was handed in."""
         names = [LONG + end for end in "ab"]
         long = [
             ended(at, subject=name, actor=name, namespace=name, items=(Item(key=name, at=MIDNIGHT),))
@@ -351,6 +351,9 @@ class StoreConformance:
         for parts in (WHOLE, SUMMARY):
             expected = judge.find(Filter(), parts=parts).entries
             assert_same(store.find(Filter(), parts=parts).entries, expected, store.url)
+        for asked in (Filter(subject=names[0]), Filter(actor=names[0]), Filter(item=names[0])):
+            assert_same([entry.id for entry in store.find(asked).entries], ["run-0000"], store.url)
+        assert_same([store.get("run-0001", kind="job", namespace=names[1]) is None], [False], store.url)
         subjects = {entry.subject or "" for entry in store.latest(Filter())}
         assert_same(sorted(len(name.encode()) <= NAME_BYTES for name in subjects), [True, True, True], store.url)
 
