@@ -215,6 +215,7 @@ def test_an_odd_figure_is_noticed_on_the_short_path_too(recorder):
         ([{"key": "a", "status": "timeout"}, "b"], [("a", "timed_out", None), ("b", "succeeded", None)], 2),
         ([{"key": "a", "status": "weird"}, "b"], [("a", "failed", {"status": "weird"}), ("b", "succeeded", None)], 2),
         ({"a": "failed"}, [], 1),
+        ([{"key": "a", "venue": "X", "data": {"n": 1}}], [("a", "succeeded", {"venue": "X", "n": 1})], 2),
         (["a", 5], [("a", "succeeded", None), ("5", "succeeded", None)], 2),
         ([{"key": "a", "status": "failed"}, {"rows": 1}], [("a", "failed", None), ("1", "succeeded", None)], 1),
     ],

@@ -70,13 +70,13 @@ def salvage(fields: Mapping[str, Any], note: Callable[[Exception], None], *, at:
         if value is None or name == "id":
             continue
         try:
-            event_of(kept | {name: value})
+            read = event_of(kept | {name: value})
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the record
             meant = _meant(name, value, note)
             (odd if meant is None else kept)[name] = value if meant is None else meant
             note(error)
         else:
-            kept[name] = value
+            kept[name] = getattr(read, name)  # as it was read: thousands of items need not be for every other field
     if "status" in odd:
         kept["status"] = Status.FAILED
         kept.setdefault("error", NO_STATUS % safe_repr(odd["status"])[:60])
@@ -141,7 +141,6 @@ def salvage_item(fields: Mapping[str, Any], note: Callable[[Exception], None]) -
     odd: dict[str, Any] = {}
     for name, value in fields.items():
         try:
-            _check_item_field(name)
             item_of(kept | {name: value})
         except Exception as error:  # noqa: BLE001 - as in `salvage`
             meant = status_meant(value) if name == "status" else None
@@ -150,11 +149,6 @@ def salvage_item(fields: Mapping[str, Any], note: Callable[[Exception], None]) -
         else:
             kept[name] = value
     return item_of(kept | ({"data": odd | (kept.get("data") or {})} if odd else {}))
-
-
-def _check_item_field(name: str) -> None:
-    if name not in Item.__struct_fields__:
-        raise InvalidError(f"an item has no {name}", field=name)
 
 
 def _salvage_items(values: Iterable[Any], note: Callable[[Exception], None]) -> tuple[Item, ...]:
@@ -188,13 +182,18 @@ def usage_of(value: Usage | Mapping[str, Any]) -> Usage:
 
 
 def item_of(value: Item | Mapping[str, Any] | str, position: int = 0, at: int = 0) -> Item:
-    """An Item out of one, of its fields as a mapping, or of its key alone (then it succeeded)."""
+    """An Item out of one, of its fields as a mapping, or of its key alone (then it succeeded).
+
+    Raises InvalidError or TypeError for what makes none.
+    """
     if isinstance(value, Item):
         return value
     if isinstance(value, str):
         return Item(key=value, status=Status.SUCCEEDED, position=position, at=at)
     fields: dict[str, Any] = {"position": position, "at": at, "status": "succeeded"} | dict(value)
     fault = fields.pop("error", None)
+    if unknown := fields.keys() - _ITEM_FIELDS:
+        raise InvalidError(f"an item has no {', '.join(sorted(map(str, unknown)))}", field="items")
     for name, read in _ITEM_READERS.items():
         if fields.get(name) is not None:
             fields[name] = read(fields[name])
@@ -249,6 +248,7 @@ def _logs(values: Any) -> tuple[LogLine, ...]:
     return convert(values, tuple[LogLine, ...])
 
 
+_ITEM_FIELDS = frozenset(Item.__struct_fields__)
 _ITEM_READERS: dict[str, Callable[[Any], Any]] = {
     "at": _time,
     "key": str,

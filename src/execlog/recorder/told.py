@@ -63,12 +63,10 @@ class Told:
     def item(self, fields: dict[str, Any]) -> Item:
         """The item these fields make; what is no field of one, or cannot be read, is kept in its `data`."""
         fields["key"] = self.text(fields["key"])
-        if fields.keys() <= set(Item.__struct_fields__):
-            try:
-                return item_of(fields)
-            except Exception:  # noqa: BLE001, S110 - the fields are now read one by one
-                pass
-        return salvage_item(fields, self.note)
+        try:
+            return item_of(fields)
+        except Exception:  # noqa: BLE001 - the fields are now read one by one
+            return salvage_item(fields, self.note)
 
     def _read(self, reader: Callable[[Any], T], value: Any, otherwise: Callable[[Any], T]) -> T:
         try:
