@@ -28,6 +28,7 @@ from execlog.recorder.journal import Journal
 from execlog.recorder.pump import Pump
 from execlog.recorder.recorder import Recorder, RecorderStats
 from execlog.recorder.run import Run, current_run
+from execlog.recorder.sidecar import Cursor
 from execlog.recorder.track import Result, aeach, each
 from execlog.store.base import Announcing, Store
 from execlog.store.feed import Feed
@@ -172,7 +173,7 @@ class Ledger:
         if self.recorder.hindrance is not None:
             return False
         self.recorder.settle()
-        return self._pump.flush(timeout)
+        return self._pump.drains(self.recorder.journal) and self._pump.flush(timeout)
 
     def drain_dead(self) -> int:
         """How many records of dead processes went into the store now; what they left open becomes `crashed`."""
@@ -187,7 +188,8 @@ class Ledger:
 
     def stats(self) -> RecorderStats:
         """What became of the records of this process; `mended` counts what the drain and the store mended as well."""
-        recorder, journal, cursor = self.recorder, self.recorder.journal, self._pump.cursor
+        recorder, journal = self.recorder, self.recorder.journal
+        cursor = self._pump.cursor if self._pump.drains(journal) else Cursor()
         accepted = journal.accepted if journal is not None else 0
         settled = min(cursor.stored + cursor.aside, accepted)
         return RecorderStats(

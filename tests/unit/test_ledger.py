@@ -238,6 +238,18 @@ def test_a_closed_ledger_leaves_nothing_behind(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_what_is_recorded_after_the_close_waits_and_is_said_to(tmp_path):
+    url = f"sqlite:///{tmp_path}/history.db"
+    ledger = Ledger.open(url, home=tmp_path)
+    for _ in range(3):
+        ledger.record("early")
+    ledger.close()
+    assert ledger.flush()
+    ledger.record("late")
+    assert not ledger.flush(0.1)
+    assert (ledger.stats().accepted, ledger.stats().stored, ledger.stats().pending) == (1, 0, 1)
+
+
 def test_what_is_open_when_its_ledger_is_closed_is_not_called_crashed(tmp_path):
     url = f"sqlite:///{tmp_path}/history.db"
     process = """

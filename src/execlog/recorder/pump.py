@@ -119,6 +119,10 @@ class Pump:
         """What was left out of this process's records on their way, where it is this process that drains them."""
         return self._drain.mended if self._drain is not None else Counter()
 
+    def drains(self, journal: Journal | None) -> bool:
+        """Whether this journal is the one it has to do with: what is begun when all is closed is adopted later."""
+        return journal is None or journal is self._journal
+
     def will_drain(self) -> bool:
         """Whether somebody is there to empty this process's journal."""
         return self.settings.drain == "thread" or self.home.served_by_another()
