@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,25 @@ def test_files_of_other_hands_are_not_overlooked_beside_ones_own(store, tmp_path
     os.utime(folder, ns=(later, later))
     store.apply([workflow(2)])
     assert {entry.id for entry in store.find(Filter()).entries} == {"theirs", "exec-2"}
+
+
+def test_who_writes_beside_another_does_not_compare_a_slow_folder_all_the_time(store, tmp_path, monkeypatch):
+    compared = []
+
+    def compare(self, folder):
+        compared.append(folder)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(files, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(files, "RESTS", 1_000)
+    monkeypatch.setattr(FilesStore, "_take_in", compare)
+    other = FilesStore(tmp_path)
+    for number in range(1, 6):
+        other.apply([workflow(number)])
+        time.sleep(0.03)
+        store.apply([workflow(number, kind="query")])
+    other.close()
+    assert 1 <= len(compared) <= 4
 
 
 @pytest.mark.parametrize("reopened", [False, True])

@@ -37,6 +37,8 @@ from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.store import SQLiteStore
 
 LOOK_EVERY = 1.0
+RESTS, LONGEST_REST = 20, 60
+"""How many times as long as a look took there is none after it, at most a minute."""
 UNSEEN = -1
 CHUNK = 500
 _TICK = 1_000_000_000
@@ -60,11 +62,12 @@ class FilesStore:
         self._lock_fd = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         # When each folder was last changed as it was looked at; what the index knows is looked at, there or not.
         self._seen = {folder_of(self.root, *place): UNSEEN for place in self._index.spaces()}
-        self._looked_at = 0.0
+        self._looked_at, self._rest = 0.0, 1.0
         with self._alone():
             self._forget_lost_index()
             self._write_changed()
         self._look()
+        self._rest = 1.0  # this look had more to do than those to come
 
     @property
     def url(self) -> str:
@@ -233,10 +236,14 @@ class FilesStore:
         return number if said == _note(number) and last and number <= last[-1].number else 0
 
     def _look(self) -> None:
-        """Take in what other hands did to the files, at most once a second."""
-        if time.monotonic() - self._looked_at < LOOK_EVERY:
+        """Take in what other hands did to the files, at most once a second and for a small share of the time.
+
+        A folder that another process writes into is compared as a whole, however much is in it.
+        """
+        began, now = time.monotonic(), time.time_ns()
+        if began - self._looked_at < LOOK_EVERY * self._rest:
             return
-        self._looked_at, now = time.monotonic(), time.time_ns()
+        self._looked_at = began
         for folder in sorted({*folders(self.root), *self._seen}):
             if self._seen.get(folder) != _time_of(folder):
                 with self._alone():
@@ -245,6 +252,8 @@ class FilesStore:
         with suppress(OSError):  # then more is compared the next time
             note.touch()
             os.utime(note, ns=(now, now))
+        self._looked_at = time.monotonic()
+        self._rest = min(max((self._looked_at - began) * RESTS, 1.0), LONGEST_REST)
 
     def _take_in(self, folder: Path) -> None:
         """Compare a folder with the index: what it does not know or was replaced is read, what is gone is removed."""
