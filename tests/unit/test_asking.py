@@ -117,6 +117,15 @@ def test_what_is_no_question_is_refused_by_name(history, question):
     assert next(iter(question)) in f"{refused.value} {refused.value.field}"
 
 
+@pytest.mark.parametrize(
+    ("method", "question"),
+    [("stats", {"group_by": "colour"}), ("failures", {"limit": -1}), ("latest_of_each", {"limit": 0})],
+)
+def test_what_no_answer_can_be_cut_to_is_refused_by_name(history, method, question):
+    with pytest.raises(InvalidError, match=next(iter(question))):
+        getattr(history, method)(**question)
+
+
 def test_an_execution_that_is_not_there_is_said_so(history):
     with pytest.raises(NotFoundError):
         history.get("nothing")

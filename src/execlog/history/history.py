@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from msgspec import Meta
 
 from execlog.core.clock import iso, micros
 from execlog.core.codec import convert
@@ -25,6 +27,14 @@ _SECONDS_TO_FLUSH = 2.0
 _PAGE = 500
 NAMED_WITHIN = "30d"
 """How far back a name is looked for: unlike a subject it has no index."""
+
+
+class _Some(Narrow, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(ge=1)]
+
+
+class _Grouped(Narrow, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    group_by: GroupBy | None = None
 
 
 class History:
@@ -74,19 +84,19 @@ class History:
         self, *, kind: str | None = None, namespace: str | None = None, limit: int = 1000
     ) -> tuple[ExecutionView, ...]:
         """The newest execution of each subject, newest first."""
-        return list_latest(
-            self._fresh().store, Filter(kind=kind, namespace=namespace), limit=limit, now=self._now()
-        ).executions
+        asked = _read({"kind": kind, "namespace": namespace, "limit": limit}, _Some)
+        narrowed = Filter(kind=asked.kind, namespace=asked.namespace)
+        return list_latest(self._fresh().store, narrowed, limit=asked.limit, now=self._now()).executions
 
     def failures(self, *, limit: int = 50, **question: Any) -> tuple[FailureView, ...]:
         """What failed, grouped by what the errors have in common, the latest group first."""
-        asked = as_filter(_read(question, Narrow), now=self._now())
-        return list_failures(self._fresh().store, asked, limit=limit).failures
+        asked = _read(question | {"limit": limit}, _Some)
+        return list_failures(self._fresh().store, as_filter(asked, now=self._now()), limit=asked.limit).failures
 
     def stats(self, *, group_by: GroupBy | None = None, **question: Any) -> Statistics:
         """Counts, rates, durations (seconds), tokens and cost of the executions that ended, whole and by group."""
-        asked = as_filter(_read(question, Narrow), now=self._now())
-        return statistics(self._fresh().store, asked, group_by=group_by)
+        asked = _read(question | {"group_by": group_by}, _Grouped)
+        return statistics(self._fresh().store, as_filter(asked, now=self._now()), group_by=asked.group_by)
 
     def explain(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Explanation:
         """Why an execution did not succeed, and what changed since it last did. Raises NotFoundError."""
