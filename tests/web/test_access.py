@@ -84,6 +84,21 @@ def test_a_limited_token_sees_only_its_own(seeded):
     assert alice.get("/metrics").status_code == 403
 
 
+def test_a_limited_token_sees_only_its_own_runs_of_what_others_run_too(ledger, guarded):
+    shared = {"kind": "query", "subject": "kdb"}
+    own = [shared | {"id": "own-1", "actor": "alice"}, {**shared, "subject": "trino", "id": "own-2", "actor": "alice"}]
+    others = [
+        shared | {"id": "other-1", "actor": "bob"},
+        {**shared, "subject": "trino", "id": "other-2", "actor": "bob"},
+    ]
+    assert guarded("operator").post("/api/executions", json=[others[0], *own, others[1]]).status_code == 202
+    assert ledger.flush()
+    page = guarded("viewer:alice").get("/").text
+    assert "other-" not in page
+    strips = page.partition('id="live-subjects"')[2].partition("</section>")[0]
+    assert all(one["id"] in strips for one in own)
+
+
 def test_a_limited_token_changes_only_its_own(ledger, seeded):
     operator, admin = seeded("operator:alice"), seeded("admin:alice")
     assert admin.delete("/api/executions/run-1").status_code == 404

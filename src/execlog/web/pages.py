@@ -90,14 +90,13 @@ class Pages:
         now = self._ledger.clock.now()
         day = Filter(since=now - now % HOUR - 23 * HOUR, actor=actor)
         figures = statistics.statistics(store, day, group_by="hour")
-        latest = [one for one in store.latest(Filter(), limit=200) if actor is None or one.actor == actor][:SUBJECTS]
         recent = store.find(Filter(actor=actor), limit=RECENT)
         return self._page(
             call,
             "overview.html",
             figures=figures,
             bars=bars_by_hour(figures.groups, moment(day.since or 0), 24),
-            subjects=[self._subject(one) for one in latest],
+            subjects=[self._subject(one, actor) for one in store.latest(Filter(actor=actor), limit=SUBJECTS)],
             failures=listing.list_failures(
                 store, structs.replace(day, since=now - 7 * 24 * HOUR), limit=FAILURES
             ).failures,
@@ -185,8 +184,8 @@ class Pages:
         narrowed = {"since": params.window, "text": params.text, "kind": params.kind}
         return self._page(call, "failures.html", failures=found, params=params, asked=narrowed, windows=_WINDOWS)
 
-    def _subject(self, latest: Execution) -> Subject:
-        asked = Filter(kind=latest.kind, namespace=latest.namespace, subject=latest.subject)
+    def _subject(self, latest: Execution, actor: str | None) -> Subject:
+        asked = Filter(kind=latest.kind, namespace=latest.namespace, subject=latest.subject, actor=actor)
         before = self._ledger.store.find(asked, limit=STRIP).entries if latest.subject else (latest,)
         title = _title(before, latest.subject or called(view(latest)))
         return Subject(view(latest), title, runs(tuple(reversed(before)), STRIP))
