@@ -95,6 +95,17 @@ def test_a_figure_leads_to_what_it_counts(seeded):
                 assert listed(read(seeded, str(counted[label]["href"]))) == count, (path, label)
 
 
+def test_a_list_says_why_each_went_wrong(ledger, client):
+    ledger.clock = LateClock()
+    unknown = Error("KeyError", "'GOOG'")
+    items = tuple(Item(key=key, at=T0, status=Status.FAILED, error=unknown) for key in ("GOOG", "IBM"))
+    seed(ledger, execution(0, status=Status.FAILED, error=unknown))
+    seed(ledger, execution(1, status=Status.PARTIAL, subject="other", items=items))
+    said = {"/": 2, "/executions": 2, "/subject?kind=job&subject=backfill&window=24h": 1}
+    assert {path: read(client, path).text.count("KeyError: 'GOOG'") for path in said} == said
+    assert "KeyError: 'GOOG', and 1 more" in read(client, "/executions").text
+
+
 def test_many_items_are_shown_when_asked_for(ledger, client):
     items = [Item(key=f"ok-{at}", at=T0, status=Status.SUCCEEDED, position=at) for at in range(200)]
     bad = [Item(key=f"bad-{at}", at=T0, status=Status.FAILED, position=200 + at) for at in range(3)]
@@ -208,7 +219,9 @@ def test_what_was_recorded_does_not_turn_around_what_follows(ledger, client):
     ):
         shown = re.sub(r"<title>.*?</title>|<option.*?</option>", "", client.get(path).text)
         assert turned in shown
-        assert not re.findall(rf"(?<!<bdi>)(?<!<bdi class=\"dim\">)(?<!<bdi class=\"mono dim\">){turned}<", shown), path
+        assert not re.findall(
+            rf"(?<!<bdi>)(?<!<bdi>E: )(?<!<bdi class=\"dim\">)(?<!<bdi class=\"mono dim\">){turned}<", shown
+        ), path
 
 
 def test_a_connection_is_called_by_its_name_and_its_queries_by_theirs(ledger, client):

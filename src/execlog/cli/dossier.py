@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from execlog.cli import units
-from execlog.cli.executions import STYLES, items_text, reason, status_cell, title, took
+from execlog.cli.executions import STYLES, items_text, status_cell, title, took
 from execlog.cli.place import now
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal, cut, printable
 from execlog.core.clock import iso
 from execlog.core.model import OPEN, Execution, Item, LogLine, Status
+from execlog.history.reason import reason
 
 if TYPE_CHECKING:
     from execlog.history.comparison import Difference

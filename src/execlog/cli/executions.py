@@ -8,9 +8,10 @@ from execlog.cli import units
 from execlog.cli.table import Cell, Column, write_line
 from execlog.cli.terminal import Terminal, cut
 from execlog.core.clock import iso
-from execlog.core.filter import MAX_LIMIT, Filter
+from execlog.core.filter import Filter
 from execlog.core.model import OPEN, Counts, Error, Execution, Status
-from execlog.store.base import Part, Store
+from execlog.history.reason import why
+from execlog.store.base import Store
 from execlog.store.preparing import is_failed
 
 STYLES: dict[Status, str] = {
@@ -59,7 +60,7 @@ FIELDS = (
 """The fields of a line in a pipe, and of a CSV file."""
 TEXTS = frozenset({"id", "kind", "namespace", "subject", "name", "actor", "engine", "error_type", "error_message"})
 """Those of the fields that say what somebody chose to say."""
-_FEW, _FEW_ITEMS = 100, 200
+_FEW = 100
 _NEAR = 200
 """As many ids of one beginning as are looked at."""
 _SHORT = 13
@@ -160,37 +161,6 @@ def items_text(counts: Counts, total: int | None) -> str:
     return f"{units.count(counts.succeeded)}/{units.count(most)}" if most else ""
 
 
-def why(one: Execution) -> str:
-    """Why it did not go well, in one line: its own error, or else its items', where they were asked for."""
-    if one.error is not None:
-        return reason(one.error)
-    failed = [item for item in one.items if item.error is not None]
-    if not failed:
-        return ""
-    first = reason(failed[0].error)
-    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    return (first if failed[0].key in first else f"{failed[0].key}: {first}") + more
-
-
-def explained(store: Store, executions: Sequence[Execution]) -> list[Execution]:
-    """The executions, with their items where only those say why: of few enough to read beside a list."""
-    silent = [one for one in executions if one.error is None and one.counts.failed and one.counts.total <= _FEW_ITEMS]
-    if not silent:
-        return list(executions)
-    asked = Filter(ids=tuple({one.id for one in silent[:_FEW]}))
-    found = {one.key: one for one in store.find(asked, limit=MAX_LIMIT, parts=frozenset[Part]({"items"})).entries}
-    return [found.get(one.key, one) for one in executions]
-
-
-def reason(error: Error | None) -> str:
-    """Why, in one line."""
-    if error is None:
-        return ""
-    first = error.message.strip().split("\n", 1)[0]
-    type_ = error.type.rpartition(".")[2]
-    return first if type_ in first or type_ in _PLAIN_ERRORS else f"{type_}: {first}"
-
-
 def short_ids(store: Store, ids: Iterable[str]) -> dict[str, str]:
     """The shortest beginnings, of at least 13 characters, that no other id in the store has.
 
@@ -241,6 +211,3 @@ def _common(one: str, other: str) -> int:
         if left != right:
             return number
     return min(len(one), len(other))
-
-
-_PLAIN_ERRORS = frozenset({"", "Error", "ExitCode", "Signal"})

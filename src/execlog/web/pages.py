@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlencode
 
@@ -14,9 +14,11 @@ from execlog.core.model import OPEN, Execution, Status
 from execlog.history import dossier, listing, statistics
 from execlog.history.explanation import explain
 from execlog.history.question import Id, Name, Question, as_filter, encoded
+from execlog.history.reason import explained, why
 from execlog.history.view import ExecutionView, view
 from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
+from execlog.store.base import Store
 from execlog.web.chart import Bar, bars_by_hour, runs
 from execlog.web.news import newest
 from execlog.web.problem import ProblemError
@@ -64,9 +66,10 @@ class WhichFailures(Struct, frozen=True, kw_only=True):
 
 
 class Row(ExecutionView, frozen=True, kw_only=True):
-    """An execution in a list, and how many items it has in all: None while that is not known."""
+    """An execution in a list, how many items it has in all (None while that is not known), and why it went wrong."""
 
     total: int | None
+    why: str
 
 
 class Subject(Struct, frozen=True):
@@ -100,7 +103,7 @@ class Pages:
             failures=listing.list_failures(
                 store, structs.replace(day, since=now - 7 * 24 * HOUR), limit=FAILURES
             ).failures,
-            executions=_rows(recent.entries),
+            executions=_rows(store, recent.entries),
         )
 
     def executions(self, call: Call) -> Reply:
@@ -119,7 +122,7 @@ class Pages:
         return self._page(
             call,
             "executions.html",
-            executions=_rows(found.entries),
+            executions=_rows(self._ledger.store, found.entries),
             asked=_pairs(asked),
             kept=[(name, value) for name, value in _pairs(asked) if name not in _IN_THE_FORM],
             question=question,
@@ -170,7 +173,7 @@ class Pages:
             title=_title(known, params.subject),
             figures=statistics.statistics(store, lately),
             bars=runs(tuple(reversed(page.entries))),
-            executions=_rows(page.entries),
+            executions=_rows(store, page.entries),
             failures=listing.list_failures(store, lately, limit=FAILURES).failures,
             feed={"kind": params.kind, "subject": params.subject, "namespace": params.namespace},
         )
@@ -196,8 +199,9 @@ class Pages:
         return self._templates.reply(template, call, change=change, now=now, base=call.base, **values)
 
 
-def _rows(executions: Iterable[Execution]) -> list[Row]:
-    return [Row(**structs.asdict(view(execution)), total=_total(execution)) for execution in executions]
+def _rows(store: Store, executions: Sequence[Execution]) -> list[Row]:
+    whole = explained(store, executions)
+    return [Row(**structs.asdict(view(one)), total=_total(one), why=why(one)) for one in whole]
 
 
 def _total(execution: Execution) -> int | None:

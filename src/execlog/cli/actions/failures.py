@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from execlog.cli import exits, units
 from execlog.cli.actions.list import nothing
-from execlog.cli.executions import reason, short_ids
+from execlog.cli.executions import short_ids
 from execlog.cli.options import filter_of
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store
@@ -12,6 +12,7 @@ from execlog.cli.table import Cell, Column, write_table, write_values
 from execlog.cli.terminal import Terminal
 from execlog.core.clock import iso
 from execlog.core.model import Error
+from execlog.history.reason import reason
 from execlog.store.base import FailureGroup
 
 _FIELDS = (

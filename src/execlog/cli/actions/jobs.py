@@ -10,7 +10,6 @@ import msgspec
 from execlog.cli import exits, units
 from execlog.cli.actions.list import nothing, write_executions
 from execlog.cli.executions import FIELDS as EXECUTION_FIELDS
-from execlog.cli.executions import explained
 from execlog.cli.executions import values as execution_values
 from execlog.cli.jobs import view
 from execlog.cli.jobs.definition import job_of, jobs_in
@@ -22,6 +21,7 @@ from execlog.cli.terminal import Terminal, printable
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.filter import Filter
 from execlog.core.model import Execution
+from execlog.history.reason import explained
 from execlog.kinds.jobs import Job, SchedulerServingApp
 from execlog.kinds.jobs.desk import JobView
 from execlog.kinds.jobs.record import statuses_for

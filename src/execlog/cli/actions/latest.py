@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from execlog.cli import exits
 from execlog.cli.actions.list import nothing, write_executions
-from execlog.cli.executions import FIELDS, explained, values
+from execlog.cli.executions import FIELDS, values
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store
@@ -16,6 +16,7 @@ from execlog.core.errors import NotFoundError
 from execlog.core.filter import as_filter
 from execlog.core.model import Execution
 from execlog.history.listing import ExecutionList, latest
+from execlog.history.reason import explained
 from execlog.store.base import Store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, columns, explained, short_ids, values
+from execlog.cli.executions import FIELDS, columns, short_ids, values
 from execlog.cli.options import filter_of, is_narrow
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store
@@ -13,6 +13,7 @@ from execlog.cli.table import write_table, write_values
 from execlog.cli.terminal import Terminal
 from execlog.core.filter import MAX_LIMIT, Filter, Page
 from execlog.core.model import Execution
+from execlog.history.reason import explained
 from execlog.store.base import Store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, explained, short_ids, values, write_execution
+from execlog.cli.executions import FIELDS, short_ids, values, write_execution
 from execlog.cli.following import News, follow, newest_change
 from execlog.cli.options import filter_of
 from execlog.cli.parser import Options
@@ -14,6 +14,7 @@ from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal
 from execlog.core.filter import MAX_LIMIT
 from execlog.core.model import Execution
+from execlog.history.reason import explained
 from execlog.store.base import Store
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from execlog.cli import units
 from execlog.cli.demo.families import Family, Shown
 from execlog.cli.demo.place import Place
-from execlog.cli.executions import why, write_execution
+from execlog.cli.executions import write_execution
 from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
 from execlog.core.model import Execution, Status
+from execlog.history.reason import why
 from execlog.kinds.workflows.demo import PROJECT
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, reason, status_cell, values, write_execution
+from execlog.cli.executions import FIELDS, status_cell, values, write_execution
 from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.place import hand_on
@@ -14,6 +14,7 @@ from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal, printable
 from execlog.core.errors import NotFoundError
 from execlog.core.model import OPEN, Execution
+from execlog.history.reason import reason
 from execlog.kinds.jobs import Fetch, SchedulerServingApp
 from execlog.kinds.jobs.desk import RunRequest, stocks_left
 from execlog.kinds.jobs.fetcher import Fetcher
