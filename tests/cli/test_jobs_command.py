@@ -113,6 +113,19 @@ def test_a_job_runs_here_where_no_server_runs(execlog, on_terminal, home):
         assert "MSFT, GOOG, AAPL" in terminal.output
 
 
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_a_job_calls_a_function_of_the_folder_it_is_run_in(execlog, home, tmp_path, monkeypatch, launcher):
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as the script `execlog` does, and unlike `python -m`
+    (tmp_path / "of_my_own.py").write_text("def count(stock):\n    return len(stock)\n")
+    made = ("--call", "of_my_own:count", "--stocks", "A,BC", "--launcher", launcher)
+    execlog(home, "jobs", "add", "mine", *made)
+    assert json.loads(execlog(home, "jobs", "run", "mine", "--json", cwd=tmp_path).stdout)["status"] == "succeeded"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    refused = execlog(home, "jobs", "run", "mine", "--table", cwd=elsewhere, code=1).stdout
+    assert "No module named 'of_my_own'; PYTHONPATH adds folders to those that are searched" in refused
+
+
 def test_a_cron_job_shows_the_instants_to_come(execlog, home):
     execlog(home, "jobs", "add", "night", "--cron", "30 2 28 3,10 *", "--timezone", "Europe/Berlin", "--shell", "true")
     shown = dict(line.split(None, 1) for line in execlog(home, "jobs", "show", "night").stdout.splitlines()[1:])

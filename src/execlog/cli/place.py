@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,14 @@ def open_store(options: Options) -> Generator[Store]:
 
 
 def hand_on(ledger: Ledger) -> None:
-    """Make the ledger the default of this process, and of the commands and workers that it starts from now on."""
+    """Make the ledger the default of this process, and of the commands and workers that it starts from now on.
+
+    Jobs may name functions in modules of the folder that this process was started in, as `python -m` allows by itself.
+    """
     import execlog
 
+    with suppress(FileNotFoundError):  # a folder that is gone has no modules
+        sys.path.append(str(Path.cwd()))
     execlog.configure(ledger)
     os.environ["EXECLOG_HOME"] = str(ledger.settings.home)
     if ledger.settings.store:

@@ -109,6 +109,9 @@ def load_function(path: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
+    except ModuleNotFoundError as error:
+        hint = "; PYTHONPATH adds folders to those that are searched" if module_name.startswith(str(error.name)) else ""
+        raise InvalidError(f"cannot load {path!r}: {error}{hint}", field="run.function") from error
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidError(f"cannot load {path!r}: {error}", field="run.function") from error
     if not callable(found):
