@@ -126,6 +126,15 @@ def test_a_job_calls_a_function_of_the_folder_it_is_run_in(execlog, home, tmp_pa
     assert "No module named 'of_my_own'; PYTHONPATH adds folders to those that are searched" in refused
 
 
+def test_a_job_is_listed_under_its_name_where_that_is_not_its_id(execlog, home):
+    execlog(home, "jobs", "add", "one", "--shell", "true")
+    assert "NAME" not in execlog(home, "jobs", "list", "--table").stdout
+    execlog(home, "jobs", "add", "01a21fa7-f983", "--name", "nightly backup", "--shell", "true")
+    table = execlog(home, "jobs", "list", "--table").stdout.splitlines()
+    assert table[0].split()[:3] == ["JOB", "NAME", "STATE"]
+    assert table[1].startswith("01a21fa7-f983  nightly backup  idle")
+
+
 def test_a_cron_job_shows_the_instants_to_come(execlog, home):
     execlog(home, "jobs", "add", "night", "--cron", "30 2 28 3,10 *", "--timezone", "Europe/Berlin", "--shell", "true")
     shown = dict(line.split(None, 1) for line in execlog(home, "jobs", "show", "night").stdout.splitlines()[1:])

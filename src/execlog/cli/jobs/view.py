@@ -25,6 +25,7 @@ def columns(terminal: Terminal, now: int, latest: Mapping[str, Execution]) -> Se
     """The columns of a list of jobs; `latest` is the newest execution of each."""
     return [
         Column("JOB", lambda job: Cell(job.id, "bold"), least=12),
+        Column("NAME", lambda job: Cell(job.name if job.name != job.id else ""), least=12, drop=1),
         Column("STATE", _state_cell),
         Column("WHAT", lambda job: Cell(action_text(job)), least=16, drop=2),
         Column("WHEN", lambda job: Cell(trigger_text(job.trigger, units.seconds)), least=12),
