@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -153,3 +154,18 @@ def test_an_output_that_takes_nothing_is_an_error_without_a_trace(tmp_path, argu
     assert full.returncode == 1
     assert re.fullmatch(r"execlog: .*No space left on device\n", full.stderr)
     assert (closed.returncode, closed.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ('host = "0.0.0.0"\n[tokens]\nshort = "admin"\n', "16 characters or more"),
+        ('[tokens]\n"0123456789abcdef" = "editor"\n', "write viewer, operator or admin"),
+    ],
+)
+def test_doctor_says_what_a_server_will_not_start_with(execlog, tmp_path, settings, advice):
+    (tmp_path / "execlog.toml").write_text(settings)
+    findings = json.loads(execlog(tmp_path, "doctor", "--json").stdout)["findings"]
+    [access] = [finding for finding in findings if finding["check"] == "access"]
+    assert access["state"] == "warning"
+    assert advice in access["advice"]

@@ -49,10 +49,21 @@ def _check_up(home: str | None, store: str | None) -> Iterator[Finding]:
         return
     file = settings.home / "execlog.toml"
     yield Finding("settings", "ok", str(file) if file.is_file() else f"defaults and environment (no {file})")
+    yield from _check_access(settings)
     yield from _check_home(settings)
     yield from _check_journals(settings)
     yield from _check_store(settings)
     yield _check_extras()
+
+
+def _check_access(settings: Settings) -> Iterator[Finding]:
+    from execlog.web.access import Access, check_exposure
+
+    try:
+        check_exposure(settings)
+        Access(settings)
+    except SettingsError as error:
+        yield Finding("access", "warning", "`execlog serve` will not start with this host and these tokens", str(error))
 
 
 def _check_home(settings: Settings) -> Iterator[Finding]:
