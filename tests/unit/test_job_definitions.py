@@ -103,3 +103,15 @@ def test_what_cannot_be_run_is_refused_by_name(job, field):
 def test_a_refusal_says_what_is_accepted(job, hint):
     with pytest.raises(InvalidError, match=hint):
         check_job(job)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"run": {"type": "rocket"}}, "fetch, call, command"),
+        ({"trigger": {"type": "full moon"}}, "cron, interval, once, session"),
+    ],
+)
+def test_a_type_that_is_none_is_told_with_those_that_are(fields, words):
+    with pytest.raises(InvalidError, match=f"it is one of {words} "):
+        convert(GOOD | fields, Job)

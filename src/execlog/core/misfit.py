@@ -21,7 +21,7 @@ def told(error: msgspec.ValidationError, type_: Any) -> str:
     if place is None:
         return message
     said, words, how = message[: place.start()], *_allowed(_type_info(type_), place[1])
-    if words and said.startswith("Invalid enum value"):
+    if words and said.startswith(("Invalid enum value", "Invalid value")):
         said += f"; it is one of {', '.join(words)}"
     elif how and "matching regex" in said:
         said = f"Expected {how}"
@@ -30,18 +30,28 @@ def told(error: msgspec.ValidationError, type_: Any) -> str:
 
 def _allowed(node: inspect.Type, place: str) -> tuple[list[str], str]:
     """The words of an enumeration at a place of a type, and how what belongs there is described; nothing for others."""
-    node, how = _bare(node)
+    whole, (node, how) = node, _bare(node)
     for step in _STEP.finditer(place):
+        if tags := _tags(whole, step[1]):
+            return tags, ""
         if isinstance(node, inspect.StructType):
             within = [field.type for field in node.fields if field.encode_name == step[1]]
         else:
             within = [getattr(node, "item_type", None) or getattr(node, "value_type", None)]
         if not within or within[0] is None:
             return [], ""
-        node, how = _bare(within[0])
+        whole, (node, how) = within[0], _bare(within[0])
     if isinstance(node, inspect.EnumType):
         return [str(one.value) for one in node.cls], how
     return (list(map(str, node.values)) if isinstance(node, inspect.LiteralType) else []), how
+
+
+def _tags(node: inspect.Type, field: str | None) -> list[str]:
+    """The words that tell the structs of a union apart, where this is the field that has them."""
+    while isinstance(node, inspect.Metadata):
+        node = node.type
+    structs = [one for one in getattr(node, "types", ()) if isinstance(one, inspect.StructType)]
+    return [str(one.tag) for one in structs if field and one.tag_field == field]
 
 
 def _bare(node: inspect.Type) -> tuple[inspect.Type, str]:
