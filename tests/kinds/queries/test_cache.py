@@ -84,6 +84,14 @@ def test_a_column_may_be_called_as_such_a_function(make_gateway, tables):
     assert (one.cached, other.cached) == (False, True)
 
 
+def test_values_that_no_key_can_hold_are_the_database_s_to_judge(make_gateway, tables, recorded):
+    gateway = make_gateway(tables, cache_ttl=60)
+    outcome = gateway.execute(Query(query="select ?", connection="file", params=[10**30]))
+    assert outcome.status is Status.FAILED
+    assert recorded(outcome.execution_id).error.type == "OverflowError"
+    assert gateway.running() == []
+
+
 @pytest.mark.parametrize(("query", "kept"), [("select from trade", True), ("10?trade", False), ("rand 10", False)])
 def test_chance_is_known_in_q_too(query, kept):
     assert (key_of(query, None, CUT, None) is not None) is kept

@@ -71,14 +71,16 @@ class ResultCache:
 def key_of(statement: str, params: Params, cut: Cut, dialect: Dialect | None) -> Key | None:
     """What two requests have in common that may have one answer: the statement but for layout, values and page.
 
-    None for a statement whose answer is another one each time.
+    None for a statement whose answer is another one each time, and for values that no key can hold.
     """
-    if dialect is None:
-        return None if _BY_CHANCE_IN_Q.search(statement) else (statement, _encode(params), cut)
-    said = [token for token in tokens(statement, dialect) if token.kind != "comment"]
-    if _is_by_chance(said):
+    try:
+        values = _encode(params)
+    except OverflowError:  # an integer of more than 64 bits, which some databases take
         return None
-    return " ".join(token.text for token in said), _encode(params), cut
+    if dialect is None:
+        return None if _BY_CHANCE_IN_Q.search(statement) else (statement, values, cut)
+    said = [token for token in tokens(statement, dialect) if token.kind != "comment"]
+    return None if _is_by_chance(said) else (" ".join(token.text for token in said), values, cut)
 
 
 def _is_by_chance(said: Sequence[Token]) -> bool:
