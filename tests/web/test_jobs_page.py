@@ -15,6 +15,7 @@ from execlog.kinds.jobs.wording import trigger_text
 from execlog.web.app import create_app
 from execlog.web.server import Server
 from execlog.web.wording import duration
+from histories import execution, seed
 from htmlreader import Reader
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ def test_each_job_says_when_it_runs_and_how_it_went(ledger, jobs, nightly):
     assert "never ran" not in page.text
     assert "/subject?kind=job&subject=nightly" in page.links()
     assert posts(page) == ["run", "resume", "cancel"]
+
+
+def test_a_job_that_ran_long_ago_is_found_behind_what_others_record_as_jobs(ledger, jobs, nightly):
+    seed(ledger, execution(0, subject="nightly"), *(execution(n, subject=f"other {n}") for n in range(1, 1_002)))
+    _, page = page_of(ledger, jobs)
+    assert "never ran" not in page.text
+    assert "/executions/run-0?kind=job" in page.links()
 
 
 def test_a_job_without_a_trigger_cannot_be_paused(ledger, jobs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from execlog.core.clock import moment, parse_when
 from execlog.core.filter import Filter
+from execlog.core.model import Execution
 from execlog.history.view import ExecutionView, view
 from execlog.kind import Call, Reply, Route
 from execlog.kinds.jobs.desk import JobView
@@ -17,12 +18,14 @@ from execlog.kinds.jobs.record import KIND
 from execlog.kinds.jobs.routes import JobsParams
 from execlog.kinds.jobs.wording import trigger_text
 from execlog.ledger import Ledger
+from execlog.store.base import Store
 from execlog.web.access import may
 from execlog.web.news import newest
 from execlog.web.templates import HTML, Templates
 from execlog.web.wording import duration
 
 MOST = 200
+_LATELY = 1_000
 _LIST = ("GET", "/scheduler/jobs")
 
 
@@ -47,7 +50,7 @@ def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) ->
     def page(call: Call) -> Reply:
         answer: Reply = listing.handler(structs.replace(call, params=JobsParams(limit=MOST)))
         found: tuple[JobView, ...] = answer.body
-        latest = {one.subject: one for one in ledger.store.latest(Filter(kind=KIND), limit=1_000) if not one.namespace}
+        latest = _latest(ledger.store, [job.id for job in found])
         values: dict[str, Any] = {
             "jobs": [_row(job, view(latest[job.id]) if job.id in latest else None) for job in found],
             "more": "X-Next-Cursor" in answer.headers,
@@ -69,6 +72,18 @@ def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) ->
             documented=False,
         )
     ]
+
+
+def _latest(store: Store, ids: Sequence[str]) -> dict[str | None, Execution]:
+    """The newest execution of each of these jobs that has one."""
+    every = Filter(kind=KIND, namespace="")
+    lately = store.latest(every, limit=_LATELY)
+    found = {one.subject: one for one in lately}
+    if len(lately) == _LATELY:  # what other programs record as jobs may be newer than anything of these
+        for job_id in ids:
+            if job_id not in found:
+                found |= {one.subject: one for one in store.latest(structs.replace(every, subject=job_id), limit=1)}
+    return found
 
 
 def _row(job: JobView, last: ExecutionView | None) -> JobRow:
