@@ -73,13 +73,13 @@ def test_values_are_safe(ask):
         "select 12345678901234567890.10::numeric, 9007199254740993::int8, 'nan'::float8, '-infinity'::float8, "
         "'infinity'::timestamp, '10000-01-01'::date, '4713-01-01 BC'::date, '2020-01-01 12:00+02'::timestamptz, "
         "'1 day 2 hours'::interval, '\\xdeadbeef'::bytea, '{\"a\": [1, 1e400]}'::jsonb, '10.0.0.1/8'::inet, "
-        "array[1, null], '[1,5)'::int4range, null, true, 'nan'::numeric"
+        "array[1, null], '[1,5)'::int4range, null, true, 'nan'::numeric, '-infinity'::interval"
     ).part.values()[0]
     assert row[:10] == [
         "12345678901234567890.10", "9007199254740993", "NaN", "-Infinity", "infinity", "10000-01-01", "4713-01-01 BC",
         "2020-01-01T10:00:00Z", "P1DT7200S", "3q2+7w==",
     ]  # fmt: skip
-    assert row[11:] == ["10.0.0.1/8", [1, None], "[1, 5)", None, True, "NaN"]
+    assert row[11:] == ["10.0.0.1/8", [1, None], "[1, 5)", None, True, "NaN", "-infinity"]
 
 
 def test_rows_are_counted_up_to_the_cap_without_reading_more(make_gateway, tables, count):

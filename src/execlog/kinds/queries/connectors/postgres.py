@@ -196,9 +196,12 @@ def _read_leniently(connection: Any) -> None:
                 self._strict = self.inner(oid, context)
 
             def load(self, data: Any) -> Any:
+                text = bytes(data).decode("utf-8", "replace")
+                if text.endswith("infinity"):  # an interval of that length would be read as none at all
+                    return text
                 try:
                     return self._strict.load(data)
                 except Exception:  # noqa: BLE001 - whatever it cannot read has a text
-                    return bytes(data).decode("utf-8", "replace")
+                    return text
 
         connection.adapters.register_loader(oid, Lenient)
