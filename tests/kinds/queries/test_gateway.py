@@ -136,6 +136,9 @@ def test_parameters_are_bound(gateway, connection, recorded):
     by_name = gateway.execute(Query(query=named, connection=connection, params={"x": "'; drop table t; --", "y": 7}))
     assert by_name.part.values() == [["'; drop table t; --v7"]]
     assert recorded(listed.execution_id).params == {"positional": [7]}
+    lacking = gateway.execute(Query(query=named, connection=connection, params={"y": 7}))
+    assert lacking.status is Status.FAILED
+    assert "parameter" in recorded(lacking.execution_id).error.message
 
 
 @pytest.mark.parametrize("connection", READERS)

@@ -69,6 +69,8 @@ class SqliteConnector:
         """What apsw's exception means."""
         if isinstance(fault, apsw.AuthError):
             return RefusedError("NotReadOnly", f"this connection is read-only: {fault}")
+        if isinstance(fault, KeyError):  # apsw looks a name of the statement up in the params, and says no more
+            return TroubleError(Status.FAILED, "BindingsError", f"query parameter missing: {fault.args[0]}")
         if isinstance(fault, _BROKEN):
             return named(fault, Status.CRASHED)
         return named(fault, Status.FAILED) if isinstance(fault, apsw.Error) else trouble_of(fault)
