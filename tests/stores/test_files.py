@@ -153,6 +153,14 @@ def test_files_of_other_hands_are_taken_in(tmp_path):
     with_less.close()
 
 
+def test_a_deletion_takes_along_what_other_hands_wrote_just_before(store, tmp_path):
+    store.apply([workflow(1)])
+    path = tmp_path / "projects" / "proj-1" / "executions" / "theirs.json"
+    path.write_text(json.dumps(THEIRS))
+    assert store.delete(Filter(kind="workflow", namespace="proj-1")) == 2
+    assert not path.exists()
+
+
 def test_a_file_that_has_another_name_than_its_execution_is_left_alone_and_told_of(tmp_path):
     """A copy, or a damaged id: what it says must not be said of the execution whose id that is."""
     folder = tmp_path / "projects" / "proj-1" / "executions"

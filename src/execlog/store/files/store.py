@@ -37,7 +37,7 @@ from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.store import SQLiteStore
 
 LOOK_EVERY = 1.0
-RESTS, LONGEST_REST = 20, 60
+RESTS, LONGEST_REST = 4, 60
 """How many times as long as a look took there is none after it, at most a minute."""
 UNSEEN = -1
 CHUNK = 500
@@ -137,8 +137,8 @@ class FilesStore:
         return self._index.failures(filter, limit=limit)
 
     def delete(self, filter: Filter, *, keep_marks: bool = True) -> int:
-        """How many executions were removed, their files too."""
-        self._look()
+        """How many executions were removed, their files too: whatever was there by now, also by other hands."""
+        self._look(at_once=True)
         with self._alone():
             # The index keeps its last changes only: a file whose deletion is forgotten would be taken in again.
             return self._index.delete(filter, keep_marks=keep_marks, after_each=self._write_changed)
@@ -235,13 +235,13 @@ class FilesStore:
         # A note of another index, one that was moved away: this one counts its changes anew.
         return number if said == _note(number) and last and number <= last[-1].number else 0
 
-    def _look(self) -> None:
-        """Take in what other hands did to the files, at most once a second and for a small share of the time.
+    def _look(self, *, at_once: bool = False) -> None:
+        """Take in what other hands did to the files, at most once a second and for a fifth of the time.
 
-        A folder that another process writes into is compared as a whole, however much is in it.
+        A folder that another process writes into is compared as a whole, however much is in it. `at_once` does not wait.
         """
         began, now = time.monotonic(), time.time_ns()
-        if began - self._looked_at < LOOK_EVERY * self._rest:
+        if not at_once and began - self._looked_at < LOOK_EVERY * self._rest:
             return
         self._looked_at = began
         for folder in sorted({*folders(self.root), *self._seen}):
