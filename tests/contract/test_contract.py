@@ -70,6 +70,8 @@ def test_limits_and_defaults_are_the_contracts(lived, client):
         operation = document[path][method.lower()]
         known = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
         assert set(call.get("parameters", ())) <= set(known), call["ask"]
+        if call in CALLS:
+            assert set(call.get("body", ())) <= _fields(client, operation), call["ask"]
         for name, (default, least, most) in call.get("limits", {}).items():
             assert known[name]["default"] == default, (call["ask"], name)
             refused = [least - 1, -(10**30), 10**30, "ten", "NaN"] + [most + 1] * bool(most)
@@ -82,6 +84,14 @@ def test_limits_and_defaults_are_the_contracts(lived, client):
     asked = {call["ask"] for call in [*CALLS, *CONTRACT["deletions"], *JOBS["calls"]]}
     assert asked <= paths
     assert {path for path in paths if " /scheduler/" in path} <= asked, "a route of the scheduler is not named"
+
+
+def _fields(client: TestClient, operation: dict[str, Any]) -> set[str]:
+    """The fields that a call's body may have: any other would be overlooked without a word."""
+    bodies = operation.get("requestBody", {"content": {}})["content"].values()
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    names = [body["schema"]["$ref"].rpartition("/")[2] for body in bodies if "$ref" in body["schema"]]
+    return {field for name in names for field in schemas[name].get("properties", ())}
 
 
 @pytest.mark.parametrize("kind", ["job", "workflow", "pipeline", "query"])
