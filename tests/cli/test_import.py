@@ -103,6 +103,19 @@ def test_what_is_no_file_costs_only_itself(execlog, tmp_path):
     assert "left projects/shop/executions/b.json: No such file" in done.stdout
 
 
+def test_a_file_that_holds_another_execution_does_not_speak_for_it(execlog, tmp_path):
+    folder = tmp_path / "projects" / "shop" / "executions"
+    folder.mkdir(parents=True)
+    (folder / "w-1.json").write_text(json.dumps(WORKFLOW))
+    (folder / "w-1 copy.json").write_text(json.dumps(WORKFLOW | {"status": "failed", "error": "an old copy"}))
+    (folder / "w-2.json").write_text(json.dumps(WORKFLOW | {"id": "w-2", "projectId": "elsewhere"}))
+    done = execlog(tmp_path / "home", "import", "files", str(tmp_path), code=6)
+    assert "3 records read, 1 new" in done.stdout
+    assert "left projects/shop/executions/w-1 copy.json: the execution in it is 'w-1' of project 'shop'" in done.stdout
+    assert "left projects/shop/executions/w-2.json: the execution in it is 'w-2' of project 'elsewhere'" in done.stdout
+    assert json.loads(execlog(tmp_path / "home", "show", "w-1", "--json").stdout)["status"] == "succeeded"
+
+
 @pytest.mark.valkey
 def test_a_redis_that_is_the_store_too(execlog, valkey, empty_valkey_url, tmp_path):
     home, record = tmp_path / "home", "scheduler:execution_history:run-1"
