@@ -238,7 +238,7 @@ class FilesStore:
     def _look(self, *, at_once: bool = False) -> None:
         """Take in what other hands did to the files, at most once a second and for a fifth of the time.
 
-        A folder that another process writes into is compared as a whole, however much is in it. `at_once` does not wait.
+        A folder that another process writes into is compared as a whole, however much is in it. `at_once`: no waiting.
         """
         began, now = time.monotonic(), time.time_ns()
         if not at_once and began - self._looked_at < LOOK_EVERY * self._rest:
