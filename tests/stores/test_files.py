@@ -233,6 +233,38 @@ def test_who_writes_beside_another_does_not_compare_a_slow_folder_all_the_time(s
     assert 1 <= len(compared) <= 4
 
 
+def test_what_another_process_wrote_or_compared_is_not_compared_again(store, tmp_path, monkeypatch):
+    compared = []
+    real = FilesStore._known
+    monkeypatch.setattr(files, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(FilesStore, "_known", lambda self, folder: compared.append(folder) or real(self, folder))
+    other = FilesStore(tmp_path)
+    for number in range(4):
+        other.apply([workflow(number)])
+        assert store.count(Filter()) == number + 1
+    other.close()
+    FilesStore(tmp_path).close()
+    assert compared == []
+    folder = tmp_path / "projects" / "proj-1" / "executions"
+    (folder / "theirs.json").write_text(json.dumps(THEIRS))
+    later = folder.stat().st_mtime_ns + 1_000_000  # as above
+    os.utime(folder, ns=(later, later))
+    assert store.get("theirs") is not None
+    assert compared != []
+
+
+def test_a_file_that_goes_without_a_change_of_its_folders_time_is_missed_at_the_next_opening(store, tmp_path):
+    store.apply([workflow(1), workflow(2)])
+    store.close()
+    folder = tmp_path / "projects" / "proj-1" / "executions"
+    was = folder.stat().st_mtime_ns
+    (folder / "exec-1.json").unlink()
+    os.utime(folder, ns=(was, was))
+    again = FilesStore(tmp_path)
+    assert [entry.id for entry in again.find(Filter()).entries] == ["exec-2"]
+    again.close()
+
+
 @pytest.mark.parametrize("reopened", [False, True])
 def test_a_file_that_another_program_replaces_is_taken_in(tmp_path, monkeypatch, reopened):
     monkeypatch.setattr(files, "LOOK_EVERY", 0.0)

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -28,6 +28,7 @@ from execlog.core.ids import check_id
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.files.paths import SUFFIX, folder_of, folders, kind_of, path_of, place_of, write_all
+from execlog.store.files.seen import Seen
 from execlog.store.jobs import JobStore
 from execlog.store.layout import event_of_record, is_ours, record_in, to_record
 from execlog.store.matching import SEARCHED
@@ -39,7 +40,6 @@ from execlog.store.sqlite.store import SQLiteStore
 LOOK_EVERY = 1.0
 RESTS, LONGEST_REST = 4, 60
 """How many times as long as a look took there is none after it, at most a minute."""
-UNSEEN = -1
 CHUNK = 500
 _TICK = 1_000_000_000
 """Nanoseconds by which the times of files may be behind the clock."""
@@ -60,8 +60,8 @@ class FilesStore:
         self._index = SQLiteStore(self._own / "index.db", clock=clock, searched=searched)
         self._lock = threading.Lock()
         self._lock_fd = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        # When each folder was last changed as it was looked at; what the index knows is looked at, there or not.
-        self._seen = {folder_of(self.root, *place): UNSEEN for place in self._index.spaces()}
+        known = [folder_of(self.root, *place) for place in self._index.spaces()]
+        self._seen = Seen(self.root, self._own / "seen", known)
         self._looked_at, self._rest = 0.0, 1.0
         with self._alone():
             self._forget_lost_index()
@@ -212,9 +212,10 @@ class FilesStore:
                 newest = {change.key: change for change in changes}
                 folders_of_these = {path_of(self.root, key).parent for key in newest}
                 # Only our own files are new here; where there may be others' the next look still has to see them.
-                ours = [folder for folder in folders_of_these if self._seen.get(folder, 0) == _time_of(folder)]
+                ours = [folder for folder in folders_of_these if self._seen.time(folder) == _time_of(folder)]
                 write_all((path_of(self.root, key), self._content(key)) for key in newest)
-                self._seen.update((folder, _time_of(folder)) for folder in ours)
+                for folder in ours:
+                    self._seen.note(folder, _time_of(folder))
                 written = changes[-1].number
                 write_all([(self._own / "written", _note(written))])
         except OSError as error:
@@ -240,25 +241,28 @@ class FilesStore:
 
         A folder that another process writes into is compared as a whole, however much is in it. `at_once`: no waiting.
         """
-        began, now = time.monotonic(), time.time_ns()
+        began = time.monotonic()
         if not at_once and began - self._looked_at < LOOK_EVERY * self._rest:
             return
         self._looked_at = began
-        for folder in sorted({*folders(self.root), *self._seen}):
-            if self._seen.get(folder) != _time_of(folder):
+        for folder in sorted({*folders(self.root), *self._seen.folders()}):
+            if self._seen.last(folder) != _time_of(folder):
                 with self._alone():
                     self._take_in(folder)
-        note = self._own / "looked"
-        with suppress(OSError):  # then more is compared the next time
-            note.touch()
-            os.utime(note, ns=(now, now))
         self._looked_at = time.monotonic()
         self._rest = min(max((self._looked_at - began) * RESTS, 1.0), LONGEST_REST)
 
     def _take_in(self, folder: Path) -> None:
-        """Compare a folder with the index: what it does not know or was replaced is read, what is gone is removed."""
+        """Compare a folder with the index: what it does not know or was replaced is read, what is gone is removed.
+
+        Not one in which nothing was done since another process compared it or wrote into it.
+        """
         self._write_changed()  # what a process that died in between had not written yet was not deleted by hand either
         at = _time_of(folder)
+        same = not at or self._seen.time(folder) == at
+        if same and self._number_known(folder) == sum(1 for _ in _files(folder)):
+            self._seen.note(folder, at)
+            return
         there = {path.name: path for path in _files(folder)}
         known = self._known(folder)
         new = [there[name] for name in there.keys() - known.keys()]
@@ -268,7 +272,7 @@ class FilesStore:
             kind, namespace, id_ = known[name]
             self._index.delete(Filter(kind=kind, namespace=namespace, ids=(id_,)))
         self._write_changed()
-        self._seen[folder] = at
+        self._seen.note(folder, at)
 
     def _replaced(self, folder: Path, known: Mapping[Path, Key]) -> list[Path]:
         """Those of these files of a folder that another program put in the place of ours since it was looked at.
@@ -276,8 +280,7 @@ class FilesStore:
         Not those that are younger than their folder, which were changed in place, nor those that say they are ours:
         what differs in them is damage.
         """
-        before, last = self._seen.get(folder, UNSEEN), _time_of(folder)
-        since = (_time_of(self._own / "looked") if before == UNSEEN else before) - _TICK
+        since, last = self._seen.time(folder) - _TICK, _time_of(folder)
         if last < since:
             return []
         changed = [path for path in known if _time_of(path) <= last and _changed_at(path) >= since]
@@ -292,7 +295,7 @@ class FilesStore:
 
     def _known(self, folder: Path) -> dict[str, Key]:
         """What the index has in a folder, by the names of the files."""
-        place = place_of(self.root, folder) or self._place_of_hashed(folder)
+        place = self._place_of(folder)
         known: dict[str, Key] = {}
         cursor = None
         while place is not None:
@@ -303,9 +306,15 @@ class FilesStore:
                 break
         return known
 
-    def _place_of_hashed(self, folder: Path) -> tuple[str, str] | None:
-        """What a folder whose name does not tell is of; None where the index has nothing in it."""
-        return next((place for place in self._index.spaces() if folder_of(self.root, *place) == folder), None)
+    def _number_known(self, folder: Path) -> int:
+        """How many executions the index has in a folder."""
+        place = self._place_of(folder)
+        return 0 if place is None else self._index.count(Filter(kind=place[0], namespace=place[1]))
+
+    def _place_of(self, folder: Path) -> tuple[str, str] | None:
+        """What a folder is of; None where neither its name tells nor the index has anything in it."""
+        told = place_of(self.root, folder)
+        return told or next((place for place in self._index.spaces() if folder_of(self.root, *place) == folder), None)
 
     def _read(self, path: Path) -> Event | None:
         """The event that says all of a file; None for one that is none of ours, which is left alone.

@@ -150,9 +150,9 @@ class SQLiteStore:
         """What changed after change number `after`; -1 asks for the newest alone."""
         with self._connections.read() as session:
             if after < 0:
-                found: Any = session.value(_READ["last_changes"])
-                return _spread(found, after)[-1:]
-            found = session.value(_READ["changes"], {"after": after, "limit": limit})
+                last = _decode_changes(session.value(_READ["last_changes"]))
+                return [Change(number, *Key(*keys[-1]), bool(deleted)) for number, deleted, keys in last]
+            found: Any = session.value(_READ["changes"], {"after": after, "limit": limit})
             return _spread(found, after)[:limit]
 
     def numbers(self, keys: Sequence[Key]) -> list[int]:
