@@ -66,6 +66,14 @@ def questions(ids: list[str]) -> dict[str, Question]:
             ask=lambda store, _: staleness_of(store, time.time_ns() // 1000, limit=50),
             path=lambda _: "/api/v1/admin/features/staleness?limit=50",
         ),
+        "latest of 24 subjects": Question(
+            ask=lambda store, _: store.latest(Filter(), limit=24),
+            path=lambda _: "/api/latest?limit=24",
+        ),
+        "latest of a user's subjects": Question(
+            ask=lambda store, dice: store.latest(user(dice), limit=24),
+            path=lambda dice: f"/api/latest?limit=24&actor={user(dice).actor}",
+        ),
         "first page with its count": Question(
             ask=lambda store, _: (store.find(Filter()), store.count(Filter())),
             path=lambda _: listed(Filter(), limit=50) + "&count=true",

@@ -209,3 +209,14 @@ def _fold_character(character: str) -> str:
         if len(folded) == 1:
             return folded
     return character
+
+
+def only(filter: Filter, names: frozenset[str]) -> bool:
+    """Whether the filter narrows by no other fields than these (whatever its order)."""
+    return all(
+        name in names or name == "sort" or getattr(filter, name) == default
+        for name, default in zip(filter.__struct_fields__, _DEFAULTS, strict=True)
+    )
+
+
+_DEFAULTS: tuple[Any, ...] = tuple(getattr(Filter(), name) for name in Filter.__struct_fields__)

@@ -11,6 +11,7 @@ from execlog.core.filter import Filter, Page
 from execlog.core.model import Execution, Item, LogLine, Status
 from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
+from execlog.store.nearest import first_of_each, nearest
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.query import Question, ask, continue_after, order
 from execlog.store.preparing import FAILURES, failure_of, unexplained
@@ -123,11 +124,43 @@ def _complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) 
 
 
 def latest(session: Session, filter: Filter, *, limit: int) -> list[Execution]:
-    """The newest execution of each subject, newest first."""
+    """The newest execution of each subject, newest first.
+
+    They are mostly among the newest of all; else each subject is asked for its own.
+    """
+    asked = same_but(filter, sort="newest")
+    for most in nearest(asked):
+        heads = _latest_among(session, asked, limit=limit, most=most)
+        if heads is not None:
+            break
+    else:
+        heads = _latest_of_each(session, asked, limit=limit)
+    executions = sorted(map(to_execution, heads), key=sort_key(Filter()), reverse=True)
+    return [trim(execution, ()) for execution in executions]
+
+
+def _latest_among(session: Session, filter: Filter, *, limit: int, most: int) -> list[Head] | None:
+    """The newest of each subject among so many of the newest; None where these may not be all."""
+    settled = settle(session, filter)
+    if settled is None:
+        return []
+    question = ask(settled[0], places=settled[1])
+    if question.searched or question.by_item:
+        return None
+    places = {"source": question.source, "where": question.where, "order": order(filter)}
+    rows = session.rows(_SQL["newest_subjects"].format(**places), {**question.bindings, "most": most})
+    found = (((number, created_at), *subject) for number, created_at, *subject in rows)
+    names = first_of_each(found, limit=limit, most=most)
+    if not names:
+        return None if names is None else []
+    numbers, created = map(list, zip(*names, strict=True))
+    return heads_of(session.rows(_SQL["heads_of"].format(head=HEAD), {"numbers": numbers, "created": created}))
+
+
+def _latest_of_each(session: Session, filter: Filter, *, limit: int) -> list[Head]:
     question = ask(filter, by_item=False)
     sql = _SQL["latest"].format(head=HEAD, where=question.where)
-    heads = heads_of(session.rows(sql, {**question.bindings, "limit": limit}))
-    return [trim(to_execution(head), ()) for head in heads]
+    return heads_of(session.rows(sql, {**question.bindings, "limit": limit}))
 
 
 def failures(session: Session, filter: Filter, *, limit: int) -> list[FailureGroup]:

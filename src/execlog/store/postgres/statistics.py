@@ -8,11 +8,12 @@ from execlog.core.filter import Filter
 from execlog.core.model import OPEN, TERMINAL, Status
 from execlog.core.rollup import LOG_GAMMA
 from execlog.store.base import Group, GroupBy
+from execlog.store.matching import only
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.query import ask
 from execlog.store.postgres.reading import kinds_of, settle
 from execlog.store.sql import queries
-from execlog.store.sqlite.query import Bindings, Places, is_in, only, same_but
+from execlog.store.sqlite.query import Bindings, Places, is_in, same_but
 from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
 from execlog.store.sqlite.statistics import Tallies, add_sums, group_of, scanned
 from execlog.store.sqlite.tallying import SECOND

@@ -197,14 +197,3 @@ def placed(filter: Filter, places: Places) -> tuple[Filter, Places]:
 def same_but(filter: Filter, **changes: Any) -> Filter:
     """The filter with some fields changed."""
     return msgspec.structs.replace(filter, **changes)
-
-
-def only(filter: Filter, names: frozenset[str]) -> bool:
-    """Whether the filter narrows by no other fields than these (whatever its order)."""
-    return all(
-        name in names or name == "sort" or getattr(filter, name) == default
-        for name, default in zip(filter.__struct_fields__, _DEFAULTS, strict=True)
-    )
-
-
-_DEFAULTS: tuple[Any, ...] = tuple(getattr(Filter(), name) for name in Filter.__struct_fields__)

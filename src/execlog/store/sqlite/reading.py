@@ -12,6 +12,7 @@ from execlog.core.filter import Filter, Page
 from execlog.core.model import UNSUCCESSFUL, Execution, Item, LogLine, Status
 from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
+from execlog.store.nearest import first_of_each, nearest
 from execlog.store.preparing import FAILURES, failure_of, unexplained
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
@@ -34,6 +35,7 @@ search, which costs as much as the first, is not needed."""
 
 _LAST_KEY = 2**63 - 1
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
+_decode_subjects = msgspec.json.Decoder(list[tuple[int, str, str, str | None]]).decode
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
 _decode_texts = msgspec.json.Decoder(list[tuple[int, int, int, str, str, str]]).decode
 _decode_groups = msgspec.json.Decoder(list[tuple[str, int, int, int, list[str]]]).decode
@@ -103,14 +105,40 @@ def complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -
 
 
 def latest(session: Session, filter: Filter, *, limit: int) -> list[Execution]:
-    """The newest execution of each subject, newest first."""
+    """The newest execution of each subject, newest first.
+
+    They are mostly among the newest of all; else each subject is asked for its own.
+    """
+    asked = same_but(filter, sort="newest")
+    for most in nearest(asked):
+        numbers = _latest_among(session, asked, limit=limit, most=most)
+        if numbers is not None:
+            break
+    else:
+        numbers = _latest_of_each(session, asked, limit=limit)
+    heads = decode_heads(session.value(_SQL["heads_of"], {"numbers": numbers}))
+    executions = sorted(map(to_execution, heads), key=sort_key(Filter()), reverse=True)
+    return [trim(execution, ()) for execution in executions]
+
+
+def _latest_among(session: Session, filter: Filter, *, limit: int, most: int) -> list[int] | None:
+    """The numbers of the newest of each subject among so many of the newest; None where these may not be all."""
+    settled = settle(session, filter)
+    if settled is None:
+        return []
+    question = ask(settled[0], places=settled[1])
+    if question.driver != "executions":
+        return None
+    places = {"source": question.source, "where": question.where, "order": order(filter, question)}
+    found = session.value(_SQL["newest_subjects"].format(**places), {**question.bindings, "most": most})
+    return first_of_each(_decode_subjects(found), limit=limit, most=most)
+
+
+def _latest_of_each(session: Session, filter: Filter, *, limit: int) -> list[int]:
     index = "executions_unsuccessful_subject" if is_in(filter.statuses, UNSUCCESSFUL) else "executions_subject"
     question = ask(filter, index=index)
     sql = _SQL["latest"].format(index=index, where=question.where)
-    numbers = session.value(sql, {"kind": None, **question.bindings})
-    heads = decode_heads(session.value(_SQL["heads_of"], {"numbers": numbers}))
-    executions = sorted(map(to_execution, heads), key=sort_key(Filter()), reverse=True)
-    return [trim(execution, ()) for execution in executions[:limit]]
+    return _decode_numbers(session.value(sql, {"kind": None, **question.bindings, "limit": limit}))
 
 
 def failures(session: Session, filter: Filter, *, limit: int) -> list[FailureGroup]:

@@ -9,7 +9,8 @@ from msgspec import Struct
 from execlog.core.filter import Filter
 from execlog.core.rollup import COARSE, DAY, FINE, HOUR, MINUTE, SEPARATOR, series_name
 from execlog.store.base import GroupBy
-from execlog.store.sqlite.query import Places, only
+from execlog.store.matching import only
+from execlog.store.sqlite.query import Places
 from execlog.store.sqlite.tallying import SECOND
 
 SERVED = frozenset({"kind", "namespace", "subject", "actor", "engine", "since", "until"})

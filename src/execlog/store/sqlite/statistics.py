@@ -16,9 +16,10 @@ from execlog.core.filter import Filter
 from execlog.core.model import OPEN, TERMINAL, Status
 from execlog.core.rollup import LOG_GAMMA, LONGEST_MICROS, SEPARATOR, Bucket, Sketch
 from execlog.store.base import Group, GroupBy
+from execlog.store.matching import only
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
-from execlog.store.sqlite.query import Bindings, Places, ask, is_in, only, same_but
+from execlog.store.sqlite.query import Bindings, Places, ask, is_in, same_but
 from execlog.store.sqlite.reading import kinds_of, settle
 from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
 from execlog.store.sqlite.sketches import take_in

@@ -99,6 +99,18 @@ from subjects
 where kind = any(%(kinds)b::text []) and subject = %(subject)s
     and (%(namespace)s::text is null or namespace = %(namespace)s::text);
 
+-- name: newest_subjects
+select executions.number, executions.created_at, executions.kind, executions.namespace, executions.subject
+from {source}
+where {where}
+order by {order}
+limit %(most)s;
+
+-- name: heads_of
+select {head}
+from executions
+where executions.created_at = any(%(created)s::bigint[]) and executions.number = any(%(numbers)s::bigint[]);
+
 -- name: latest
 select {head}
 from subjects

@@ -111,8 +111,19 @@ select json_group_array(json_array(kind, namespace))
 from places
 where namespace is not null and (:namespace is null or namespace = :namespace);
 
+-- name: newest_subjects
+select json_group_array(json_array(number, kind, namespace, subject))
+from (
+    select executions.number, executions.kind, executions.namespace, executions.subject
+    from {source}
+    where {where}
+    order by {order}
+    limit :most
+);
+
 -- name: latest
--- One step down the index per subject, then one look for its newest execution that the filter lets through.
+-- One step down the index per subject, then one look for its newest execution that the filter lets through. Without the
+-- plus signs columns would be compared with columns, and SQLite goes through all of a kind for each step.
 with recursive subjects (number) as (
     select (
         select number
@@ -126,27 +137,29 @@ with recursive subjects (number) as (
         select next.number
         from executions as next indexed by executions_subject
         where next.subject <> '' and (:kind is null or next.kind = :kind)
-            and (next.kind, next.subject, next.namespace) > (this.kind, this.subject, this.namespace)
+            and (next.kind, next.subject, next.namespace) > (+this.kind, +this.subject, +this.namespace)
         order by next.kind, next.subject, next.namespace
         limit 1
     )
     from subjects
     cross join executions as this on this.number = subjects.number
 )
-select json_group_array(newest)
+select json_group_array(number)
 from (
-    select (
+    select newest.number
+    from subjects
+    cross join executions as this on this.number = subjects.number
+    cross join executions as newest on newest.number = (
         select executions.number
         from executions indexed by {index}
         where executions.kind = this.kind and executions.subject = this.subject
             and executions.namespace = this.namespace and {where}
         order by executions.created_at desc, executions.id desc
         limit 1
-    ) as newest
-    from subjects
-    cross join executions as this on this.number = subjects.number
-)
-where newest is not null;
+    )
+    order by newest.created_at desc, newest.id desc, newest.kind desc, newest.namespace desc
+    limit :limit
+);
 
 -- name: failures
 with groups (fingerprint, count, first_at, last_at, subjects) as materialized (

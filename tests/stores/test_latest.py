@@ -1,0 +1,66 @@
+"""The newest of each subject, found in each of the ways there are: among the newest, among more of them, one by one."""
+
+import itertools
+import random
+from contextlib import closing
+
+import pytest
+
+from execlog.core.filter import Filter
+from execlog.core.model import UNSUCCESSFUL, Status
+from execlog.store import nearest
+from execlog.store.memory import MemoryStore
+from execlog.store.nearest import first_of_each
+from execlog.store.opening import open_store
+from execlog.testing.conformance import ended
+
+ASKED = (
+    Filter(),
+    Filter(kind="job"),
+    Filter(actor="ann"),
+    Filter(actor="nobody"),
+    Filter(kind="query", actor="bob", statuses=tuple(UNSUCCESSFUL)),
+    Filter(subject="s3"),
+    Filter(item="AAPL"),
+    Filter(text="timeout"),
+    Filter(tags={"team": "a"}),
+    Filter(sort="oldest"),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def opened(request, new_store_url):
+    with closing(open_store(new_store_url(request.param))) as store:
+        yield store
+
+
+@pytest.mark.parametrize(("near", "far"), [(2_000, 100_000), (3, 20), (1, 2)])
+def test_every_way_gives_what_the_judge_gives(opened, monkeypatch, near, far):
+    monkeypatch.setattr(nearest, "NEAR", near)
+    monkeypatch.setattr(nearest, "FAR", far)
+    dice = random.Random(5)
+    judge = MemoryStore()
+    events = [
+        ended(
+            number // 2,  # two begin at each instant
+            dice.choice((Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED)),
+            id=f"run-{number:04d}",
+            kind=dice.choice(("job", "query")),
+            namespace=dice.choice(("", "north")),
+            subject=dice.choice((None, "s1", "s2", "s3", "s4", f"rare-{number}")),
+            actor=dice.choice(("ann", "bob", None)),
+            tags={"team": "a"} if number % 7 == 0 else None,
+        )
+        for number in range(60)
+    ]
+    judge.apply(events)
+    opened.apply(events)
+    for asked, limit in itertools.product(ASKED, (1, 5, 1000)):
+        assert opened.latest(asked, limit=limit) == judge.latest(asked, limit=limit), (asked, limit)
+
+
+def test_what_may_be_behind_the_newest_is_not_left_out():
+    rows = [(3, "job", "", "a"), (2, "job", "", None), (1, "job", "", "a")]
+    assert first_of_each(rows, limit=2, most=4) == [3]
+    assert first_of_each(rows, limit=1, most=3) == [3]
+    assert first_of_each(rows, limit=2, most=3) is None
