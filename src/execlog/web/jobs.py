@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,6 @@ from execlog.web.templates import HTML, Templates
 from execlog.web.wording import duration
 
 MOST = 200
-_LATELY = 1_000
 _LIST = ("GET", "/scheduler/jobs")
 
 
@@ -50,7 +49,7 @@ def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) ->
     def page(call: Call) -> Reply:
         answer: Reply = listing.handler(structs.replace(call, params=JobsParams(limit=MOST)))
         found: tuple[JobView, ...] = answer.body
-        latest = _latest(ledger.store, [job.id for job in found])
+        latest = _latest(ledger.store, (job.id for job in found))
         values: dict[str, Any] = {
             "jobs": [_row(job, view(latest[job.id]) if job.id in latest else None) for job in found],
             "more": "X-Next-Cursor" in answer.headers,
@@ -74,16 +73,10 @@ def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) ->
     ]
 
 
-def _latest(store: Store, ids: Sequence[str]) -> dict[str | None, Execution]:
-    """The newest execution of each of these jobs that has one."""
-    every = Filter(kind=KIND, namespace="")
-    lately = store.latest(every, limit=_LATELY)
-    found = {one.subject: one for one in lately}
-    if len(lately) == _LATELY:  # what other programs record as jobs may be newer than anything of these
-        for job_id in ids:
-            if job_id not in found:
-                found |= {one.subject: one for one in store.latest(structs.replace(every, subject=job_id), limit=1)}
-    return found
+def _latest(store: Store, ids: Iterable[str]) -> dict[str, Execution]:
+    """The newest execution of each of these jobs that has one. Each is asked for: what else is called a job is not."""
+    pages = {job_id: store.find(Filter(kind=KIND, namespace="", subject=job_id), limit=1) for job_id in ids}
+    return {job_id: page.entries[0] for job_id, page in pages.items() if page.entries}
 
 
 def _row(job: JobView, last: ExecutionView | None) -> JobRow:
