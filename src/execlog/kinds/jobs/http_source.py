@@ -108,32 +108,10 @@ class HttpSource:
         if not self._pace.wait():
             raise FetchError("it was not asked: the job was told to end")
         config = self._config
+        headers = {"Accept": "application/json, text/csv", **config.headers}
         parts = urlsplit(config.base_url)
-        deadline = time.monotonic() + config.timeout
-        connection = (
-            http.client.HTTPSConnection(parts.netloc, timeout=config.timeout, context=self._tls)
-            if self._tls is not None
-            else http.client.HTTPConnection(parts.netloc, timeout=config.timeout)
-        )
-        try:
-            headers = {
-                "Accept": "application/json, text/csv",
-                "User-Agent": "execlog",
-                "Connection": "close",
-                **config.headers,
-            }
-            connection.response_class = partial(_Response, deadline)  # type: ignore[assignment] - it is only called
-            connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
-            answer = connection.getresponse()
-            body = bytearray()
-            while chunk := answer.read1(_CHUNK):
-                body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise FetchError(f"the answer is larger than {MAX_ANSWER} bytes")
-            names = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, answer.reason, names, bytes(body))
-        finally:
-            connection.close()
+        target = parts.path.rstrip("/") + path
+        return exchange("GET", parts.netloc, target, headers=headers, timeout=config.timeout, tls=self._tls)
 
     def _backoff(self, attempt: int) -> float:
         """Seconds before the next try: doubled each time, spread by half so that clients do not come back together."""
@@ -143,6 +121,42 @@ class HttpSource:
         """Whether it waited so long, and may try again."""
         with uncounted():
             return seconds <= self._config.max_wait and not pause(seconds) and not is_cancelled()
+
+
+def exchange(
+    method: str,
+    host: str,
+    target: str,
+    *,
+    headers: dict[str, str],
+    body: bytes | None = None,
+    timeout: float,
+    tls: ssl.SSLContext | None = None,
+) -> Answer:
+    """What a host (HOST or HOST:PORT, over HTTPS with `tls`) answered to one request, all of it within `timeout`.
+
+    A redirection is not followed. Raises TimeoutError, OSError or http.client.HTTPException, and FetchError for an
+    answer that is too large.
+    """
+    deadline = time.monotonic() + timeout
+    connection = (
+        http.client.HTTPSConnection(host, timeout=timeout, context=tls)
+        if tls is not None
+        else http.client.HTTPConnection(host, timeout=timeout)
+    )
+    try:
+        connection.response_class = partial(_Response, deadline)  # type: ignore[assignment] - it is only called
+        connection.request(method, target, body, {"User-Agent": "execlog", "Connection": "close", **headers})
+        answer = connection.getresponse()
+        found = bytearray()
+        while chunk := answer.read1(_CHUNK):
+            found += chunk
+            if len(found) > MAX_ANSWER:
+                raise FetchError(f"the answer is larger than {MAX_ANSWER} bytes")
+        names = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, answer.reason, names, bytes(found))
+    finally:
+        connection.close()
 
 
 class _Response(http.client.HTTPResponse):
