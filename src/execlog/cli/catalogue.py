@@ -30,6 +30,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Act": (
         Entry("retry", "run an execution again, or only its failed items"),
         Entry("jobs", "add, run, pause and remove scheduled jobs"),
+        Entry("alerts", "who is told when something goes wrong, and a test of it"),
     ),
     "Keep": (
         Entry("export", "write executions as CSV, JSON or NDJSON"),

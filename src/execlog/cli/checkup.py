@@ -50,6 +50,7 @@ def _check_up(home: str | None, store: str | None) -> Iterator[Finding]:
     file = settings.home / "execlog.toml"
     yield Finding("settings", "ok", str(file) if file.is_file() else f"defaults and environment (no {file})")
     yield from _check_access(settings)
+    yield from _check_alerts(settings)
     yield from _check_home(settings)
     yield from _check_journals(settings)
     yield from _check_store(settings)
@@ -64,6 +65,24 @@ def _check_access(settings: Settings) -> Iterator[Finding]:
         Access(settings)
     except SettingsError as error:
         yield Finding("access", "warning", "`execlog serve` will not start with this host and these tokens", str(error))
+
+
+def _check_alerts(settings: Settings) -> Iterator[Finding]:
+    from execlog.history.alerts import load_alerts
+
+    try:
+        rules = load_alerts(settings.home)
+    except SettingsError as error:
+        yield Finding("alerts", BAD, str(error), "correct it: `execlog serve` will not start with it")
+        return
+    for rule in rules.values():
+        try:
+            if "webhook" in rule.ways:
+                rule.address()
+        except SettingsError as error:
+            yield Finding("alerts", "warning", str(error), "`execlog serve` needs it in its environment")
+    if rules:
+        yield Finding("alerts", "ok", f"{', '.join(rules)} (`execlog alerts` shows what was sent)")
 
 
 def _check_home(settings: Settings) -> Iterator[Finding]:

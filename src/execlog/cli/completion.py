@@ -13,7 +13,8 @@ _PLACE = "@place@"
 """Stands for the --home and --store that were typed, each shell having words of its own for them."""
 _IDS = f"execlog {_PLACE} list --no-header -n 50 2>/dev/null | cut -f 1"
 _JOBS = f"execlog {_PLACE} jobs list --no-header 2>/dev/null | cut -f 1"
-_DYNAMIC = {"ID": _IDS, "JOB": _JOBS}
+_ALERTS = f"execlog {_PLACE} alerts --no-header 2>/dev/null | cut -f 1"
+_DYNAMIC = {"ID": _IDS, "JOB": _JOBS, "ALERT": _ALERTS}
 
 
 class Option(NamedTuple):

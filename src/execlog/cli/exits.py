@@ -19,7 +19,7 @@ MEANINGS: dict[int, str] = {
     OK: "it went well",
     FAILED: "it failed, or what was run failed",
     USAGE: "the command line or a setting is wrong",
-    NOT_FOUND: "there is no such execution or job",
+    NOT_FOUND: "there is no such execution, job or alert",
     UNREACHABLE: "the store could not be reached or could not answer",
     PARTIAL: "some of it worked and some did not",
     INTERRUPTED: "stopped with Ctrl-C",

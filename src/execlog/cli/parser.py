@@ -56,6 +56,12 @@ class Parser(argparse.ArgumentParser):
         """Its positional arguments and options, in the order they were declared, without subcommands."""
         return [action for action in self._actions if not _branches(action)]
 
+    @property
+    def branching(self) -> str:
+        """How its usage shows the subcommand: in brackets where there need be none; "" for a plain command."""
+        found = next((action for action in self._actions if _branches(action)), None)
+        return "" if found is None else str(found.metavar) if found.required else f"[{found.metavar}]"
+
     def subcommands(self) -> dict[str, Parser]:
         """Its subcommands by name; {} for a plain command."""
         branching = [action for action in self._actions if _branches(action)]

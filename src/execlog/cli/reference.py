@@ -67,7 +67,7 @@ def _command_lines() -> Iterator[str]:
 def _section(name: str, parser: Parser, level: str) -> Iterator[str]:
     positional = [action for action in parser.arguments() if not action.option_strings]
     children = parser.subcommands()
-    usage = " ".join([name, *map(_written, positional), *(["COMMAND"] if children else []), "[options]"])
+    usage = " ".join([name, *map(_written, positional), *([parser.branching] if children else []), "[options]"])
     yield f"{level} {name}"
     yield ""
     yield f"    {usage}"

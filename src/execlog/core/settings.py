@@ -148,7 +148,7 @@ def _home(said: Mapping[str, Any], environment: Mapping[str, str]) -> Path:
         raise SettingsError(message) from error
 
 
-SECTIONS = frozenset({"connections", "queries", "sources", "workflows"})
+SECTIONS = frozenset({"alerts", "connections", "queries", "sources", "workflows"})
 """Tables of the file that belong to others: read with `section`."""
 
 

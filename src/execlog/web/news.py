@@ -92,7 +92,7 @@ def read(store: Store, after: int) -> list[News]:
     if len(changes) == PAGE and (upto := newest(store)) - after > MOST_BEHIND:
         return [gap(after, upto)]
     last = {change.key: change for change in changes}
-    executions = _load(store, [change.key for change in last.values() if not change.deleted])
+    executions = load(store, [change.key for change in last.values() if not change.deleted])
     ordered = sorted(last.values(), key=lambda change: change.number)
     return [_event(change, executions.get(change.key)) for change in ordered]
 
@@ -114,7 +114,8 @@ def _encode(number: int, name: bytes, data: object) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, name, to_json(data))
 
 
-def _load(store: Store, keys: Sequence[Key]) -> dict[Key, Execution]:
+def load(store: Store, keys: Sequence[Key]) -> dict[Key, Execution]:
+    """The executions that are there of these, at most `PAGE`, without their parts."""
     by_family: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key in keys:
         by_family[key.kind, key.namespace].append(key.id)

@@ -15,10 +15,12 @@ from sse_starlette.sse import AppStatus
 
 from execlog.core.errors import SettingsError
 from execlog.core.settings import Settings
+from execlog.history.alerts import load_alerts
 from execlog.history.retention import Retention
 from execlog.kind import Kind
 from execlog.ledger import Ledger
 from execlog.web.access import check_exposure
+from execlog.web.alerts import Alerts
 from execlog.web.app import create_app
 from execlog.web.protocol import BoundedProtocol
 
@@ -38,7 +40,8 @@ def serve(
     """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is given the URL once it answers.
 
     Closing the ledger is the caller's.
-    Raises SettingsError for an address that is taken or none, and off loopback where no tokens are set.
+    Raises SettingsError for an address that is taken or none, off loopback where no tokens are set, and for alerts that
+    cannot be used.
     """
     Server(ledger, kinds, settings).run(announce=announce)
 
@@ -50,11 +53,14 @@ class Server:
         """Bind the socket. Raises SettingsError as `serve` does."""
         settings = settings or ledger.settings
         check_exposure(settings)
+        self._alerts = Alerts(ledger, load_alerts(ledger.settings.home))
         self._app = create_app(ledger, kinds, settings)
         self._socket = bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self.url = _url(settings.host, self.port)
         self._retention = Retention(ledger, settings.retention_days)
+        is_wild = settings.host.strip("[]") in _WILD
+        self._pages = None if is_wild else self.url  # what readers elsewhere may know it by
         config = uvicorn.Config(
             self._app,
             http=BoundedProtocol,
@@ -73,6 +79,7 @@ class Server:
         self._uvicorn.on_answer = None if announce is None else lambda: announce(self.url)
         self._uvicorn.address = self._socket.getsockname()
         self._retention.start()
+        self._alerts.start(self._pages)
         # sse-starlette would cut streams off in the middle at the signal; here they are ended.
         AppStatus.disable_automatic_graceful_drain()
         try:
@@ -80,6 +87,7 @@ class Server:
         finally:
             AppStatus.enable_automatic_graceful_drain_mode()
             self._retention.stop()
+            self._alerts.stop()
             self._socket.close()
 
     @contextlib.contextmanager

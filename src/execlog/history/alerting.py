@@ -1,0 +1,211 @@
+"""What is said when executions change: the messages of alerts, and what has been said already.
+
+Nothing here sends, reads a clock or keeps a file: a `State` goes in, and messages come out.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import quote, urlencode
+
+from msgspec import Raw, Struct, field
+
+from execlog.core.model import TERMINAL, Error, Execution, Status
+from execlog.history.alerts import Rule, Way
+from execlog.history.reason import why
+from execlog.history.view import ExecutionView, view
+from execlog.store.matching import matches
+from execlog.store.preparing import failure_of
+
+Word = Literal["trouble", "recovered", "silent"]
+SECOND, DAY = 1_000_000, 86_400_000_000
+MOST_TROUBLES, MOST_TOLD, MOST_PENDING = 1_000, 1_000, 100
+_LONGEST_TEXT = 600
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What a webhook or a command is given; `text` is one line for people."""
+
+    text: str
+    alert: str
+    event: Word
+    execution: ExecutionView | None = None
+    reason: str = ""
+    held_back: int = 0
+    url: str | None = None
+
+
+class Trouble(Struct, omit_defaults=True):
+    """Something that went wrong, and what was said about it.
+
+    id, ended_at   the execution that had it last
+    is_open        it was told, and what had it has not succeeded since
+    held           how many times it came again without being told
+    """
+
+    alert: str
+    kind: str
+    namespace: str
+    subject: str
+    fingerprint: str
+    id: str
+    ended_at: int
+    told_at: int
+    is_open: bool = True
+    held: int = 0
+
+
+class Standing(Struct, kw_only=True, omit_defaults=True):
+    """How an alert stands: when one of its executions ended last, what was sent last, what keeps the rest.
+
+    dropped    messages that were given up, or pushed out by newer ones while they waited
+    errors     by way, why the last try did not succeed
+    """
+
+    heard_at: int
+    is_silent: bool = False
+    sent_at: int | None = None
+    dropped: int = 0
+    errors: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class Pending(Struct, frozen=True):
+    """A message on its way."""
+
+    alert: str
+    way: Way
+    body: Raw
+
+
+class State(Struct, kw_only=True):
+    """What is kept between one run of the server and the next.
+
+    store      whose change numbers these are
+    change     up to where the store was looked at, and `at` when that was (UTC µs)
+    told       the executions that were judged last, each with its status, so that a later change of them is no news
+    """
+
+    store: str
+    change: int
+    at: int
+    troubles: list[Trouble] = field(default_factory=list[Trouble])
+    told: list[tuple[str, str, str, str, str]] = field(default_factory=list[tuple[str, str, str, str, str]])
+    standings: dict[str, Standing] = field(default_factory=dict[str, Standing])
+    pending: list[Pending] = field(default_factory=list[Pending])
+
+
+def is_trouble(rule: Rule, one: Execution) -> bool:
+    """Whether this is what the alert is for."""
+    return one.status in rule.statuses and matches(rule.filter, one)
+
+
+def judge(rule: Rule, state: State, one: Execution, now: int, *, pages: str | None) -> Message | None:
+    """What is to be said of an execution that changed, with its items where they say why; None for nothing.
+
+    What ended more than a day before the store was last looked at is history that was brought in, and no news.
+    """
+    ended = min(one.created_at if one.ended_at is None else one.ended_at, now)
+    if ended < state.at - DAY or not matches(rule.filter, one):
+        return None
+    was_silent = one.status in TERMINAL and _heard(state.standings[rule.name], ended)
+    if one.status in rule.statuses:
+        return _trouble(rule, state, one, ended, now, pages=pages)
+    if one.status is Status.SUCCEEDED:
+        return _recovered(rule, state, one, ended, pages=pages, was_silent=was_silent)
+    return None
+
+
+def judge_silence(rule: Rule, state: State, now: int) -> Message | None:
+    """What is to be said where nothing has ended for too long; None for nothing."""
+    standing = state.standings[rule.name]
+    if rule.silent is None or standing.is_silent or now - standing.heard_at < rule.silent * SECOND:
+        return None
+    standing.is_silent = True
+    hours, minutes = divmod(round((now - standing.heard_at) / SECOND) // 60, 60)
+    span = " ".join(f"{number} {unit}" for number, unit in ((hours, "h"), (minutes, "min")) if number) or "a minute"
+    reason = f"nothing has ended for {span}"
+    text = _line(f"{rule.what or rule.name}: {reason}", 0, rule.pages)
+    return Message(text=text, alert=rule.name, event="silent", reason=reason, url=rule.pages)
+
+
+def sample(rule: Rule, now: int, pages: str | None) -> Message:
+    """A message to try the rule's ways with."""
+    asked = rule.filter
+    one = Execution(
+        id="00000000-test", kind=asked.kind or "job", at=now, created_at=now, namespace=asked.namespace or "",
+        status=Status.FAILED, name=asked.subject or "test", subject=asked.subject or "test", actor=asked.actor,
+        engine=asked.engine, started_at=now, ended_at=now, tags=asked.tags,
+        error=Error("Error", "this is a test of the alert, nothing went wrong"),
+    )  # fmt: skip
+    return _message(rule, "trouble", one, 0, pages)
+
+
+def _heard(standing: Standing, ended: int) -> bool:
+    """Whether this ends a silence that was told."""
+    if ended <= standing.heard_at:
+        return False
+    was_silent, standing.heard_at, standing.is_silent = standing.is_silent, ended, False
+    return was_silent
+
+
+def _trouble(rule: Rule, state: State, one: Execution, ended: int, now: int, *, pages: str | None) -> Message | None:
+    mark = (rule.name, one.kind, one.namespace, one.id, one.status.value)
+    if mark in state.told:
+        return None
+    state.told = [*state.told, mark][-MOST_TOLD:]
+    error = failure_of(one)
+    place = (rule.name, one.kind, one.namespace, called(one), (error.fingerprint if error else "") or "")
+    known = next((trouble for trouble in state.troubles if _place(trouble) == place), None)
+    if known is not None and 0 <= now - known.told_at < rule.every * SECOND:
+        known.held += 1
+        known.id, known.ended_at = one.id, max(known.ended_at, ended)
+        return None
+    state.troubles = [trouble for trouble in state.troubles if trouble is not known][1 - MOST_TROUBLES :]
+    state.troubles.append(Trouble(*place, id=one.id, ended_at=ended, told_at=now))
+    return _message(rule, "trouble", one, known.held if known else 0, pages)
+
+
+def _recovered(
+    rule: Rule, state: State, one: Execution, ended: int, *, pages: str | None, was_silent: bool
+) -> Message | None:
+    """That what was in trouble succeeded; a success from before the trouble is none."""
+    place = (rule.name, one.kind, one.namespace, called(one))
+    over = [
+        trouble
+        for trouble in state.troubles
+        if trouble.is_open and _place(trouble)[:-1] == place and (trouble.id == one.id or trouble.ended_at <= ended)
+    ]
+    held = sum(trouble.held for trouble in over)
+    for trouble in over:
+        trouble.is_open, trouble.held = False, 0
+    if not rule.recovery or not (over or was_silent):
+        return None
+    return _message(rule, "recovered", one, held, pages)
+
+
+def _place(trouble: Trouble) -> tuple[str, str, str, str, str]:
+    return trouble.alert, trouble.kind, trouble.namespace, trouble.subject, trouble.fingerprint
+
+
+def called(one: Execution) -> str:
+    """What ran: its subject, or else its name."""
+    return one.subject or one.name or ""
+
+
+def _message(rule: Rule, event: Word, one: Execution, held: int, pages: str | None) -> Message:
+    pages = rule.pages or pages
+    said = {"kind": one.kind, "namespace": one.namespace}
+    query = urlencode({name: value for name, value in said.items() if value})
+    url = None if pages is None else f"{pages}/executions/{quote(one.id, safe='')}?{query}"
+    what = f"{one.kind} {one.namespace + '/' if one.namespace else ''}{called(one) or one.id}"
+    reason = "" if event == "recovered" else why(one)
+    went = "succeeded again" if event == "recovered" else one.status.value.replace("_", " ")
+    text = _line(f"{what} {went}{': ' if reason else ''}{reason}", held, url)
+    return Message(text=text, alert=rule.name, event=event, execution=view(one), reason=reason, held_back=held, url=url)
+
+
+def _line(text: str, held: int, url: str | None) -> str:
+    """One line; recorded text must not call everybody into a channel, as `<!channel>` does."""
+    text = " ".join(text.split()).replace("<!", "< !")
+    text = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    return text + (f" ({held} more held back)" if held else "") + (f" {url}" if url else "")
