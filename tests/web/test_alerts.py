@@ -164,11 +164,10 @@ def test_retry_after_is_waited_for(ledger, hook, monkeypatch):
     monkeypatch.setattr(alerts, "FIRST_WAIT", 60.0)
     hook.answers = [(429, {"Retry-After": "1"})]
     with sending(ledger, mine={"webhook": hook.url}):
-        happen(ledger, "a")
-        wait_until(lambda: hook.came, SECONDS, "the first try")
         begun = time.monotonic()
+        happen(ledger, "a")
         came(hook, 1)
-        assert 0.8 < time.monotonic() - begun < 5
+        assert 1.0 <= time.monotonic() - begun < 30
 
 
 def test_a_dead_and_a_slow_webhook_hold_up_nobody_and_no_shutdown(ledger, hook, caplog):
@@ -190,7 +189,7 @@ def test_a_dead_and_a_slow_webhook_hold_up_nobody_and_no_shutdown(ledger, hook, 
         wait_until(lambda: slow.came and kept(ledger).standings["dead"].errors, SECONDS, "tries")
         begun = time.monotonic()
         sender.stop()
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 2.0
     waiting = [(one.alert, json.loads(bytes(one.body))["event"]) for one in kept(ledger).pending]
     assert sorted(waiting) == [(name, event) for name in ("dead", "slow") for event in ("recovered", "trouble")]
     assert "ConnectionRefusedError" in kept(ledger).standings["dead"].errors["webhook"]
@@ -221,10 +220,11 @@ def test_the_oldest_that_wait_make_room_and_are_named(ledger, monkeypatch, caplo
 def test_a_command_gets_the_message(ledger, tmp_path):
     program = 'cat > told.json; echo "$EXECLOG_ALERT_NAME $EXECLOG_ALERT_EVENT $EXECLOG_ALERT_SUBJECT" > told.txt'
     with sending(ledger, mine={"command": ["sh", "-c", f"cd {tmp_path}; {program}"]}):
-        happen(ledger, "a")
+        happen(ledger, "a", error=Error("E", "x" * 250_000))  # more than an environment takes
         wait_until((tmp_path / "told.txt").exists, SECONDS, "the command")
         settled(ledger)
-    assert json.loads((tmp_path / "told.json").read_text())["execution"]["id"] == "a"
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert (told["execution"]["id"], len(told["execution"]["error"]["message"])) == ("a", 8_000)
     assert (tmp_path / "told.txt").read_text() == "mine trouble nightly\n"
 
 

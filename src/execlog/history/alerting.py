@@ -9,6 +9,7 @@ from typing import Literal
 from urllib.parse import quote, urlencode
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from execlog.core.model import TERMINAL, Error, Execution, Status
 from execlog.history.alerts import Rule, Way
@@ -20,7 +21,7 @@ from execlog.store.preparing import failure_of
 Word = Literal["trouble", "recovered", "silent"]
 SECOND, DAY = 1_000_000, 86_400_000_000
 MOST_TROUBLES, MOST_TOLD, MOST_PENDING = 1_000, 1_000, 100
-_LONGEST_TEXT = 600
+_LONGEST_TEXT, _LONGEST_ERROR, _LONGEST_NAME = 600, 8_000, 500
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -124,8 +125,8 @@ def judge_silence(rule: Rule, state: State, now: int) -> Message | None:
     hours, minutes = divmod(round((now - standing.heard_at) / SECOND) // 60, 60)
     span = " ".join(f"{number} {unit}" for number, unit in ((hours, "h"), (minutes, "min")) if number) or "a minute"
     reason = f"nothing has ended for {span}"
-    text = _line(f"{rule.what or rule.name}: {reason}", 0, rule.pages)
-    return Message(text=text, alert=rule.name, event="silent", reason=reason, url=rule.pages)
+    text = _line(f"{rule.what or rule.name}: {reason}", 0, None)
+    return Message(text=text, alert=rule.name, event="silent", reason=reason)
 
 
 def sample(rule: Rule, now: int, pages: str | None) -> Message:
@@ -189,7 +190,7 @@ def _place(trouble: Trouble) -> tuple[str, str, str, str, str]:
 
 def called(one: Execution) -> str:
     """What ran: its subject, or else its name."""
-    return one.subject or one.name or ""
+    return (one.subject or one.name or "")[:_LONGEST_NAME]
 
 
 def _message(rule: Rule, event: Word, one: Execution, held: int, pages: str | None) -> Message:
@@ -198,14 +199,19 @@ def _message(rule: Rule, event: Word, one: Execution, held: int, pages: str | No
     query = urlencode({name: value for name, value in said.items() if value})
     url = None if pages is None else f"{pages}/executions/{quote(one.id, safe='')}?{query}"
     what = f"{one.kind} {one.namespace + '/' if one.namespace else ''}{called(one) or one.id}"
-    reason = "" if event == "recovered" else why(one)
+    reason = "" if event == "recovered" else _cut(why(one), _LONGEST_TEXT)
     went = "succeeded again" if event == "recovered" else one.status.value.replace("_", " ")
     text = _line(f"{what} {went}{': ' if reason else ''}{reason}", held, url)
+    if one.error is not None:
+        one = replace(one, error=replace(one.error, message=_cut(one.error.message, _LONGEST_ERROR)))
     return Message(text=text, alert=rule.name, event=event, execution=view(one), reason=reason, held_back=held, url=url)
 
 
 def _line(text: str, held: int, url: str | None) -> str:
     """One line; recorded text must not call everybody into a channel, as `<!channel>` does."""
     text = " ".join(text.split()).replace("<!", "< !")
-    text = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
-    return text + (f" ({held} more held back)" if held else "") + (f" {url}" if url else "")
+    return _cut(text, _LONGEST_TEXT) + (f" ({held} more held back)" if held else "") + (f" {url}" if url else "")
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -27,11 +27,11 @@ from execlog.ledger import Ledger
 from execlog.recorder.lock import FileLock, holder
 from execlog.recorder.sidecar import write_durably
 from execlog.web import delivery
-from execlog.web.news import load, newest
+from execlog.web.news import PAGE, load, newest
 
 POLL_SECONDS = 0.5
-BATCH = 100
-"""Changes looked at in one step; as many executions as `explained` reads the items of."""
+_EXPLAINED = 100
+"""Executions whose items are read in one step."""
 SETTLE_SECONDS = 30.0
 """After a start, silence is not judged: what ended meanwhile may still be in journals."""
 SAVE_SECONDS = 5.0
@@ -68,6 +68,7 @@ class Alerts:
         """Raises SettingsError where a rule's webhook is not in the environment."""
         self._ledger, self._rules = ledger, rules
         self._pages: str | None = None
+        self._trouble = tuple({status for rule in rules.values() for status in rule.statuses})
         self._urls = {rule.name: rule.address() for rule in rules.values() if "webhook" in rule.ways}
         self._home = ledger.settings.home
         self._lock = FileLock(self._home / "alerts.lock")
@@ -171,15 +172,15 @@ class Alerts:
         """Whether something happened in the store; what is to be said of it is on its way then."""
         state, store = self._state, self._ledger.store
         assert state is not None  # noqa: S101 - `_try` begins first
-        changes = store.changes(state.change, limit=BATCH)
+        changes = store.changes(state.change, limit=PAGE)
         if changes and changes[0].number > state.change + 1:
             _log.warning(
                 "alerts missed %d changes: the store keeps them no longer", changes[0].number - state.change - 1
             )
-        ordered = self._changed([change.key for change in changes if not change.deleted])
+        ordered = self._changed(state, [change.key for change in changes if not change.deleted])
         now = self._ledger.clock.now()
         with self._guard:
-            said = self._judged(state, ordered, now, is_caught_up=len(changes) < BATCH)
+            said = self._judged(state, ordered, now, is_caught_up=len(changes) < PAGE)
             state.at = now
             if changes:
                 state.change = changes[-1].number
@@ -190,12 +191,16 @@ class Alerts:
                 self._guard.notify_all()
         return bool(changes)
 
-    def _changed(self, keys: Sequence[Key]) -> list[Execution]:
-        """The executions as they are now, in the order they ended; trouble with the items that say why."""
+    def _changed(self, state: State, keys: Sequence[Key]) -> list[Execution]:
+        """What may have to be judged of these, in the order it ended; trouble with the items that say why."""
         store, rules = self._ledger.store, self._rules.values()
-        found = load(store, list(dict.fromkeys(keys)))
+        keys = list(dict.fromkeys(keys))
+        found = load(store, keys, self._trouble) if self._trouble else {}
+        if found or any(rule.silent for rule in rules) or any(trouble.is_open for trouble in state.troubles):
+            found = load(store, keys)
         trouble = [one for one in found.values() if any(is_trouble(rule, one) for rule in rules)]
-        found |= {one.key: one for one in explained(store, trouble)}
+        for at in range(0, len(trouble), _EXPLAINED):
+            found |= {one.key: one for one in explained(store, trouble[at : at + _EXPLAINED])}
         return sorted(found.values(), key=lambda one: one.at if one.ended_at is None else one.ended_at)
 
     def _judged(self, state: State, ordered: list[Execution], now: int, *, is_caught_up: bool) -> list[Message]:
@@ -235,7 +240,10 @@ class Alerts:
     def _send(self, rule: Rule, way: Way, body: bytes) -> delivery.Outcome:
         if way == "webhook":
             return delivery.post(self._urls[rule.name], body)
-        return delivery.run(rule.command, body, stopping=self._stopping)
+        try:
+            return delivery.run(rule.command, body, stopping=self._stopping)
+        except OSError as error:  # a full disk, say: the thread must outlive it
+            return delivery.Outcome(is_sent=False, said=str(error))
 
     def _next(self, alert: str, way: Way) -> Pending | None:
         """The next message of one way, waited for; None when the server stops."""

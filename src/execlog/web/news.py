@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from execlog.core.filter import Filter
-from execlog.core.model import Execution, Key
+from execlog.core.model import Execution, Key, Status
 from execlog.history.listing import KeyView
 from execlog.history.question import AnyOf, Id, Name, statuses
 from execlog.history.view import to_json, view
@@ -114,13 +114,13 @@ def _encode(number: int, name: bytes, data: object) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, name, to_json(data))
 
 
-def load(store: Store, keys: Sequence[Key]) -> dict[Key, Execution]:
-    """The executions that are there of these, at most `PAGE`, without their parts."""
+def load(store: Store, keys: Sequence[Key], statuses: tuple[Status, ...] = ()) -> dict[Key, Execution]:
+    """The executions that are there of these, at most `PAGE`, without their parts; of any status for none."""
     by_family: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key in keys:
         by_family[key.kind, key.namespace].append(key.id)
     found: dict[Key, Execution] = {}
     for (kind, namespace), ids in by_family.items():
-        page = store.find(Filter(kind=kind, namespace=namespace, ids=tuple(ids)), limit=PAGE)
+        page = store.find(Filter(kind=kind, namespace=namespace, ids=tuple(ids), statuses=statuses), limit=PAGE)
         found.update((execution.key, execution) for execution in page.entries)
     return found

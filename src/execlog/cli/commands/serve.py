@@ -8,7 +8,8 @@ from execlog.cli.parser import Parser
 DESCRIPTION = (
     "Serve the API, the pages and the jobs of a home until SIGTERM, SIGHUP or Ctrl-C. Prints the URL once it answers. "
     "It also empties the journals of every process of the home, and within two seconds calls crashed what dead ones "
-    "left open. It listens on loopback; on any other address only with tokens configured."
+    "left open, and sends the alerts of execlog.toml. It listens on loopback; on any other address only with tokens "
+    "configured."
 )
 EXAMPLES = (
     "execlog serve",
