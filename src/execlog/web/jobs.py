@@ -1,21 +1,22 @@
-"""The page of jobs: what runs by itself, when it runs next, and how it went last."""
+"""The page of jobs: what runs by itself, when it runs next, and how it went last; and what can be run again of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, structs
 
 from execlog.core.clock import moment, parse_when
+from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.filter import Filter
-from execlog.core.model import Execution
+from execlog.core.model import OPEN, Execution
 from execlog.history.view import ExecutionView, view
-from execlog.kind import Call, Reply, Route
-from execlog.kinds.jobs.desk import JobView
+from execlog.kind import Call, Principal, Reply, Route
+from execlog.kinds.jobs.desk import JobView, stocks_left
 from execlog.kinds.jobs.record import KIND
-from execlog.kinds.jobs.routes import JobsParams
+from execlog.kinds.jobs.routes import JobParams, JobsParams
 from execlog.kinds.jobs.wording import trigger_text
 from execlog.ledger import Ledger
 from execlog.store.base import Store
@@ -26,6 +27,8 @@ from execlog.web.wording import duration
 
 MOST = 200
 _LIST = ("GET", "/scheduler/jobs")
+_ONE = ("GET", "/scheduler/jobs/{job_id}")
+_RUN = ("POST", "/scheduler/jobs/{job_id}/run")
 
 
 class JobRow(Struct, frozen=True, kw_only=True):
@@ -38,6 +41,35 @@ class JobRow(Struct, frozen=True, kw_only=True):
     running: bool
     next_at: datetime | None
     last: ExecutionView | None
+
+
+class Again(Struct, frozen=True):
+    """What may be run again: an execution of this job, and whether some of its items alone."""
+
+    job_id: str
+    some: bool
+
+
+Reruns = Callable[[Call, Execution], Again | None]
+
+
+def reruns(routes: Iterable[Route]) -> Reruns:
+    """What tells, of an execution that somebody looks at, what they may have run again by the API's own routes."""
+    table = {(route.method, route.path): route for route in routes}
+    one, run = table.get(_ONE), table.get(_RUN)
+
+    def again(call: Call, execution: Execution) -> Again | None:
+        if one is None or run is None or not (_reaches(call.principal, one) and _reaches(call.principal, run)):
+            return None
+        if (execution.kind, execution.namespace) != (KIND, "") or not execution.subject or execution.status in OPEN:
+            return None
+        try:
+            answer: Reply = one.handler(structs.replace(call, params=JobParams(execution.subject)))
+        except (NotFoundError, InvalidError):  # a job that is gone, was never one of ours, or cannot be read
+            return None
+        return Again(execution.subject, _some_left(answer.body, execution))
+
+    return again
 
 
 def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) -> list[Route]:
@@ -71,6 +103,18 @@ def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) ->
             documented=False,
         )
     ]
+
+
+def _reaches(principal: Principal, route: Route) -> bool:
+    return may(principal, route.role) and (principal.actor is None or route.limited)
+
+
+def _some_left(job: JobView, execution: Execution) -> bool:
+    """Whether some of the job's stocks are to be run again, and some are not."""
+    try:
+        return len(stocks_left(job, execution) or ()) not in {0, len(job.stocks)}
+    except ConflictError:
+        return False
 
 
 def _latest(store: Store, ids: Iterable[str]) -> dict[str, Execution]:

@@ -20,6 +20,7 @@ from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
 from execlog.store.base import Store
 from execlog.web.chart import Bar, bars_by_hour, runs
+from execlog.web.jobs import Reruns
 from execlog.web.news import newest
 from execlog.web.problem import ProblemError
 from execlog.web.templates import Templates
@@ -83,9 +84,10 @@ class Subject(Struct, frozen=True):
 class Pages:
     """The handlers of the pages over one ledger."""
 
-    def __init__(self, ledger: Ledger, templates: Templates) -> None:
+    def __init__(self, ledger: Ledger, templates: Templates, again: Reruns) -> None:
         self._ledger = ledger
         self._templates = templates
+        self._again = again
 
     def overview(self, call: Call) -> Reply:
         """What ran lately, how it went, and what failed."""
@@ -151,6 +153,7 @@ class Pages:
             items=items if params.items == "all" else items[: bad + ITEMS],
             known_items=len(items),
             why=why,
+            again=self._again(call, found),
             feed=feed,
         )
 

@@ -203,15 +203,27 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   };
 
+  // To the page of what was asked for, as soon as it is there to be read.
+  const follow = async (address) => {
+    for (let tries = 0; tries < 20; tries += 1) {
+      if ((await fetch(address, { method: "HEAD", cache: "no-store" }).catch(() => null))?.ok) break;
+      await new Promise((done) => { setTimeout(done, 150); });
+    }
+    location.assign(address);
+  };
+
   // What a button of the page asks of the API; a refusal is said where the page has a place for it.
   const post = async (button) => {
     const refused = document.getElementById("refused");
     button.disabled = true;
-    const answer = await fetch(button.dataset.post, { method: "POST" }).catch(() => null);
-    button.disabled = false;
-    const problem = answer?.ok ? null : await answer?.json().catch(() => null);
+    const { body, leads } = button.dataset;
+    const sent = body ? { body, headers: { "Content-Type": "application/json" } } : {};
+    const answer = await fetch(button.dataset.post, { method: "POST", ...sent }).catch(() => null);
+    const said = await answer?.json().catch(() => null);
     refused.hidden = answer?.ok === true;
-    refused.textContent = answer?.ok ? "" : problem?.detail ?? "The server does not answer.";
+    refused.textContent = answer?.ok ? "" : said?.detail ?? "The server does not answer.";
+    if (answer?.ok && leads) return follow(leads.replace("%7B%7D", encodeURIComponent(said.execution_id)));
+    button.disabled = false;
     refresh();
   };
 
