@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 
 import pytest
 
@@ -157,3 +158,62 @@ def test_a_static_method_stays_one(ledger):
 def test_methods_of_built_in_types_run_over_items(ledger):
     assert [result.returned for result in ledger.each(str.upper, "ab")] == ["A", "B"]
     assert only(ledger).name == "builtins.str.upper"
+
+
+def broken(*_: object) -> None:
+    raise ValueError("broken")
+
+
+async def broken_later(*_: object) -> None:
+    broken()
+
+
+def broken_stream():
+    yield 1
+    broken()
+
+
+async def broken_stream_later():
+    yield 1
+    broken()
+
+
+async def read(stream) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        (broken, lambda tracked: tracked()),
+        (broken_later, lambda tracked: asyncio.run(tracked())),
+        (broken_stream, lambda tracked: list(tracked())),
+        (broken_stream_later, lambda tracked: asyncio.run(read(tracked()))),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_error_has_the_user_s_frames_alone(ledger, function, call):
+    execlog.configure(ledger)
+    with pytest.raises(ValueError, match="broken"):
+        call(execlog.track(function))
+    error = only(ledger).error
+    assert error is not None
+    assert {frame.rpartition(" ")[2] for frame in error.frames} == {"broken", function.__name__}
+
+
+def test_an_error_of_a_library_has_no_frame_of_who_records(ledger):
+    execlog.configure(ledger)
+    with pytest.raises(json.JSONDecodeError):
+        execlog.track(json.loads)("{")
+    error = only(ledger).error
+    assert error is not None
+    assert len(error.frames) > 1
+    assert all("json" in frame for frame in error.frames)
+
+
+def test_an_item_s_error_has_the_user_s_frames_alone(ledger):
+    ledger.each(broken, [1])
+    (item,) = only(ledger).items
+    assert item.error is not None
+    assert [frame.rpartition(" ")[2] for frame in item.error.frames] == ["broken"]

@@ -16,15 +16,18 @@ from execlog.core.model import Error, Status
 
 MAX_FRAMES = 20
 MAX_MESSAGE = 10_000
+_RECORDER = str(Path(__file__).resolve().parent) + os.sep
+_OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 _FOREIGN = (
     *(os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-    str(Path(__file__).resolve().parent.parent) + os.sep,
+    _OURS,
 )
 
 
 def error_of(fault: BaseException | Error | str) -> Error:
     """The error in an exception (innermost user frame first, then the libraries' frames), or in a plain message.
 
+    Frames of execlog are left out beside the user's, and those that only record always are: nobody looks there.
     Raises InvalidError for what is neither.
     """
     if isinstance(fault, Error):
@@ -81,20 +84,26 @@ def _message(fault: BaseException) -> str:
 
 
 def _frames(trace: TracebackType | None) -> Iterator[str]:
-    frames = [(frame, number) for frame, number in traceback.walk_tb(trace)]
-    shown = [
-        (f"{frame.f_code.co_filename}:{number} {frame.f_code.co_qualname}", is_foreign(frame.f_code.co_filename))
-        for frame, number in reversed(frames)
-    ]
-    yield from (text for text, foreign in shown if not foreign)
-    yield from (text for text, foreign in shown if foreign)
+    users: list[str] = []
+    libraries: list[tuple[str, str]] = []
+    for frame, number in reversed([*traceback.walk_tb(trace)]):
+        code = frame.f_code
+        text = f"{code.co_filename}:{number} {code.co_qualname}"
+        if is_foreign(code.co_filename):
+            libraries.append((text, _real(code.co_filename)))
+        else:
+            users.append(text)
+    yield from users
+    yield from (text for text, path in libraries if not path.startswith(_OURS if users else _RECORDER))
 
 
 def is_foreign(filename: str) -> bool:
     """Whether a source file is the standard library's, an installed package's or execlog's, not the user's own."""
-    if filename.startswith("<frozen "):
-        return True
+    return filename.startswith("<frozen ") or _real(filename).startswith(_FOREIGN)
+
+
+def _real(filename: str) -> str:
     try:
-        return os.path.realpath(filename).startswith(_FOREIGN)
+        return os.path.realpath(filename)
     except OSError:  # a relative one, and the working directory is gone
-        return False
+        return filename
