@@ -355,3 +355,25 @@ def test_the_manual_has_every_documented_route(client, app):
     text = read(client, "/docs").text
     for row in app.state.table.routes:
         assert (row.path in text) == row.documented or not row.documented
+
+
+def test_others_that_failed_like_this_are_offered_where_there_are_some(ledger, client):
+    seed(ledger, execution(1, status=Status.FAILED, error=FAILURE))
+    assert "Others that failed like this" not in client.get("/executions/run-1").text
+    seed(ledger, execution(2, status=Status.FAILED, error=FAILURE))
+    page = Reader(client.get("/executions/run-1").text)
+    assert "Others that failed like this" in page.text
+    [link] = [link for link in page.links() if "fingerprint=" in link]
+    assert "/executions/run-2?kind=job" in Reader(client.get(link).text).links()
+
+
+@pytest.mark.parametrize("path", ["/failures?window=7d", "/executions?since=7d"])
+def test_how_far_back_is_said_in_words(client, path):
+    page = client.get(path).text
+    assert '<option value="7d" selected>the last 7 days</option>' in page
+    assert '<option value="24h">the last 24 hours</option>' in page
+
+
+def test_a_time_that_is_not_offered_stays_chosen(client):
+    page = client.get("/executions?since=90m").text
+    assert '<option value="90m" selected>since 90m</option>' in page

@@ -33,7 +33,7 @@ ITEMS = 50
 _ENDED = tuple(status for status in Status if status not in OPEN)
 _FAILURES = (Status.FAILED, Status.TIMED_OUT, Status.CRASHED)
 _IN_THE_FORM = frozenset({"kind", "status", "since", "text", "subject", "item", "cursor"})
-_WINDOWS = ("1h", "24h", "7d", "30d")
+_WINDOWS = {"1h": "the last hour", "24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days"}
 
 
 class Browse(Question, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -153,6 +153,7 @@ class Pages:
             items=items if params.items == "all" else items[: bad + ITEMS],
             known_items=len(items),
             why=why,
+            others=_has_others(store, found, actor),
             again=self._again(call, found),
             feed=feed,
         )
@@ -234,6 +235,14 @@ def _statuses(asked: Sequence[Status]) -> list[tuple[str, str, bool]]:
 
 def _bad(status: Status) -> bool:
     return status not in OPEN and status is not Status.SUCCEEDED
+
+
+def _has_others(store: Store, execution: Execution, actor: str | None) -> bool:
+    """Whether another execution failed as this one did."""
+    if execution.error is None or not execution.error.fingerprint:
+        return False
+    alike = store.find(Filter(fingerprint=execution.error.fingerprint, actor=actor), limit=2).entries
+    return any(one.key != execution.key for one in alike)
 
 
 def _turn(status: Status) -> int:
