@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from execlog.core.clock import micros
 from execlog.core.ids import IdMaker
-from execlog.core.model import Event, Item, Status
+from execlog.core.model import Error, Event, Item, Status, Usage
 from execlog.core.redact import Redactor
 from execlog.core.settings import load
 from execlog.recorder import segment
@@ -239,6 +239,44 @@ def test_items_that_can_be_read_only_once_are_kept_beside_an_odd_field(recorder)
     recorder.record("load", **TIMES, items=(1 // number and str(number) for number in (1, 0)))
     assert [[item.key for item in event.items] for event in said(recorder)] == [["a", "b"], ["a", "b"], ["1"]]
     assert recorder.refused == {}
+
+
+@pytest.mark.parametrize(
+    ("usage", "kept", "left"),
+    [
+        ({"gpt": {"input": 1, "oddfield": 2}}, {"gpt": Usage(input=1)}, {"gpt": {"oddfield": 2}}),
+        ({"gpt": {"input": "many", "output": 2}}, {"gpt": Usage(output=2)}, {"gpt": {"input": "many"}}),
+        ({"gpt": {"cost": 0.5}, "o": 5}, {"gpt": Usage(cost_nano=500_000_000)}, {"o": 5}),
+        ({"gpt": Usage(calls=3), "o": {"odd": 1}}, {"gpt": Usage(calls=3)}, {"o": {"odd": 1}}),
+        ({"gpt": {"odd": 1}}, None, {"gpt": {"odd": 1}}),
+        ("all of it", None, "all of it"),
+    ],
+    ids=str,
+)
+def test_of_a_usage_what_is_known_counts_and_the_rest_is_kept(recorder, usage, kept, left):
+    recorder.record("ask", **TIMES, usage=usage)
+    (event,) = said(recorder)
+    assert (event.usage, event.metadata) == (kept, {"usage": left})
+    assert (recorder.refused, recorder.mended) == ({}, {"field": 1})
+
+
+@pytest.mark.parametrize(
+    ("error", "kept", "left"),
+    [
+        ({"type": "E", "message": "m", "code": 7}, Error("E", "m"), {"code": 7}),
+        ({"message": "m", "frames": 5}, Error("Error", "m"), {"frames": 5}),
+        ({"code": 7}, None, {"code": 7}),
+    ],
+    ids=str,
+)
+def test_of_an_error_what_is_known_counts_and_the_rest_is_kept(recorder, error, kept, left):
+    recorder.record("load", **TIMES, error=error)
+    recorder.record("load", **TIMES, status="failed", items=[{"key": "a", "status": "failed", "error": error}])
+    first, second = said(recorder)
+    assert (first.status, first.error, first.metadata) == (Status.FAILED, kept, {"error": left})
+    (item,) = second.items
+    assert (item.status, item.error, item.data) == (Status.FAILED, kept, {"error": left})
+    assert (recorder.refused, recorder.mended) == ({}, {"field": 3})
 
 
 def test_a_time_said_is_read_as_the_others(recorder):

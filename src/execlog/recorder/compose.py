@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, cast
 
+from msgspec import Struct, structs
+
 from execlog.core.clock import micros
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError
@@ -72,8 +74,9 @@ def salvage(fields: Mapping[str, Any], note: Callable[[Exception], None], *, at:
         try:
             read = event_of(kept | {name: value})
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the record
-            meant = _meant(name, value, note)
-            (odd if meant is None else kept)[name] = value if meant is None else meant
+            meant, left = _meant(name, value, note)
+            kept |= {} if meant is None else {name: meant}
+            odd |= {} if left is None else {name: left}
             note(error)
         else:
             kept[name] = getattr(read, name)  # as it was read: thousands of items need not be for every other field
@@ -106,13 +109,55 @@ def _salvage_id(id_: Any, note: Callable[[Exception], None]) -> str:
     return check_id(text_of(id_))
 
 
-def _meant(name: str, value: Any, note: Callable[[Exception], None]) -> Any:
-    """What a value that a field cannot take surely means; None where there is no such thing."""
+def _meant(name: str, value: Any, note: Callable[[Exception], None]) -> tuple[Any, Any]:
+    """What a value that a field cannot take surely means, and what is left of it; None for what there is not."""
+    as_it_was: Any = value
     if name in _TEXTS:
-        return text_of(value)
+        return text_of(value), None
     if name == "items" and isinstance(value, Iterable) and not isinstance(value, Mapping | str):
-        return _salvage_items(cast("Iterable[Any]", value), note)
-    return status_meant(value) if name == "status" else None
+        return _salvage_items(cast("Iterable[Any]", value), note), None
+    if name == "status":
+        meant = status_meant(value)
+        return meant, as_it_was if meant is None else None
+    if name == "error":
+        return _parted_error(value)
+    return _parted_usage(value) if name == "usage" else (None, as_it_was)
+
+
+def _parted_error(value: Any) -> tuple[Error | None, Any]:
+    """The error as far as this makes one, and what is left."""
+    usual = {"type": "Error", "message": ""}
+    known, left = _parted(value, lambda field: _error(usual | field))
+    return (_error(usual | known), left or None) if known else (None, value)
+
+
+def _parted_usage(value: Any) -> tuple[dict[str, Usage] | None, Any]:
+    """The usage of each model as far as this makes one, and what is left."""
+    if not isinstance(value, Mapping):
+        return None, value
+    known: dict[str, Usage] = {}
+    odd: dict[str, Any] = {}
+    for model, use in cast("Mapping[Any, Any]", value).items():
+        fields, left = _parted(structs.asdict(use) if isinstance(use, Usage) else use, usage_of)
+        known |= {str(model): usage_of(fields)} if fields else {}
+        odd |= {str(model): left} if left else {}
+    return known or None, odd or None
+
+
+def _parted(value: Any, read: Callable[[dict[str, Any]], Any]) -> tuple[dict[str, Any], Any]:
+    """The fields of a mapping that can be read, and the others; what is no mapping is left as it is."""
+    if not isinstance(value, Mapping):
+        return {}, value
+    known: dict[str, Any] = {}
+    odd: dict[str, Any] = {}
+    for name, entry in cast("Mapping[Any, Any]", value).items():
+        try:
+            read({name: entry})
+        except Exception:  # noqa: BLE001 - as in `salvage`
+            odd[str(name)] = entry
+        else:
+            known[name] = entry
+    return known, odd
 
 
 def text_of(value: Any) -> str:
@@ -143,8 +188,9 @@ def salvage_item(fields: Mapping[str, Any], note: Callable[[Exception], None]) -
         try:
             item_of(kept | {name: value})
         except Exception as error:  # noqa: BLE001 - as in `salvage`
-            meant = status_meant(value) if name == "status" else None
-            (odd if meant is None else kept)[name] = value if meant is None else meant
+            meant, left = _meant(name, value, note) if name in {"status", "error"} else (None, value)
+            kept |= {} if meant is None else {name: meant}
+            odd |= {} if left is None else {name: left}
             note(error)
         else:
             kept[name] = value
@@ -173,10 +219,11 @@ def nano_of(dollars: float | str | Decimal) -> int:
 
 
 def usage_of(value: Usage | Mapping[str, Any]) -> Usage:
-    """A Usage out of one, or of its fields as a mapping; `cost` in dollars is read too."""
+    """A Usage out of one, or of its fields as a mapping; `cost` in dollars is read too. Raises InvalidError."""
     if isinstance(value, Usage):
         return value
     fields = dict(value)
+    _check_fields(fields.keys() - {"cost"}, Usage, "usage")
     cost = fields.pop("cost", None)
     return convert(fields | ({} if cost is None else {"cost_nano": nano_of(cost)}), Usage)
 
@@ -192,17 +239,14 @@ def item_of(value: Item | Mapping[str, Any] | str, position: int = 0, at: int = 
         return Item(key=value, status=Status.SUCCEEDED, position=position, at=at)
     fields: dict[str, Any] = {"position": position, "at": at, "status": "succeeded"} | dict(value)
     fault = fields.pop("error", None)
-    if unknown := fields.keys() - _ITEM_FIELDS:
-        raise InvalidError(f"an item has no {', '.join(sorted(map(str, unknown)))}", field="items")
+    _check_fields(fields.keys(), Item, "items")
     for name, read in _ITEM_READERS.items():
         if fields.get(name) is not None:
             fields[name] = read(fields[name])
     item = convert(fields, Item)
     if fault is None:
         return item
-    from msgspec.structs import replace
-
-    return replace(item, error=_error(fault))
+    return structs.replace(item, error=_error(fault))
 
 
 def _time(value: datetime | int) -> int:
@@ -215,7 +259,16 @@ def _time(value: datetime | int) -> int:
 
 
 def _error(value: Error | BaseException | str | Mapping[str, Any]) -> Error:
-    return convert(dict(value), Error) if isinstance(value, Mapping) else error_of(value)
+    if not isinstance(value, Mapping):
+        return error_of(value)
+    _check_fields(value.keys(), Error, "error")
+    return convert(dict(value), Error)
+
+
+def _check_fields(names: Iterable[str], type_: type[Struct], field: str) -> None:
+    """Nothing, where all of these are fields of the type; raises InvalidError."""
+    if unknown := set(names) - set(type_.__struct_fields__):
+        raise InvalidError(f"{field}: there is no {', '.join(sorted(map(str, unknown)))}", field=field)
 
 
 def _items(values: Iterable[Any]) -> tuple[Item, ...]:
@@ -248,7 +301,6 @@ def _logs(values: Any) -> tuple[LogLine, ...]:
     return convert(values, tuple[LogLine, ...])
 
 
-_ITEM_FIELDS = frozenset(Item.__struct_fields__)
 _ITEM_READERS: dict[str, Callable[[Any], Any]] = {
     "at": _time,
     "key": str,
