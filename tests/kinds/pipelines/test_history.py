@@ -145,9 +145,14 @@ def test_whatever_comes_in_the_outcome_is_recorded(history, given):
 
 
 def test_a_field_nobody_knows_does_not_cost_the_execution(history):
-    id_ = history.create_scheduler_execution_log(now(), 3, colour="red")
-    assert history.get_execution_history()[0]["execution_id"] == id_
-    assert history.ledger.stats().refused["invalid"] == 1
+    id_ = history.create_scheduler_execution_log(now(), 3, colour="red", rows="many", params={"year": 2004}, engine=7)
+    (entry,) = history.get_execution_history()
+    assert (entry["execution_id"], entry["total_symbols"]) == (id_, 3)
+    stored = history.ledger.store.get(id_, kind="pipeline", namespace="")
+    assert (stored.name, stored.params, stored.engine) == ("backfill", {"year": 2004}, "7")
+    assert stored.metadata == {"colour": "red", "rows": "many"}
+    stats = history.ledger.stats()
+    assert (stats.refused, stats.mended) == ({}, {"field": 3})
 
 
 def test_a_failure_counts_until_a_later_computation_succeeds(history):

@@ -23,7 +23,6 @@ from execlog.kinds.pipelines.reading import Reader
 from execlog.kinds.pipelines.retries import Retries
 from execlog.kinds.pipelines.words import FEATURE, PIPELINE
 from execlog.ledger import Ledger
-from execlog.recorder.compose import event_of
 from execlog.store.pairs import pairs_of
 
 P = ParamSpec("P")
@@ -70,7 +69,8 @@ class PipelineHistory:
     ) -> str:
         """The id of a new execution, begun now or at `started_at`; an `execution_id` of one's own is kept if it may be.
 
-        `fields` are further ones of `core.model.Event`: params, metadata, tags, retry_of, root_id …
+        `fields` are further ones of `core.model.Event`: params, metadata, tags, retry_of, root_id …; what is none, or
+        cannot be read, is kept as metadata.
         """
         id_ = self._read.id(execution_id) or self.ledger.new_id()
         self._begin(id_, started_at, total_symbols, status, {"name": name, "subject": name} | fields)
@@ -287,12 +287,7 @@ class PipelineHistory:
             "id": id_, "kind": PIPELINE, "at": at, "status": self._read.status(status), "started_at": begun_at,
             "total": self._read.count(total) or 0, "origin": self.ledger.recorder.origin,
         }  # fmt: skip
-        try:
-            event = event_of(fields | own)
-        except (ExeclogError, TypeError, ValueError) as error:  # a field nobody knows must not cost the execution
-            self.ledger.recorder.refuse("invalid", error)
-            event = event_of(own)
-        return self.ledger.append(event)
+        return self.ledger.append(self.ledger.recorder.compose(fields | own))
 
     def _is_known(self, execution_id: str) -> bool:
         """Whether an execution of this id was begun here or is in the store; a store that is down gets the benefit."""
