@@ -92,9 +92,24 @@ LONG = "\u6587" * 100
         ("query", "x" * 260, "e"),
         ("k" * 260, "", "e"),
         ("projects", "a", "e"),
+        ("", "", "e"),
+        ("", "..", "e"),
+        (".", "a", "e"),
+        ("..", "", "e"),
+        ("job", ".", "e"),
+        ("job", "..", "e"),
+        ("job", "a/../b", "e"),
+        ("workflow", "a/b", "e"),
+        ("workflow", "a\\b", "e"),
+        ("workflow", ".", "e"),
+        ("workflow", "..", "e"),
+        ("workflow", "../../out", "e"),
+        ("workflow", "p" * 101, "e"),
+        ("workflow", "a\u2028b", "e"),
     ],
 )
 def test_every_name_has_a_file_that_a_lost_index_is_made_anew_from(store, tmp_path, kind, namespace, id_):
+    assert tmp_path in path_of(tmp_path, Key(kind, namespace, id_)).resolve().parents
     said = Event(id=id_, kind=kind, namespace=namespace, at=AT, status=Status.RUNNING)
     assert store.apply([workflow(1), said]).quarantined == 0
     before = store.find(Filter(), parts=WHOLE).entries
@@ -117,6 +132,8 @@ def test_no_two_executions_share_a_file():
     hashed = path_of(Path(), Key("k", "", ".x")).stem
     keys = [Key("k", "_", "e"), Key("k", "", "e"), Key("k", "", ".x"), Key("k", "", hashed)]
     keys += [Key("k", "y" * 300, "e"), Key("k", path_of(Path(), Key("k", "y" * 300, "e")).parent.parent.name, "e")]
+    keys += [Key("..", "", "e"), Key("", "", "e"), Key("", "..", "e"), Key("workflow", "a/b", "e")]
+    keys += [Key("workflow", path_of(Path(), Key("workflow", "a/b", "e")).parent.parent.name, "e")]
     assert len({path_of(Path(), key) for key in keys}) == len(keys)
 
 

@@ -73,6 +73,11 @@ def fit_id(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text)[:MAX_LENGTH]
 
 
+def is_fit(text: str) -> bool:
+    """Whether `check_id` takes the text."""
+    return 1 <= len(text) <= MAX_LENGTH and _FORBIDDEN.search(text) is None
+
+
 def check_id(text: str, *, field: str = "id", kind: str | None = None) -> str:
     """The id itself, if it may enter: 1 to 100 characters, none that could escape a path, a key or a route.
 

@@ -4,8 +4,9 @@ projects/{projectId}/executions/{executionId}.json           workflows: their cl
 kinds/{kind}/{namespace or _}/executions/{executionId}.json  the other kinds, in the same scheme
 .execlog/index.db                                            the index; it can be made anew from the files
 
-A name that no file system takes is "~" and a hash of it, and so is one that stands for something else here ("_" as a
-namespace, or such a hash): no two executions share a file. What is meant is in the record.
+A name that no file system takes is "~" and a hash of it, and so is one that would lead elsewhere (empty, ".", "..", a
+project with "/" in it) or stands for something else here ("_" as a namespace, or such a hash): no two executions share
+a file. What is meant is in the record.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from hashlib import blake2s
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from execlog.core.errors import InvalidError
-from execlog.core.ids import check_id
+from execlog.core.ids import check_id, is_fit
 from execlog.core.model import Key
 
 WORKFLOW = "workflow"
@@ -31,21 +31,16 @@ _HASH = re.compile("~[0-9a-f]{32}")
 
 
 def path_of(root: Path, key: Key) -> Path:
-    """The file of an execution. Raises InvalidError for a name that would lead out of its folder."""
+    """The file of an execution. Raises InvalidError for an id that would lead out of its folder."""
     return folder_of(root, key.kind, key.namespace) / _file_name(check_id(key.id))
 
 
 def folder_of(root: Path, kind: str, namespace: str) -> Path:
-    """The folder of the executions of a kind in a namespace. Raises InvalidError where these make none."""
+    """The folder of the executions of a kind in a namespace."""
     if kind == WORKFLOW and namespace:
-        return root / "projects" / _short(check_id(namespace, field="namespace")) / FOLDER
-    if namespace in {".", ".."} or kind in {"", ".", ".."}:
-        raise InvalidError(f"kind {kind!r:.60} and namespace {namespace!r:.60} make no folder", field="kind")
-    if namespace:
-        space = _hash(namespace) if namespace == NO_NAMESPACE else _short(quote(namespace, safe=""))
-    else:
-        space = NO_NAMESPACE
-    return root / "kinds" / _short(quote(kind, safe="")) / space / FOLDER
+        return root / "projects" / (_short(namespace) if is_fit(namespace) else _hash(namespace)) / FOLDER
+    space = NO_NAMESPACE if not namespace else _hash(namespace) if namespace == NO_NAMESPACE else _quoted(namespace)
+    return root / "kinds" / _quoted(kind) / space / FOLDER
 
 
 def folders(root: Path) -> Iterator[Path]:
@@ -58,10 +53,7 @@ def place_of(root: Path, folder: Path) -> tuple[str, str] | None:
     """The kind and the namespace whose folder this is; None where its name does not tell."""
     kind, space = kind_of(root, folder), folder.parent.name
     namespace = space if _is_project(root, folder) else "" if space == NO_NAMESPACE else unquote(space)
-    try:
-        return (kind, namespace) if folder_of(root, kind, namespace) == folder else None
-    except InvalidError:
-        return None
+    return (kind, namespace) if folder_of(root, kind, namespace) == folder else None
 
 
 def kind_of(root: Path, folder: Path) -> str:
@@ -90,6 +82,10 @@ def _is_project(root: Path, folder: Path) -> bool:
 
 def _file_name(id_: str) -> str:
     return (_hash(id_) if id_.startswith(".") else _short(id_, _LONGEST_NAME - len(SUFFIX))) + SUFFIX
+
+
+def _quoted(name: str) -> str:
+    return _hash(name) if name in {"", ".", ".."} else _short(quote(name, safe=""))
 
 
 def _short(name: str, most: int = _LONGEST_NAME) -> str:
