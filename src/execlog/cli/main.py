@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from execlog.cli import exits
 from execlog.cli.catalogue import ENTRIES, GROUPS
@@ -36,9 +36,8 @@ def _dispatched(arguments: list[str]) -> int:
         return dispatch(arguments)
     except BrokenPipeError:
         return exits.OK
-    except OSError as error:  # help and the like, which are written at once
-        complain(f"standard output: {error.strerror}")
-        return exits.FAILED
+    except OSError as error:  # an OutputError, or of help and the like
+        return _complain_of_output(error)
     except SystemExit as stop:  # argparse's: help, and complaints
         return stop.code if isinstance(stop.code, int) else exits.OK
 
@@ -91,7 +90,7 @@ def overview() -> str:
 
 
 def _execute(name: str, arguments: list[str]) -> int:
-    from execlog.cli.terminal import terminal_of
+    from execlog.cli.terminal import Output, OutputError, terminal_of
 
     command: list[str] | None = None
     if name in _TAKES_COMMAND and "--" in arguments:
@@ -102,8 +101,9 @@ def _execute(name: str, arguments: list[str]) -> int:
     _never_fail_to_encode()
     try:
         action: Any = import_module(f"execlog.cli.actions.{name}")
-        return action.execute(options, terminal_of(sys.stdout, plain=options.no_color, table=options.table))
-    except BrokenPipeError:
+        output = cast("TextIO", Output(sys.stdout))
+        return action.execute(options, terminal_of(output, plain=options.no_color, table=options.table))
+    except (BrokenPipeError, OutputError):
         raise
     except Exception as error:
         from execlog.core.errors import ExeclogError
@@ -164,9 +164,13 @@ def _end_output(code: int) -> int:
         # The interpreter flushes at its exit: let it flush into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if code == exits.OK and not isinstance(error, BrokenPipeError):
-            complain(f"standard output: {error.strerror}")
-            return exits.FAILED
+            return _complain_of_output(error)
     return code
+
+
+def _complain_of_output(error: OSError) -> int:
+    complain(f"cannot write to standard output: {error.strerror}")
+    return exits.FAILED
 
 
 if __name__ == "__main__":

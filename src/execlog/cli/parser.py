@@ -31,6 +31,10 @@ class Parser(argparse.ArgumentParser):
         """Never returns: says what is wrong and where to read on, and ends the program."""
         self.exit(exits.USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
+    def print_help(self, file: Any = None) -> None:
+        """Write the help. Raises OSError where it cannot be written, of which argparse says nothing."""
+        (file or sys.stdout).write(self.format_help())
+
     def parse(self, arguments: Sequence[str], options: Options) -> Options:
         """The options with these arguments taken in; an unknown one ends the program, naming the nearest known one."""
         options, unknown = self.parse_known_args(arguments, options)

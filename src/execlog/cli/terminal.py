@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 _CODES = {
     "bold": "1",
@@ -20,6 +21,40 @@ _CODES = {
 }
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _MAX_WIDTH = 400
+
+
+class OutputError(OSError):
+    """What is answered cannot be written; no file that a command works on is meant."""
+
+
+class Output:
+    """A stream that says of its errors that they are its own: OutputError, and BrokenPipeError as it is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """How many characters were written."""
+        with _as_own():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Let everything written be seen."""
+        with _as_own():
+            self._stream.flush()
+
+
+@contextmanager
+def _as_own() -> Generator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from error
 
 
 class Terminal:
