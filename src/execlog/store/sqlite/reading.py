@@ -12,7 +12,7 @@ from execlog.core.filter import Filter, Page
 from execlog.core.model import UNSUCCESSFUL, Execution, Item, LogLine, Status
 from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
-from execlog.store.nearest import first_of_each, nearest
+from execlog.store.nearest import NEAR, first_of_each, nearest
 from execlog.store.preparing import FAILURES, failure_of, unexplained
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
@@ -32,6 +32,9 @@ _SQL = queries("sqlite", "read")
 _MORE = 10
 """How many texts more than asked for are read: with them the last second that is shown has mostly ended, and a second
 search, which costs as much as the first, is not needed."""
+
+_OWN = 12
+"""Characters of an id's beginning that few others share: it begins with its time in milliseconds."""
 
 _LAST_KEY = 2**63 - 1
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
@@ -63,8 +66,21 @@ def find_heads(
     continue_after(filter, question, cursor)
     if question.driver == "texts" and filter.sort in {"newest", "oldest"}:
         return _find_texts(session, filter, question, limit=limit, offset=offset)
+    if 0 < len(filter.id_prefix or "") < _OWN and filter.sort == "newest" and cursor is None and offset == 0:
+        heads = _find_near(session, narrowed, limit=limit)
+        if len(heads) == limit:
+            return heads
     sql = _SQL["find"].format(source=question.source, where=question.where, order=order(filter, question))
     return decode_heads(session.value(sql, {**question.bindings, "limit": limit, "offset": offset}))
+
+
+def _find_near(session: Session, filter: Filter, *, limit: int) -> list[Head]:
+    """Those among the newest of all: with the beginning of their time in front, most ids begin alike."""
+    question = ask(filter, index="executions_time")
+    by_time = order(filter, question)
+    source = _SQL["newest"].format(source=question.source, order=by_time)
+    sql = _SQL["find"].format(source=source, where=question.where, order=by_time)
+    return decode_heads(session.value(sql, {**question.bindings, "near": NEAR, "limit": limit, "offset": 0}))
 
 
 def settle(session: Session, filter: Filter) -> tuple[Filter, Places] | None:

@@ -111,6 +111,9 @@ select json_group_array(json_array(kind, namespace))
 from places
 where namespace is not null and (:namespace is null or namespace = :namespace);
 
+-- name: newest
+(select executions.* from {source} order by {order} limit :near) as executions;
+
 -- name: newest_subjects
 select json_group_array(json_array(number, kind, namespace, subject))
 from (

@@ -1,4 +1,4 @@
-"""The newest of each subject, found in each of the ways there are: among the newest, among more of them, one by one."""
+"""What is looked for among the newest first, a subject's last and ids by their beginning, is found anywhere."""
 
 import itertools
 import random
@@ -12,6 +12,7 @@ from execlog.store import nearest
 from execlog.store.memory import MemoryStore
 from execlog.store.nearest import first_of_each
 from execlog.store.opening import open_store
+from execlog.store.sqlite import SQLiteStore, reading
 from execlog.testing.conformance import ended
 
 ASKED = (
@@ -57,6 +58,20 @@ def test_every_way_gives_what_the_judge_gives(opened, monkeypatch, near, far):
     opened.apply(events)
     for asked, limit in itertools.product(ASKED, (1, 5, 1000)):
         assert opened.latest(asked, limit=limit) == judge.latest(asked, limit=limit), (asked, limit)
+
+
+@pytest.mark.parametrize("near", [2_000, 2])
+@pytest.mark.parametrize("prefix", ["r", "run-0", "run-005", "run-0059", "x"])
+def test_ids_are_found_by_their_beginning(tmp_path, monkeypatch, near, prefix):
+    monkeypatch.setattr(reading, "NEAR", near)
+    judge = MemoryStore()
+    events = [ended(number // 2, id=f"run-{number * 7 % 60:04d}") for number in range(60)]
+    judge.apply(events)
+    with closing(SQLiteStore(tmp_path / "x.db")) as store:
+        store.apply(events)
+        for limit, offset in itertools.product((1, 3, 50), (0, 2)):
+            asked = Filter(id_prefix=prefix)
+            assert store.find(asked, limit=limit, offset=offset) == judge.find(asked, limit=limit, offset=offset)
 
 
 def test_what_may_be_behind_the_newest_is_not_left_out():
