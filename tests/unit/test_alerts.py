@@ -185,12 +185,14 @@ def test_a_history_that_is_brought_in_is_no_news():
 
 
 def test_what_is_kept_does_not_grow_without_end(monkeypatch):
-    monkeypatch.setattr(alerting, "MOST_TROUBLES", 3)
-    monkeypatch.setattr(alerting, "MOST_TOLD", 3)
+    for name in ("MOST_SUBJECTS", "MOST_ERRORS", "MOST_TOLD"):
+        monkeypatch.setattr(alerting, name, 3)
     desk = Desk()
     for number in range(6):
         assert event(desk.run(subject=f"job {number}")) == "trouble"
-    assert [trouble.subject for trouble in desk.state.troubles] == ["job 3", "job 4", "job 5"]
+        assert event(desk.run(subject="job 0", error=Error("E", "x", fingerprint=f"e{number}"))) == "trouble"
+    assert [place.rpartition("\n")[2] for place in desk.state.troubles] == ["job 4", "job 5", "job 0"]
+    assert list(desk.state.troubles["mine\njob\n\njob 0"]) == ["e3", "e4", "e5"]
     assert len(desk.state.told) == 3
 
 

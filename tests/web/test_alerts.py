@@ -147,7 +147,7 @@ def test_what_is_refused_is_given_up_and_said(ledger, hook, status, caplog):
         assert kept(ledger).standings["mine"].dropped == 1
     assert ids(hook.came) == ["a", "b"]
     [said] = [record.getMessage() for record in caplog.records]
-    assert f"alert mine (webhook): given up: HTTP {status} " in said
+    assert f"alert mine (webhook): a message is given up: HTTP {status} " in said
     assert "job nightly failed: E: bad" in said
     assert "nobody" not in caplog.text
     assert "nor-this" not in caplog.text
@@ -168,6 +168,16 @@ def test_retry_after_is_waited_for(ledger, hook, monkeypatch):
         happen(ledger, "a")
         came(hook, 1)
         assert 1.0 <= time.monotonic() - begun < 30
+
+
+def test_a_retry_after_of_nothing_is_no_wish_to_be_flooded(ledger, hook, monkeypatch):
+    monkeypatch.setattr(alerts, "FIRST_WAIT", 0.1)
+    hook.answers = [(429, {"Retry-After": "0"})] * 3
+    with sending(ledger, mine={"webhook": hook.url}):
+        begun = time.monotonic()
+        happen(ledger, "a")
+        came(hook, 1)
+        assert time.monotonic() - begun >= 0.35
 
 
 def test_a_dead_and_a_slow_webhook_hold_up_nobody_and_no_shutdown(ledger, hook, caplog):
@@ -214,7 +224,7 @@ def test_the_oldest_that_wait_make_room_and_are_named(ledger, monkeypatch, caplo
             happen(ledger, f"run-{number}", subject=f"job {number}")
         wait_until(lambda: kept(ledger).standings["mine"].dropped == 2, SECONDS, "dropping")
         assert ids([json.loads(bytes(one.body)) for one in kept(ledger).pending]) == ["run-2", "run-3", "run-4"]
-    assert "given up: 3 newer ones wait; it said: job job 0 failed: E: bad" in caplog.text
+    assert "given up: 3 newer ones wait; the first said: job job 0 failed: E: bad" in caplog.text
 
 
 def test_a_command_gets_the_message(ledger, tmp_path):
@@ -298,7 +308,7 @@ def test_what_an_alert_that_is_gone_wanted_to_say_is_dropped(ledger, hook):
         wait_until(lambda: kept(ledger).pending, SECONDS, "keeping")
     with sending(ledger, mine={"webhook": hook.url}):
         state = kept(ledger)
-    assert (state.pending, state.troubles, list(state.standings)) == ([], [], ["mine"])
+    assert (state.pending, state.troubles, list(state.standings)) == ([], {}, ["mine"])
 
 
 def test_of_two_servers_of_a_home_one_sends_and_then_the_other(ledger, hook):

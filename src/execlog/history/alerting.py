@@ -5,7 +5,7 @@ Nothing here sends, reads a clock or keeps a file: a `State` goes in, and messag
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 from msgspec import Raw, Struct, field
@@ -18,9 +18,10 @@ from execlog.history.view import ExecutionView, view
 from execlog.store.matching import matches
 from execlog.store.preparing import failure_of
 
+T = TypeVar("T")
 Word = Literal["trouble", "recovered", "silent"]
 SECOND, DAY = 1_000_000, 86_400_000_000
-MOST_TROUBLES, MOST_TOLD, MOST_PENDING = 1_000, 1_000, 100
+MOST_SUBJECTS, MOST_ERRORS, MOST_TOLD, MOST_PENDING = 1_000, 20, 1_000, 100
 _LONGEST_TEXT, _LONGEST_ERROR, _LONGEST_NAME = 600, 8_000, 500
 
 
@@ -36,19 +37,14 @@ class Message(Struct, frozen=True, kw_only=True):
     url: str | None = None
 
 
-class Trouble(Struct, omit_defaults=True):
-    """Something that went wrong, and what was said about it.
+class Trouble(Struct, kw_only=True, omit_defaults=True):
+    """An error of a subject, and what was said about it.
 
     id, ended_at   the execution that had it last
     is_open        it was told, and what had it has not succeeded since
     held           how many times it came again without being told
     """
 
-    alert: str
-    kind: str
-    namespace: str
-    subject: str
-    fingerprint: str
     id: str
     ended_at: int
     told_at: int
@@ -83,14 +79,15 @@ class State(Struct, kw_only=True):
 
     store      whose change numbers these are
     change     up to where the store was looked at, and `at` when that was (UTC µs)
+    troubles   by alert, kind, namespace and subject, then by the error's fingerprint; the latest told last
     told       the executions that were judged last, each with its status, so that a later change of them is no news
     """
 
     store: str
     change: int
     at: int
-    troubles: list[Trouble] = field(default_factory=list[Trouble])
-    told: list[tuple[str, str, str, str, str]] = field(default_factory=list[tuple[str, str, str, str, str]])
+    troubles: dict[str, dict[str, Trouble]] = field(default_factory=dict[str, dict[str, Trouble]])
+    told: dict[str, int] = field(default_factory=dict[str, int])
     standings: dict[str, Standing] = field(default_factory=dict[str, Standing])
     pending: list[Pending] = field(default_factory=list[Pending])
 
@@ -150,19 +147,20 @@ def _heard(standing: Standing, ended: int) -> bool:
 
 
 def _trouble(rule: Rule, state: State, one: Execution, ended: int, now: int, *, pages: str | None) -> Message | None:
-    mark = (rule.name, one.kind, one.namespace, one.id, one.status.value)
+    mark = "\n".join((rule.name, *one.key, one.status))
     if mark in state.told:
         return None
-    state.told = [*state.told, mark][-MOST_TOLD:]
-    error = failure_of(one)
-    place = (rule.name, one.kind, one.namespace, called(one), (error.fingerprint if error else "") or "")
-    known = next((trouble for trouble in state.troubles if _place(trouble) == place), None)
+    _keep(state.told, mark, now, MOST_TOLD)
+    error, place = failure_of(one), _place(rule, one)
+    fingerprint = (error.fingerprint if error is not None else None) or ""
+    troubles = state.troubles.get(place, {})
+    known = troubles.get(fingerprint)
     if known is not None and 0 <= now - known.told_at < rule.every * SECOND:
         known.held += 1
         known.id, known.ended_at = one.id, max(known.ended_at, ended)
         return None
-    state.troubles = [trouble for trouble in state.troubles if trouble is not known][1 - MOST_TROUBLES :]
-    state.troubles.append(Trouble(*place, id=one.id, ended_at=ended, told_at=now))
+    _keep(troubles, fingerprint, Trouble(id=one.id, ended_at=ended, told_at=now), MOST_ERRORS)
+    _keep(state.troubles, place, troubles, MOST_SUBJECTS)
     return _message(rule, "trouble", one, known.held if known else 0, pages)
 
 
@@ -170,11 +168,10 @@ def _recovered(
     rule: Rule, state: State, one: Execution, ended: int, *, pages: str | None, was_silent: bool
 ) -> Message | None:
     """That what was in trouble succeeded; a success from before the trouble is none."""
-    place = (rule.name, one.kind, one.namespace, called(one))
     over = [
         trouble
-        for trouble in state.troubles
-        if trouble.is_open and _place(trouble)[:-1] == place and (trouble.id == one.id or trouble.ended_at <= ended)
+        for trouble in state.troubles.get(_place(rule, one), {}).values()
+        if trouble.is_open and (trouble.id == one.id or trouble.ended_at <= ended)
     ]
     held = sum(trouble.held for trouble in over)
     for trouble in over:
@@ -184,8 +181,16 @@ def _recovered(
     return _message(rule, "recovered", one, held, pages)
 
 
-def _place(trouble: Trouble) -> tuple[str, str, str, str, str]:
-    return trouble.alert, trouble.kind, trouble.namespace, trouble.subject, trouble.fingerprint
+def _place(rule: Rule, one: Execution) -> str:
+    return "\n".join((rule.name, one.kind, one.namespace, called(one)))
+
+
+def _keep(kept: dict[str, T], key: str, value: T, most: int) -> None:
+    """Put it last; the first ones make room."""
+    kept.pop(key, None)
+    kept[key] = value
+    while len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 def called(one: Execution) -> str:

@@ -161,7 +161,9 @@ class Alerts:
         state.standings = {name: state.standings.get(name) or Standing(heard_at=now) for name in self._rules}
         ways = {(rule.name, way) for rule in self._rules.values() for way in rule.ways}
         state.pending = [pending for pending in state.pending if (pending.alert, pending.way) in ways]
-        state.troubles = [trouble for trouble in state.troubles if trouble.alert in self._rules]
+        state.troubles = {
+            place: found for place, found in state.troubles.items() if place.partition("\n")[0] in self._rules
+        }
         self._settled_at = time.monotonic() + SETTLE_SECONDS
         with self._guard:
             self._state = state
@@ -184,8 +186,7 @@ class Alerts:
             state.at = now
             if changes:
                 state.change = changes[-1].number
-            for message in said:
-                self._enqueue(state, message)
+            self._enqueue(state, said)
             if said or (changes and time.monotonic() - self._saved_at > SAVE_SECONDS):
                 self._save()
                 self._guard.notify_all()
@@ -196,7 +197,7 @@ class Alerts:
         store, rules = self._ledger.store, self._rules.values()
         keys = list(dict.fromkeys(keys))
         found = load(store, keys, self._trouble) if self._trouble else {}
-        if found or any(rule.silent for rule in rules) or any(trouble.is_open for trouble in state.troubles):
+        if found or any(rule.silent for rule in rules) or _has_open(state):
             found = load(store, keys)
         trouble = [one for one in found.values() if any(is_trouble(rule, one) for rule in rules)]
         for at in range(0, len(trouble), _EXPLAINED):
@@ -210,20 +211,25 @@ class Alerts:
             said += [judge_silence(rule, state, now) for rule in rules]
         return [message for message in said if message is not None]
 
-    def _enqueue(self, state: State, message: Message) -> None:
-        """Put the message on each of its ways; the oldest one there makes room."""
-        body = Raw(to_json(message))
-        for way in self._rules[message.alert].ways:
-            waiting = [one for one in state.pending if (one.alert, one.way) == (message.alert, way)]
-            if len(waiting) >= MOST_PENDING:
-                self._drop(state, waiting[0], f"{MOST_PENDING} newer ones wait")
-            state.pending.append(Pending(message.alert, way, body))
+    def _enqueue(self, state: State, said: Sequence[Message]) -> None:
+        """Put the messages on each of their ways; the oldest ones there make room."""
+        for rule in self._rules.values():
+            mine = [message for message in said if message.alert == rule.name]
+            bodies = [Raw(to_json(message)) for message in mine[-MOST_PENDING:]]
+            for way in rule.ways if mine else ():
+                waiting = [one for one in state.pending if (one.alert, one.way) == (rule.name, way)]
+                others = [one for one in state.pending if (one.alert, one.way) != (rule.name, way)]
+                over = max(len(waiting) + len(mine) - MOST_PENDING, 0)
+                if over:
+                    first = msgspec.json.decode(waiting[0].body)["text"] if waiting else mine[0].text
+                    self._give_up(state, rule.name, way, over, f"{MOST_PENDING} newer ones wait", first)
+                waiting += [Pending(rule.name, way, body) for body in bodies]
+                state.pending = [*others, *waiting[-MOST_PENDING:]]
 
-    def _drop(self, state: State, pending: Pending, why: str) -> None:
-        state.pending = [one for one in state.pending if one is not pending]
-        state.standings[pending.alert].dropped += 1
-        text = msgspec.json.decode(pending.body)["text"]
-        _log.warning("alert %s (%s): given up: %s; it said: %s", pending.alert, pending.way, why, text)
+    def _give_up(self, state: State, alert: str, way: Way, count: int, why: str, text: str) -> None:
+        state.standings[alert].dropped += count
+        what = "a message is given up" if count == 1 else f"{count} messages are given up"
+        _log.warning("alert %s (%s): %s: %s; the first said: %s", alert, way, what, why, text)
 
     def _deliver(self, rule: Rule, way: Way) -> None:
         """Send the messages of one way, one after another, each until it is through or has to be given up."""
@@ -235,7 +241,7 @@ class Alerts:
                 continue
             tries += 1
             wait = min(FIRST_WAIT * 2 ** min(tries - 1, 20), LAST_WAIT) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-            self._stopping.wait(wait if outcome.wait is None else outcome.wait)
+            self._stopping.wait(outcome.wait or wait)  # who asks for no wait at all is not to be flooded
 
     def _send(self, rule: Rule, way: Way, body: bytes) -> delivery.Outcome:
         if way == "webhook":
@@ -265,14 +271,16 @@ class Alerts:
                 return False
             standing = state.standings[pending.alert]
             is_over = outcome.is_refused or (pending.way == "command" and tries >= COMMAND_TRIES)
+            if outcome.is_sent or is_over:
+                state.pending = [one for one in state.pending if one is not pending]
             if outcome.is_sent:
                 standing.sent_at = self._ledger.clock.now()
                 standing.errors.pop(pending.way, None)
-                state.pending = [one for one in state.pending if one is not pending]
             else:
                 standing.errors[pending.way] = outcome.said
                 if is_over:
-                    self._drop(state, pending, outcome.said)
+                    text = msgspec.json.decode(pending.body)["text"]
+                    self._give_up(state, pending.alert, pending.way, 1, outcome.said, text)
                 elif tries == 1:
                     _log.warning(
                         "alert %s (%s): not sent, and tried again: %s", pending.alert, pending.way, outcome.said
@@ -289,3 +297,7 @@ class Alerts:
             write_durably(state_file(self._home), msgspec.json.encode(self._state))
         except OSError as error:
             _log.warning("alerts: what is to be sent cannot be kept, and would be lost with this process: %s", error)
+
+
+def _has_open(state: State) -> bool:
+    return any(trouble.is_open for found in state.troubles.values() for trouble in found.values())

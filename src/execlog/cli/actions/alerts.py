@@ -12,7 +12,7 @@ from execlog.cli.parser import Options, did_you_mean
 from execlog.cli.place import now, settings_of
 from execlog.cli.table import Cell, Column, write_table, write_values
 from execlog.cli.terminal import Terminal, printable
-from execlog.core.clock import iso
+from execlog.core.clock import iso, parse_when
 from execlog.core.errors import NotFoundError, SettingsError
 from execlog.core.settings import Settings
 from execlog.history.alerting import State, sample
@@ -123,12 +123,16 @@ def _when(one: AlertView) -> str:
     return ", ".join([*one.status, *silent])
 
 
+def _sent(one: AlertView) -> str:
+    return units.age(parse_when(one.last_sent, now=None), now()) if one.last_sent else "never"
+
+
 _COLUMNS = [
     Column[AlertView]("ALERT", lambda one: Cell(one.name, "bold"), least=8),
     Column[AlertView]("OF", lambda one: Cell(one.of or "everything"), least=8),
     Column[AlertView]("WHEN", lambda one: Cell(_when(one)), least=8, drop=2),
     Column[AlertView]("TO", lambda one: Cell(", ".join(one.to)), least=8, drop=1),
-    Column[AlertView]("LAST SENT", lambda one: Cell(one.last_sent or "never")),
+    Column[AlertView]("LAST SENT", lambda one: Cell(_sent(one), "" if one.last_sent else "dim")),
     Column[AlertView]("WAIT", lambda one: Cell(str(one.pending) if one.pending else ""), right=True),
     Column[AlertView]("GIVEN UP", lambda one: Cell(str(one.dropped) if one.dropped else ""), right=True),
     Column[AlertView]("LAST ERROR", lambda one: Cell(one.last_error or "", "red"), least=12),
