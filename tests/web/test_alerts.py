@@ -346,11 +346,17 @@ def test_a_server_does_not_start_with_alerts_it_cannot_send(tmp_path, ledger):
     assert load_alerts(tmp_path)["mine"].ways == ("webhook",)
 
 
-def test_without_alerts_nothing_is_started(ledger):
+def test_without_alerts_nothing_is_started_or_taken_up_later(ledger, hook):
+    with sending(ledger, mine={"webhook": hook.url}):
+        pass
     before = threading.active_count()
     with sending(ledger):
         assert threading.active_count() == before
-    assert not (ledger.settings.home / "alerts.json").exists()
+        happen(ledger, "meanwhile")
+    with sending(ledger, mine={"webhook": hook.url}):
+        happen(ledger, "new", subject="other")
+        came(hook, 1)
+    assert ids(hook.took) == ["new"]
 
 
 def test_nothing_that_is_said_shows_a_webhook(ledger, hook, caplog):

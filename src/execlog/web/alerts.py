@@ -7,6 +7,7 @@ sends, and when it is gone another.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -86,6 +87,9 @@ class Alerts:
         `pages` is where the server's pages are, if that is known.
         """
         if not self._rules:
+            # Who is told again one day is told of what happens then, not of all that happened in between.
+            with contextlib.suppress(OSError):
+                state_file(self._home).unlink(missing_ok=True)
             return
         self._pages = pages
         self._try()
