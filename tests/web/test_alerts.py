@@ -240,11 +240,12 @@ def test_a_command_gets_the_message(ledger, tmp_path):
 
 def test_a_command_that_fails_is_tried_a_few_times(ledger, monkeypatch, caplog):
     monkeypatch.setattr(alerts, "COMMAND_TRIES", 2)
-    with sending(ledger, mine={"command": ["sh", "-c", "echo no mail today >&2; exit 75"]}):
+    with sending(ledger, mine={"command": ["sh", "-c", "echo no mail today, token=hunter2 >&2; exit 75"]}):
         happen(ledger, "a")
         wait_until(lambda: kept(ledger).standings["mine"].dropped == 1, SECONDS, "giving up")
-    assert kept(ledger).standings["mine"].errors == {"command": "exit code 75: no mail today"}
+    assert kept(ledger).standings["mine"].errors == {"command": "exit code 75: no mail today, token=[redacted]"}
     assert "not sent, and tried again: exit code 75: no mail today" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_a_command_is_ended_at_its_time_and_when_the_server_stops(tmp_path):

@@ -20,6 +20,7 @@ from msgspec import Raw
 
 from execlog.core.errors import ExeclogError
 from execlog.core.model import Execution, Key
+from execlog.core.redact import Redactor
 from execlog.history.alerting import MOST_PENDING, Message, Pending, Standing, State, is_trouble, judge, judge_silence
 from execlog.history.alerts import Rule, Way
 from execlog.history.reason import explained
@@ -72,6 +73,7 @@ class Alerts:
         self._trouble = tuple({status for rule in rules.values() for status in rule.statuses})
         self._urls = {rule.name: rule.address() for rule in rules.values() if "webhook" in rule.ways}
         self._home = ledger.settings.home
+        self._redactor = Redactor(ledger.settings.redact)
         self._lock = FileLock(self._home / "alerts.lock")
         self._state: State | None = None
         self._guard = threading.Condition()
@@ -273,7 +275,7 @@ class Alerts:
             state = self._state
             if state is None or self._closed or (self._stopping.is_set() and not outcome.is_sent):
                 return False
-            standing = state.standings[pending.alert]
+            standing, said = state.standings[pending.alert], self._redactor.text(outcome.said)
             is_over = outcome.is_refused or (pending.way == "command" and tries >= COMMAND_TRIES)
             if outcome.is_sent or is_over:
                 state.pending = [one for one in state.pending if one is not pending]
@@ -281,14 +283,12 @@ class Alerts:
                 standing.sent_at = self._ledger.clock.now()
                 standing.errors.pop(pending.way, None)
             else:
-                standing.errors[pending.way] = outcome.said
+                standing.errors[pending.way] = said
                 if is_over:
                     text = msgspec.json.decode(pending.body)["text"]
-                    self._give_up(state, pending.alert, pending.way, 1, outcome.said, text)
+                    self._give_up(state, pending.alert, pending.way, 1, said, text)
                 elif tries == 1:
-                    _log.warning(
-                        "alert %s (%s): not sent, and tried again: %s", pending.alert, pending.way, outcome.said
-                    )
+                    _log.warning("alert %s (%s): not sent, and tried again: %s", pending.alert, pending.way, said)
             self._save()
             return outcome.is_sent or is_over
 
