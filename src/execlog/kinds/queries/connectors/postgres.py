@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -29,6 +31,10 @@ _FORGET = "select pg_advisory_unlock_all()"
 _FORGET_ALL = f"{_FORGET}; close all; unlisten *; reset session authorization; reset all; discard temp"
 """The same for one that is kept. (`discard all` must be alone in its message, and forgets the driver's statements.)"""
 
+_INTERVAL = re.compile(
+    r"(?:([+-]?\d+) years?)? ?(?:([+-]?\d+) mons?)? ?(?:([+-]?\d+) days?)? ?"
+    r"(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?"
+)
 _LENIENT = ("date", "timestamp", "timestamptz", "interval")
 
 
@@ -180,7 +186,7 @@ def _rows(first: Any, stream: Iterator[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _read_leniently(connection: Any) -> None:
-    """Times that Python has no value for (infinity, years beyond 9999, BC) are read as their text."""
+    """Times that Python has no value for (infinity, years beyond 9999, BC, months) are read as their text."""
     from psycopg.adapt import Loader
     from psycopg.pq import Format
 
@@ -199,9 +205,25 @@ def _read_leniently(connection: Any) -> None:
                 text = bytes(data).decode("utf-8", "replace")
                 if text.endswith("infinity"):  # an interval of that length would be read as none at all
                     return text
+                if "mon" in text or "year" in text:  # an interval: a month would be read as 30 days
+                    return _in_iso(text)
                 try:
                     return self._strict.load(data)
                 except Exception:  # noqa: BLE001 - whatever it cannot read has a text
                     return text
 
         connection.adapters.register_loader(oid, Lenient)
+
+
+def _in_iso(interval: str) -> str:
+    """An interval as PostgreSQL prints it, as an ISO 8601 duration with a sign to each part, as its own are."""
+    found = _INTERVAL.fullmatch(interval)
+    if found is None:
+        return interval
+    years, months, days, sign, hours, minutes, seconds = (part or "0" for part in found.groups())
+    minus = "-" if sign == "-" else ""
+    date = ((years, "Y"), (months, "M"), (days, "D"))
+    clock = ((hours, "H"), (minutes, "M"), (seconds, "S"))
+    before = "".join(f"{Decimal(number)}{unit}" for number, unit in date if Decimal(number))
+    after = "".join(f"{minus}{Decimal(number)}{unit}" for number, unit in clock if Decimal(number))
+    return f"P{before}T{after}" if after else f"P{before}"
