@@ -200,7 +200,7 @@ class Ledger:
             dropped=journal.dropped if journal is not None else {},
             damaged=cursor.damaged,
             journal_bytes=journal.size() if journal is not None else 0,
-            mended=dict(recorder.mended + self._pump.mended + Counter(getattr(self._store, "mended", ()))),
+            mended=_sum(recorder.mended, self._pump.mended, getattr(self._store, "mended", {})),
             refused=dict(recorder.refused),
             last_error=self._pump.last_error,
         )
@@ -322,6 +322,14 @@ def _absolute(url: str) -> str:
     except OSError as error:  # the working directory is gone
         message = f"store: {url} is no place from here: {error}"
         raise SettingsError(message) from error
+
+
+def _sum(*counts: dict[str, int]) -> dict[str, int]:
+    """The counts added up. Other threads may grow them meanwhile: copying one is a single step, walking it is not."""
+    added: Counter[str] = Counter()
+    for one in counts:
+        added.update(dict(one))
+    return dict(added)
 
 
 def _slug(url: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import pytest
 
@@ -307,3 +308,18 @@ def test_without_a_working_directory_errors_are_recorded_all_the_same(tmp_path, 
         exec(compile("1 / 0", "relative.py", "exec"))
     surroundings.cache_clear()
     assert any(frame.startswith("relative.py") for frame in only(ledger).error.frames)
+
+
+class Growing(Counter[str]):
+    """Counts that another thread adds to whenever they are walked through."""
+
+    def items(self):
+        for pair in super().items():
+            self[f"reason {len(self)}"] += 1
+            yield pair
+
+
+def test_stats_are_answered_while_counts_grow(ledger, monkeypatch):
+    monkeypatch.setattr(ledger.recorder, "mended", Growing(a=2))
+    monkeypatch.setattr(ledger.store, "mended", Growing(a=1, b=4))
+    assert ledger.stats().mended == {"a": 3, "b": 4}
