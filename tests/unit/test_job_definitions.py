@@ -110,6 +110,8 @@ def test_a_refusal_says_what_is_accepted(job, hint):
     [
         ({"run": {"type": "rocket"}}, "fetch, call, command"),
         ({"trigger": {"type": "full moon"}}, "cron, interval, once, session"),
+        ({"run": {"command": "true"}}, "fetch, call, command"),
+        ({"trigger": {"expression": "0 2 * * *"}}, "cron, interval, once, session"),
     ],
 )
 def test_a_type_that_is_none_is_told_with_those_that_are(fields, words):

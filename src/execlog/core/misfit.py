@@ -10,6 +10,7 @@ import msgspec
 from msgspec import inspect
 
 _PLACE = re.compile(r" - at `\$([^`]*)`$")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 _type_info = cache(inspect.type_info)
 
@@ -18,14 +19,21 @@ def told(error: msgspec.ValidationError, type_: Any) -> str:
     """What does not fit into this type, and where, with the words that do, or how it is written."""
     message = str(error)
     place = _PLACE.search(message)
+    if missing := _MISSING.match(message):
+        words, _ = _allowed(_type_info(type_), f"{place[1] if place else ''}.{missing[1]}")
+        return f"{missing[0]}{_one_of(words)}{place[0] if place else ''}"
     if place is None:
         return message
     said, words, how = message[: place.start()], *_allowed(_type_info(type_), place[1])
     if words and said.startswith(("Invalid enum value", "Invalid value")):
-        said += f"; it is one of {', '.join(words)}"
+        said += _one_of(words)
     elif how and "matching regex" in said:
         said = f"Expected {how}"
     return said + place[0]
+
+
+def _one_of(words: list[str]) -> str:
+    return f"; it is one of {', '.join(words)}" if words else ""
 
 
 def _allowed(node: inspect.Type, place: str) -> tuple[list[str], str]:
