@@ -258,6 +258,25 @@ def test_a_place_where_nothing_is_is_not_made(execlog, tmp_path, asked):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("asked", ["list", "list --json", "latest --table", "stats", "failures", "export", "tail"])
+def test_of_an_empty_store_it_is_said_which_it_is(tmp_path, asked):
+    command = [sys.executable, "-m", "execlog.cli.main", *asked.split()]
+
+    def run(**place: str) -> subprocess.CompletedProcess[str]:
+        environment = known.environment(**place)
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=60)
+
+    home = tmp_path / "mistyped"
+    assert run(EXECLOG_HOME=str(home)).stderr == f"execlog: nothing is recorded in {home}/execlog.db\n"
+    files = f"files:///{tmp_path}/files"
+    said = run(EXECLOG_HOME=str(home), EXECLOG_STORE=files).stderr
+    assert said == f"execlog: nothing is recorded in {tmp_path}/files\n"
+
+
+def test_of_a_store_with_something_in_it_nothing_is_said(execlog, known_home):
+    assert execlog(known_home, "list", "--subject", "nobody").stderr == ""
+
+
 def test_what_waits_in_a_journal_is_a_history(execlog, tmp_path):
     code = "import execlog, os; execlog.record('x'); os._exit(0)"
     environment = known.environment(EXECLOG_HOME=str(tmp_path / "home"), EXECLOG_DRAIN="server")

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from execlog.cli.parser import Options
+from execlog.cli.parser import Options, complain
 from execlog.core.clock import SystemClock
 from execlog.core.errors import StoreError
+from execlog.core.filter import Filter
 from execlog.core.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -62,12 +63,25 @@ def check_there(options: Options) -> None:
 def open_store(options: Options) -> Generator[Store]:
     """The store that is there, with what dead processes left in their journals taken in.
 
+    Of one with nothing in it, standard error says which it is: EXECLOG_HOME may be mistyped.
     Raises StoreError where there is none, and where it is not usable.
     """
     check_there(options)
     with open_ledger(options) as ledger:
         ledger.drain_dead()
+        _say_if_empty(ledger)
         yield ledger.store
+
+
+def _say_if_empty(ledger: Ledger) -> None:
+    from execlog.core.redact import Redactor
+    from execlog.store.places import path_of
+
+    if ledger.store.find(Filter(), limit=1).entries:
+        return
+    url = ledger.settings.store_url
+    place: Any = path_of(url) or Redactor(ledger.settings.redact).value(url)
+    complain(f"nothing is recorded in {place}")
 
 
 def hand_on(ledger: Ledger) -> None:
