@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from execlog.core.clock import micros
 from execlog.core.ids import IdMaker
-from execlog.core.model import Error, Event, Item, Status, Usage
+from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
 from execlog.core.redact import Redactor
 from execlog.core.settings import load
 from execlog.recorder import segment
@@ -172,7 +172,7 @@ class Mute:
         ({"rows": "many", "bogus": 1}, {"metadata": {"rows": "many", "bogus": 1, "page": 2}}),
         ({"started_at": "soon", "ended_at": None}, {"metadata": {"started_at": "soon", "page": 2}}),
         ({"items": 5, "tags": 7}, {"metadata": {"items": 5, "tags": 7, "page": 2}}),
-        ({"logs": ["said"]}, {"metadata": {"logs": ["said"], "page": 2}}),
+        ({"logs": [3.5]}, {"metadata": {"logs": [3.5], "page": 2}}),
         ({"actor": 7}, {"actor": "7", "metadata": {"page": 2}}),
         ({"actor": {"id": 1}}, {"actor": "{'id': 1}", "metadata": {"page": 2}}),
         ({"engine": Mute()}, {"engine": "<Mute: repr failed with RuntimeError>", "metadata": {"page": 2}}),
@@ -227,6 +227,25 @@ def test_an_odd_item_costs_itself_alone(recorder, items, stand, odd):
     assert [(item.key, item.status, item.data) for item in event.items] == stand
     assert (event.metadata is None) == bool(stand)
     assert (recorder.refused, recorder.mended) == ({}, {"field": odd})
+
+
+def test_log_lines_are_taken_as_texts_as_fields_and_as_they_are(recorder):
+    lines = ["begun", {"message": "half", "level": "warning", "item": "AAPL", "at": 7}, LogLine(8, 9, "error", "end")]
+    recorder.record("load", **TIMES, at=5, logs=iter(lines))
+    (event,) = said(recorder)
+    assert event.logs == (
+        LogLine(5, 0, "info", "begun"),
+        LogLine(7, 1, "warning", "half", "AAPL"),
+        LogLine(8, 9, "error", "end"),
+    )
+    assert not recorder.mended
+
+
+def test_a_log_line_that_is_none_is_kept_beside_the_record(recorder):
+    recorder.record("load", **TIMES, logs=[{"text": "no such field"}], rows=3)
+    (event,) = said(recorder)
+    assert (event.logs, event.rows, event.metadata) == ((), 3, {"logs": [{"text": "no such field"}]})
+    assert recorder.mended
 
 
 def test_items_that_can_be_read_only_once_are_kept_beside_an_odd_field(recorder):

@@ -30,7 +30,7 @@ _WORDS = {status.value: status for status in Status} | {
     "in_progress": Status.RUNNING,
 }
 """What the families' words mean where they mean one thing."""
-KIND = "task"
+KIND, LEVEL = "task", "info"
 _TEXTS = (
     "id", "kind", "namespace", "name", "subject", "actor", "engine", "parent_id", "root_id", "retry_of", "origin",
 )  # fmt: skip
@@ -52,6 +52,8 @@ def event_of(fields: dict[str, Any]) -> Event:
     check_id(plain["id"], kind=plain["kind"])
     status = plain["status"] = Status(plain["status"]) if "status" in plain else None
     at = plain["at"]
+    if "logs" in plain:
+        plain["logs"] = tuple(_log(line, number, at) for number, line in enumerate(_listed(plain["logs"], "logs")))
     if status is not None and status not in OPEN:
         ended = plain["ended_at"] = plain.get("ended_at") or at
         if plain.get("started_at") is None:
@@ -89,17 +91,19 @@ def salvage(fields: Mapping[str, Any], note: Callable[[Exception], None], *, at:
 
 
 def read_once(fields: dict[str, Any], note: Callable[[Exception], None]) -> dict[str, Any]:
-    """The fields, with items that can be looked at only once in a list: whoever salvages them looks again."""
-    items = fields.get("items")
-    if not isinstance(items, Iterator):
-        return fields
+    """The fields, with items and log lines that can be looked at only once in a list: who salvages them looks again."""
+    once = {name: fields[name] for name in ("items", "logs") if isinstance(fields.get(name), Iterator)}
+    return fields | {name: _taken(values, note) for name, values in once.items()} if once else fields
+
+
+def _taken(values: Iterator[Any], note: Callable[[Exception], None]) -> list[Any]:
     found: list[Any] = []
     try:
-        for item in cast("Iterator[Any]", items):
-            found.append(item)  # noqa: PERF402 - what came before it fails is kept
+        for value in values:
+            found.append(value)  # noqa: PERF402 - what came before it fails is kept
     except Exception as error:  # noqa: BLE001 - as in `salvage`
         note(error)
-    return fields | {"items": found}
+    return found
 
 
 def _salvage_id(id_: Any, note: Callable[[Exception], None]) -> str:
@@ -272,12 +276,12 @@ def _check_fields(names: Iterable[str], type_: type[Struct], field: str) -> None
 
 
 def _items(values: Iterable[Any]) -> tuple[Item, ...]:
-    return tuple(item_of(value, position) for position, value in enumerate(_listed(values)))
+    return tuple(item_of(value, position) for position, value in enumerate(_listed(values, "items")))
 
 
-def _listed(values: Any) -> Iterable[Any]:
+def _listed(values: Any, field: str) -> Iterable[Any]:
     if isinstance(values, Mapping | str):
-        raise InvalidError(f"items must be a list, not {values!r:.60}")
+        raise InvalidError(f"{field} must be a list, not {values!r:.60}", field=field)
     return values
 
 
@@ -297,8 +301,15 @@ def mapping_of(value: Any) -> dict[str, Any]:
     return {str(key): entry for key, entry in cast("Mapping[Any, Any]", value).items()}
 
 
-def _logs(values: Any) -> tuple[LogLine, ...]:
-    return convert(values, tuple[LogLine, ...])
+def _log(value: Any, number: int, at: int) -> LogLine:
+    """A LogLine out of one, of its fields as a mapping, or of its message alone. Raises InvalidError or TypeError."""
+    if isinstance(value, str):
+        return LogLine(at, number, LEVEL, value)
+    if not isinstance(value, Mapping):
+        return convert(value, LogLine)
+    fields: dict[str, Any] = {"at": at, "number": number, "level": LEVEL} | dict(cast("Mapping[str, Any]", value))
+    _check_fields(fields, LogLine, "logs")
+    return convert([_time(fields.pop("at")), *(fields.get(name) for name in LogLine.__struct_fields__[1:])], LogLine)
 
 
 _ITEM_READERS: dict[str, Callable[[Any], Any]] = {
@@ -325,7 +336,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "usage": _usage,
     "tags": _tags,
     "context": _tags,
-    "logs": _logs,
     "params": mapping_of,
     "metadata": mapping_of,
 }
