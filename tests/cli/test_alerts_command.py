@@ -47,7 +47,8 @@ def call(capsys, home):
     return run
 
 
-def test_the_rules_and_how_they_stand(call, home):
+def test_the_rules_and_how_they_stand(call, home, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     standing = Standing(heard_at=0, sent_at=1_767_250_800_000_000, dropped=2, errors={"webhook": "HTTP 500"})
     pending = [Pending("plain", "webhook", Raw(b"{}"))] * 3
     state = State(store="s", change=1, at=0, standings={"plain": standing}, pending=pending)

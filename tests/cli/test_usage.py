@@ -146,7 +146,8 @@ def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):
     "arguments", ["list", "--help", "--version", "list --help", "help list", "doctor", "completion bash"]
 )
 def test_an_output_that_takes_nothing_is_an_error_without_a_trace(tmp_path, arguments, unbuffered):
-    Ledger.open(home=tmp_path).store.close()
+    with Ledger.open(home=tmp_path) as ledger:
+        ledger.record("load")
     program = f"{sys.executable} -m execlog.cli.main --home {tmp_path} {arguments}"
 
     def run(redirected: str) -> subprocess.CompletedProcess[str]:

@@ -290,7 +290,10 @@ def test_an_index_whose_rebuilding_is_killed(tmp_path, zygote, lost, record_prop
     while effective < (ROUNDS if LONG else 2):
         tag, rounds = f"r{rounds}", rounds + 1
         for path in (root / ".execlog").glob("index.db*" if lost == "index" else "*"):
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         known[tag] = acks = scene.acks(tag)
         strike(zygote, scene.task(tag, acks, work="rebuild"), acks, chance.randrange(5) * BATCH, chance)
         with closing(open_store(scene.store)) as store:
