@@ -70,10 +70,6 @@ def questions(ids: list[str]) -> dict[str, Question]:
             ask=lambda store, _: store.latest(Filter(), limit=24),
             path=lambda _: "/api/latest?limit=24",
         ),
-        "latest of a user's subjects": Question(
-            ask=lambda store, dice: store.latest(user(dice), limit=24),
-            path=lambda dice: f"/api/latest?limit=24&actor={user(dice).actor}",
-        ),
         "first page with its count": Question(
             ask=lambda store, _: (store.find(Filter()), store.count(Filter())),
             path=lambda _: listed(Filter(), limit=50) + "&count=true",

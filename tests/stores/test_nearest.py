@@ -35,9 +35,9 @@ def opened(request, new_store_url):
         yield store
 
 
-@pytest.mark.parametrize(("near", "far"), [(2_000, 100_000), (3, 20), (1, 2)])
-def test_every_way_gives_what_the_judge_gives(opened, monkeypatch, near, far):
-    monkeypatch.setattr(nearest, "NEAR", near)
+@pytest.mark.parametrize(("for_each", "far"), [(20, 100_000), (3, 20), (1, 2)])
+def test_every_way_gives_what_the_judge_gives(opened, monkeypatch, for_each, far):
+    monkeypatch.setattr(nearest, "FOR_EACH", for_each)
     monkeypatch.setattr(nearest, "FAR", far)
     dice = random.Random(5)
     judge = MemoryStore()

@@ -13,14 +13,15 @@ from execlog.core.filter import Filter
 from execlog.store.matching import only
 
 T = TypeVar("T")
-NEAR, FAR = 2_000, 100_000
+NEAR, FAR, FOR_EACH = 2_000, 100_000, 20
 _CHEAP = frozenset({"kind", "namespace", "subject", "statuses", "since", "until"})
 """What each subject's own index leads to."""
 
 
-def nearest(filter: Filter) -> tuple[int, ...]:
-    """How many of the newest to look through, and then how many."""
-    return (NEAR,) if only(filter, _CHEAP) else (NEAR, FAR)
+def nearest(filter: Filter, limit: int) -> tuple[int, ...]:
+    """How many of the newest to look through for so many subjects, and then how many."""
+    near = FOR_EACH * limit
+    return (near,) if only(filter, _CHEAP) else (near, FAR)
 
 
 def first_of_each(rows: Iterable[tuple[T, str, str, str | None]], *, limit: int, most: int) -> list[T] | None:

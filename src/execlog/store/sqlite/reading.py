@@ -126,7 +126,7 @@ def latest(session: Session, filter: Filter, *, limit: int) -> list[Execution]:
     They are mostly among the newest of all; else each subject is asked for its own.
     """
     asked = same_but(filter, sort="newest")
-    for most in nearest(asked):
+    for most in nearest(asked, limit):
         numbers = _latest_among(session, asked, limit=limit, most=most)
         if numbers is not None:
             break
