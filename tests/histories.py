@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from execlog.core.model import Error, Event, Item, LogLine, Status, Usage
+from execlog.core.filter import Filter
+from execlog.core.model import Error, Event, Execution, Item, LogLine, Status, Usage
 from execlog.ledger import Ledger
+from execlog.store.base import WHOLE
 
 T0 = 1_767_250_800_000_000
 """2026-01-01T07:00:00Z."""
 SECOND = 1_000_000
+
+
+def only(ledger: Ledger) -> Execution:
+    """The one execution it has, whole, once it is in the store."""
+    assert ledger.flush()
+    (one,) = ledger.store.find(Filter(), parts=WHOLE).entries
+    return one
 
 
 def execution(number: int, **fields: object) -> Event:

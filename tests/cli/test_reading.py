@@ -351,33 +351,6 @@ def test_a_file_that_is_no_database(execlog, tmp_path):
     assert "execlog: " in execlog(tmp_path / "home", "--store", f"sqlite:///{other}", "list", code=4).stderr
 
 
-@pytest.mark.valkey
-def test_doctor_names_the_master_that_may_lose_what_it_holds(execlog, valkey_cluster, tmp_path):
-    report = json.loads(execlog(tmp_path, "--store", valkey_cluster.url, "doctor", "--json").stdout)
-    store = next(finding for finding in report["findings"] if finding["check"] == "store")
-    assert (report["ok"], store["state"]) == (True, "warning")
-    assert "3 masters, 3 replicas" in store["text"]
-    for master in valkey_cluster.masters:
-        assert f"127.0.0.1:{master.port} has no append-only file" in store["advice"]
-
-
-def test_doctor(execlog, on_terminal, known_home, tmp_path):
-    report = json.loads(execlog(known_home, "doctor", "--json").stdout)
-    assert report["ok"] is True
-    assert {"home", "disk", "journals", "store", "extras"} <= {finding["check"] for finding in report["findings"]}
-    with on_terminal(known_home, "doctor") as terminal:
-        assert terminal.wait() == 0
-        assert "✓" in terminal.output
-    assert "made with the first record" in execlog(tmp_path / "new", "doctor").stdout
-    assert not (tmp_path / "new").exists()
-    new = f"files:///{tmp_path}/files"
-    assert "made with the first record" in execlog(tmp_path / "home", "--store", new, "doctor").stdout
-    assert not (tmp_path / "files").exists()
-    (tmp_path / "execlog.toml").write_text("nonsense = 1\n")
-    done = execlog(tmp_path, "doctor", code=1)
-    assert "unknown settings nonsense" in done.stdout
-
-
 def test_what_a_dead_process_left_is_seen(execlog, tmp_path):
     code = "import execlog, os; execlog.run('victim').begin(); execlog.record('last words'); os._exit(9)"
     environment = known.environment(EXECLOG_HOME=str(tmp_path / "home"))

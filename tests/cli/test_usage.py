@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 import execlog.cli.actions
 import execlog.cli.commands
 import known
-from execlog.cli import catalogue, checkup, exits
+from execlog.cli import catalogue, exits
 from execlog.cli.families import open_families
 from execlog.cli.main import command_parser, main
 from execlog.cli.reference import reference
@@ -133,14 +132,6 @@ def test_routes_that_help_names_are_in_the_table(tmp_path):
         assert not parameter or parameter in route.params.__struct_fields__
 
 
-def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):
-    metadata = ["msgspec>=0.20", "psycopg>=3; extra == 'postgres'", 'no-such-thing[x]>1,<2; extra == "dream"']
-    metadata += ["execlog[postgres]; extra == 'all'", "pytest>=9 ; extra == 'postgres'"]
-    monkeypatch.setattr(checkup, "requires", lambda _: metadata)
-    finding = checkup._check_extras()
-    assert (finding.text, finding.advice) == ("postgres", "not installed: dream (pip install 'execlog[NAME]')")
-
-
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "arguments", ["list", "--help", "--version", "list --help", "help list", "doctor", "completion bash"]
@@ -159,18 +150,3 @@ def test_an_output_that_takes_nothing_is_an_error_without_a_trace(tmp_path, argu
     assert full.returncode == 1
     assert full.stderr == "execlog: cannot write to standard output: No space left on device\n"
     assert (closed.returncode, closed.stderr) == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("settings", "advice"),
-    [
-        ('host = "0.0.0.0"\n[tokens]\nshort = "admin"\n', "16 characters or more"),
-        ('[tokens]\n"0123456789abcdef" = "editor"\n', "write viewer, operator or admin"),
-    ],
-)
-def test_doctor_says_what_a_server_will_not_start_with(execlog, tmp_path, settings, advice):
-    (tmp_path / "execlog.toml").write_text(settings)
-    findings = json.loads(execlog(tmp_path, "doctor", "--json").stdout)["findings"]
-    [access] = [finding for finding in findings if finding["check"] == "access"]
-    assert access["state"] == "warning"
-    assert advice in access["advice"]

@@ -12,7 +12,7 @@ from execlog.store import nearest
 from execlog.store.memory import MemoryStore
 from execlog.store.nearest import first_of_each
 from execlog.store.opening import open_store
-from execlog.store.sqlite import SQLiteStore, reading
+from execlog.store.sqlite import SQLiteStore
 from execlog.testing.conformance import ended
 
 ASKED = (
@@ -63,7 +63,7 @@ def test_every_way_gives_what_the_judge_gives(opened, monkeypatch, for_each, far
 @pytest.mark.parametrize("near", [2_000, 2])
 @pytest.mark.parametrize("prefix", ["r", "run-0", "run-005", "run-0059", "x"])
 def test_ids_are_found_by_their_beginning(tmp_path, monkeypatch, near, prefix):
-    monkeypatch.setattr(reading, "NEAR", near)
+    monkeypatch.setattr(nearest, "NEAR", near)
     judge = MemoryStore()
     events = [ended(number // 2, id=f"run-{number * 7 % 60:04d}") for number in range(60)]
     judge.apply(events)

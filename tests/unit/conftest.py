@@ -1,8 +1,11 @@
-"""What the tests of the scheduler share."""
+"""What the tests share: a scheduler's house, a recorder, a ledger."""
 
 import pytest
 
 from chores import gate
+from execlog.core.settings import load
+from execlog.ledger import Ledger
+from execlog.recorder.recorder import Recorder
 from scheduler_house import House
 
 
@@ -12,3 +15,18 @@ def house(tmp_path):
     made = House(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    made = Recorder(load({}, home=str(tmp_path)), tmp_path / "journal" / "store")
+    yield made
+    journal = made.detach()
+    if journal is not None:
+        journal.close(remove=True)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger.open("memory://", home=tmp_path) as opened:
+        yield opened

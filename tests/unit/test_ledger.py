@@ -11,22 +11,11 @@ from collections import Counter
 import pytest
 
 from execlog.core.filter import Filter
-from execlog.core.model import Execution, Status
+from execlog.core.model import Status
 from execlog.ledger import Ledger
 from execlog.recorder.context import surroundings
 from execlog.store.base import WHOLE
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open("memory://", home=tmp_path) as opened:
-        yield opened
-
-
-def only(ledger: Ledger) -> Execution:
-    assert ledger.flush()
-    (execution,) = ledger.store.find(Filter(), parts=WHOLE).entries
-    return execution
+from histories import only
 
 
 def test_a_run_that_ends_well_has_succeeded(ledger):

@@ -10,21 +10,9 @@ import pytest
 
 import execlog
 from execlog.core.filter import Filter
-from execlog.core.model import Execution, Status
-from execlog.ledger import Ledger
+from execlog.core.model import Status
 from execlog.store.base import WHOLE
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open("memory://", home=tmp_path) as opened:
-        yield opened
-
-
-def only(ledger: Ledger) -> Execution:
-    assert ledger.flush()
-    (execution,) = ledger.store.find(Filter(), parts=WHOLE).entries
-    return execution
+from histories import only
 
 
 class Doubling:

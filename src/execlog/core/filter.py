@@ -20,7 +20,7 @@ Text = Annotated[str, Meta(max_length=1000)]
 Micros = Annotated[int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999)]
 MAX_LIMIT = 1000
 _LONGEST = {
-    **dict.fromkeys((*LABELS[1:], "fingerprint"), LABEL_BYTES),
+    **dict.fromkeys(({*LABELS} - {"id"}) | {"fingerprint"}, LABEL_BYTES),
     **dict.fromkeys((*NAMES, "item"), NAME_BYTES),
 }
 

@@ -6,7 +6,7 @@ through few of a subject's executions: who never ran a job is looked for in all 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from execlog.core.filter import Filter
@@ -18,10 +18,16 @@ _CHEAP = frozenset({"kind", "namespace", "subject", "statuses", "since", "until"
 """What each subject's own index leads to."""
 
 
-def nearest(filter: Filter, limit: int) -> tuple[int, ...]:
-    """How many of the newest to look through for so many subjects, and then how many."""
+def latest(
+    filter: Filter, limit: int, among: Callable[[int], list[T] | None], of_each: Callable[[], list[T]]
+) -> list[T]:
+    """The newest of each subject, at most `limit`: `among` so many of the newest, or where that says None `of_each`."""
     near = FOR_EACH * limit
-    return (near,) if only(filter, _CHEAP) else (near, FAR)
+    for most in (near,) if only(filter, _CHEAP) else (near, FAR):
+        found = among(most)
+        if found is not None:
+            return found
+    return of_each()
 
 
 def first_of_each(rows: Iterable[tuple[T, str, str, str | None]], *, limit: int, most: int) -> list[T] | None:

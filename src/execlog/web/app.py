@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -51,19 +52,9 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     pages = Pages(ledger, templates, reruns(routes))
     routes += [*page_routes(pages, templates, Signing(access, templates)), *jobs]
     routes += manual_routes(routes, templates, tokens=not access.open)
-    endpoints = [
-        Endpoint(
-            route,
-            access=access,
-            workers=workers,
-            requests=requests,
-            arrivals=arrivals,
-            body_limit=settings.body_limit,
-            page_of=templates.refusal,
-        )
-        for route in routes
-    ]
-    table = RouteTable(endpoints, page_of=templates.refusal)
+    endpoint = partial(Endpoint, access=access, workers=workers, requests=requests, arrivals=arrivals)
+    limit, refusal = settings.body_limit, templates.refusal
+    table = RouteTable([endpoint(route, body_limit=limit, page_of=refusal) for route in routes], page_of=refusal)
 
     def stop() -> None:
         workers.stopping = True

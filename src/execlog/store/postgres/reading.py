@@ -9,9 +9,9 @@ import msgspec
 
 from execlog.core.filter import Filter, Page
 from execlog.core.model import Execution, Item, LogLine, Status
+from execlog.store import nearest
 from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
-from execlog.store.nearest import first_of_each, nearest
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.query import Question, ask, continue_after, order
 from execlog.store.preparing import FAILURES, failure_of, unexplained
@@ -129,12 +129,12 @@ def latest(session: Session, filter: Filter, *, limit: int) -> list[Execution]:
     They are mostly among the newest of all; else each subject is asked for its own.
     """
     asked = same_but(filter, sort="newest")
-    for most in nearest(asked, limit):
-        heads = _latest_among(session, asked, limit=limit, most=most)
-        if heads is not None:
-            break
-    else:
-        heads = _latest_of_each(session, asked, limit=limit)
+    heads = nearest.latest(
+        asked,
+        limit,
+        lambda most: _latest_among(session, asked, limit=limit, most=most),
+        lambda: _latest_of_each(session, asked, limit=limit),
+    )
     executions = sorted(map(to_execution, heads), key=sort_key(Filter()), reverse=True)
     return [trim(execution, ()) for execution in executions]
 
@@ -150,7 +150,7 @@ def _latest_among(session: Session, filter: Filter, *, limit: int, most: int) ->
     places = {"source": question.source, "where": question.where, "order": order(filter)}
     rows = session.rows(_SQL["newest_subjects"].format(**places), {**question.bindings, "most": most})
     found = (((number, created_at), *subject) for number, created_at, *subject in rows)
-    names = first_of_each(found, limit=limit, most=most)
+    names = nearest.first_of_each(found, limit=limit, most=most)
     if not names:
         return None if names is None else []
     numbers, created = map(list, zip(*names, strict=True))

@@ -10,9 +10,9 @@ import msgspec
 from execlog.core.errors import CodecError
 from execlog.core.filter import Filter, Page
 from execlog.core.model import UNSUCCESSFUL, Execution, Item, LogLine, Status
+from execlog.store import nearest
 from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
-from execlog.store.nearest import NEAR, first_of_each, nearest
 from execlog.store.preparing import FAILURES, failure_of, unexplained
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
@@ -80,7 +80,7 @@ def _find_near(session: Session, filter: Filter, *, limit: int) -> list[Head]:
     by_time = order(filter, question)
     source = _SQL["newest"].format(source=question.source, order=by_time)
     sql = _SQL["find"].format(source=source, where=question.where, order=by_time)
-    return decode_heads(session.value(sql, {**question.bindings, "near": NEAR, "limit": limit, "offset": 0}))
+    return decode_heads(session.value(sql, {**question.bindings, "near": nearest.NEAR, "limit": limit, "offset": 0}))
 
 
 def settle(session: Session, filter: Filter) -> tuple[Filter, Places] | None:
@@ -126,12 +126,12 @@ def latest(session: Session, filter: Filter, *, limit: int) -> list[Execution]:
     They are mostly among the newest of all; else each subject is asked for its own.
     """
     asked = same_but(filter, sort="newest")
-    for most in nearest(asked, limit):
-        numbers = _latest_among(session, asked, limit=limit, most=most)
-        if numbers is not None:
-            break
-    else:
-        numbers = _latest_of_each(session, asked, limit=limit)
+    numbers = nearest.latest(
+        asked,
+        limit,
+        lambda most: _latest_among(session, asked, limit=limit, most=most),
+        lambda: _latest_of_each(session, asked, limit=limit),
+    )
     heads = decode_heads(session.value(_SQL["heads_of"], {"numbers": numbers}))
     executions = sorted(map(to_execution, heads), key=sort_key(Filter()), reverse=True)
     return [trim(execution, ()) for execution in executions]
@@ -147,7 +147,7 @@ def _latest_among(session: Session, filter: Filter, *, limit: int, most: int) ->
         return None
     places = {"source": question.source, "where": question.where, "order": order(filter, question)}
     found = session.value(_SQL["newest_subjects"].format(**places), {**question.bindings, "most": most})
-    return first_of_each(_decode_subjects(found), limit=limit, most=most)
+    return nearest.first_of_each(_decode_subjects(found), limit=limit, most=most)
 
 
 def _latest_of_each(session: Session, filter: Filter, *, limit: int) -> list[int]:

@@ -1,0 +1,59 @@
+"""`execlog doctor`: what it finds, and what it advises."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from execlog.cli import checkup
+
+
+@pytest.mark.valkey
+def test_doctor_names_the_master_that_may_lose_what_it_holds(execlog, valkey_cluster, tmp_path):
+    report = json.loads(execlog(tmp_path, "--store", valkey_cluster.url, "doctor", "--json").stdout)
+    store = next(finding for finding in report["findings"] if finding["check"] == "store")
+    assert (report["ok"], store["state"]) == (True, "warning")
+    assert "3 masters, 3 replicas" in store["text"]
+    for master in valkey_cluster.masters:
+        assert f"127.0.0.1:{master.port} has no append-only file" in store["advice"]
+
+
+def test_doctor(execlog, on_terminal, known_home, tmp_path):
+    report = json.loads(execlog(known_home, "doctor", "--json").stdout)
+    assert report["ok"] is True
+    assert {"home", "disk", "journals", "store", "extras"} <= {finding["check"] for finding in report["findings"]}
+    with on_terminal(known_home, "doctor") as terminal:
+        assert terminal.wait() == 0
+        assert "✓" in terminal.output
+    assert "made with the first record" in execlog(tmp_path / "new", "doctor").stdout
+    assert not (tmp_path / "new").exists()
+    new = f"files:///{tmp_path}/files"
+    assert "made with the first record" in execlog(tmp_path / "home", "--store", new, "doctor").stdout
+    assert not (tmp_path / "files").exists()
+    (tmp_path / "execlog.toml").write_text("nonsense = 1\n")
+    done = execlog(tmp_path, "doctor", code=1)
+    assert "unknown settings nonsense" in done.stdout
+
+
+def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):
+    metadata = ["msgspec>=0.20", "psycopg>=3; extra == 'postgres'", 'no-such-thing[x]>1,<2; extra == "dream"']
+    metadata += ["execlog[postgres]; extra == 'all'", "pytest>=9 ; extra == 'postgres'"]
+    monkeypatch.setattr(checkup, "requires", lambda _: metadata)
+    finding = checkup._check_extras()
+    assert (finding.text, finding.advice) == ("postgres", "not installed: dream (pip install 'execlog[NAME]')")
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ('host = "0.0.0.0"\n[tokens]\nshort = "admin"\n', "16 characters or more"),
+        ('[tokens]\n"0123456789abcdef" = "editor"\n', "write viewer, operator or admin"),
+    ],
+)
+def test_doctor_says_what_a_server_will_not_start_with(execlog, tmp_path, settings, advice):
+    (tmp_path / "execlog.toml").write_text(settings)
+    findings = json.loads(execlog(tmp_path, "doctor", "--json").stdout)["findings"]
+    [access] = [finding for finding in findings if finding["check"] == "access"]
+    assert access["state"] == "warning"
+    assert advice in access["advice"]
