@@ -170,6 +170,15 @@ class StoreConformance:
                     assert_same(store.stats(asked)[0].bucket.total, expected, store.url)
                     assert_same(store.count(asked), expected, store.url)
 
+    @pytest.mark.parametrize("asked", [Filter(), Filter(name="odd"), Filter(since=MIDNIGHT, until=MIDNIGHT + SECOND)])
+    def test_a_duration_that_nobody_knows_is_none(self, store: Store, asked: Filter) -> None:
+        """It counts among the executions, not among the durations, in cells and where executions are read."""
+        store.apply([ended(number, at=MIDNIGHT, name="odd", duration=took) for number, took in enumerate((2.0, None))])
+        bucket = store.stats(asked)[0].bucket
+        told = (bucket.total, bucket.timed, bucket.duration_micros, bucket.max_micros)
+        assert_same(told, (2, 1, 2_000_000, 2_000_000), store.url)
+        assert_same(round(quantiles(bucket, 1.0)[0] or 0.0, 1), 2.0, store.url)
+
     def test_statistics_over_nothing_are_zero(self, store: Store) -> None:
         """One group over everything, none where it is grouped."""
         assert_same([group.bucket.total for group in store.stats(Filter())], [0], store.url)

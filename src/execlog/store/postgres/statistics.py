@@ -15,7 +15,8 @@ from execlog.store.postgres.reading import kinds_of, settle
 from execlog.store.sql import queries
 from execlog.store.sqlite.query import Bindings, Places, is_in, same_but
 from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
-from execlog.store.sqlite.statistics import Tallies, add_sums, group_of, scanned
+from execlog.store.sqlite.sketches import DIGITS
+from execlog.store.sqlite.statistics import Tallies, group_of
 from execlog.store.sqlite.tallying import SECOND
 
 _SQL = queries("postgres", "statistics")
@@ -84,10 +85,8 @@ def _sum_cells(
         key, bindings["span"] = "key_start", SPANS[group_by] * SECOND
     for name, *sums, texts in session.rows(_SQL["cells"].format(key=_SQL[key]), bindings):
         group = name if isinstance(name, int) else group_of(series[0], name)
-        if group == "":
-            continue
-        add_sums(tallies.of(group)[0], sums)
-        tallies.take_in(group, texts)
+        if group != "":
+            tallies.add(group, sums, texts)
 
 
 def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies) -> None:
@@ -95,5 +94,8 @@ def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | 
     question.conditions.append(_FILTER["terminal"])
     key = _SQL["key_time" if group_by in SPANS else f"key_{group_by or 'none'}"]
     sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
-    bindings = {**question.bindings, "log_gamma": LOG_GAMMA, "span": SPANS.get(group_by or "", 1) * SECOND}
-    scanned(session.rows(sql, bindings), group_by, tallies)
+    span = SPANS.get(group_by or "", 1) * SECOND
+    bindings = {**question.bindings, "digits": DIGITS, "log_gamma": LOG_GAMMA, "span": span}
+    for group, *sums, texts in session.rows(sql, bindings):
+        if group_by is None or group not in {None, ""}:
+            tallies.add(group, sums, texts)

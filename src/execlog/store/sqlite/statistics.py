@@ -6,8 +6,8 @@ exact to the microsecond. An open end has no edge. So are the newest few that th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
@@ -22,8 +22,8 @@ from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.query import Bindings, Places, ask, is_in, same_but
 from execlog.store.sqlite.reading import kinds_of, settle
 from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
-from execlog.store.sqlite.sketches import take_in
-from execlog.store.sqlite.tallying import DURATION, MAX, SECOND, STATUSES, WIDTH
+from execlog.store.sqlite.sketches import DIGITS, take_in
+from execlog.store.sqlite.tallying import MAX, SECOND, STATUSES
 
 _SQL = queries("sqlite", "statistics")
 _READ = queries("sqlite", "read")
@@ -35,36 +35,35 @@ _NAMES = (
     "tokens_output", "cost_nano",
 )  # fmt: skip
 _Key = str | int | None
-_decode_cells = msgspec.json.Decoder(list[tuple[str | int, list[int], str]]).decode
-_decode_scan = msgspec.json.Decoder(
-    list[tuple[str | int | None, Status, int, int, int, float | None, int, int, int, int]]
-).decode
+_decode_groups = msgspec.json.Decoder(list[tuple[str | int | None, list[int], str]]).decode
 
 
 class Tallies:
-    """Sums by group, their sketches still open: those at rest are merged all at once, at the end."""
+    """Sums by group, and the sketches at rest that belong to them: those are merged all at once, at the end."""
 
     def __init__(self) -> None:
-        self._groups: dict[_Key, tuple[Bucket, Sketch]] = {}
-        self._at_rest: dict[_Key, list[str]] = {}
+        self._groups: dict[_Key, tuple[Bucket, list[str]]] = {}
 
-    def of(self, key: _Key) -> tuple[Bucket, Sketch]:
-        """The sums of a group."""
-        if key not in self._groups:
-            self._groups[key] = Bucket(), Sketch()
-        return self._groups[key]
-
-    def take_in(self, key: _Key, texts: str) -> None:
-        """Merge sketches at rest, with spaces between them, into a group's."""
-        self._at_rest.setdefault(key, []).append(texts)
+    def add(self, key: _Key, sums: Sequence[int], texts: str) -> None:
+        """Add sums, in the order of a cell's columns, and sketches at rest with spaces between them to a group's."""
+        there = self._groups.get(key)
+        if there is None:
+            there = self._groups[key] = Bucket(), []
+        bucket, sketches = there
+        for place, name in enumerate(_NAMES):
+            if place == MAX:
+                bucket.max_micros = max(bucket.max_micros, sums[place])
+            elif sums[place]:
+                setattr(bucket, name, cast("int", getattr(bucket, name)) + sums[place])
+        sketches.append(texts)
 
     def groups(self, group_by: GroupBy | None) -> list[Group]:
         """The groups, in order; over everything there is one even where nothing was counted."""
         if group_by is None:
-            self.of(None)
-        for key, texts in self._at_rest.items():
-            take_in(self.of(key)[1], " ".join(texts))
-        for bucket, sketch in self._groups.values():
+            self._groups.setdefault(None, (Bucket(), []))
+        for bucket, sketches in self._groups.values():
+            sketch = Sketch()
+            take_in(sketch, " ".join(sketches))
             bucket.sketch = sketch.encode()
         keys = sorted(self._groups, key=lambda key: (key is not None, key))
         return [Group(key, self._groups[key][0]) for key in keys if group_by is None or self._groups[key][0].total]
@@ -132,12 +131,10 @@ def _sum_cells(
     if group_by in SPANS:
         sql, bindings["span"] = _SQL["cells_by_start"], SPANS[group_by] * SECOND
     starts = _SQL["all_starts" if until - since <= _MANY_STARTS * resolution * SECOND else "starts_there"]
-    for key, sums, texts in _decode_cells(session.value(sql.format(starts=starts), bindings)):
-        group = key if isinstance(key, int) else group_of(series[0], key)
-        if group == "":
-            continue
-        add_sums(tallies.of(group)[0], sums)
-        tallies.take_in(group, texts)
+    for key, sums, texts in _decode_groups(session.value(sql.format(starts=starts), bindings)):
+        group = group_of(series[0], key) if isinstance(key, str) else key
+        if group != "":
+            tallies.add(group, sums, texts)
 
 
 def group_of(series: Series, name: str) -> str | None:
@@ -164,33 +161,11 @@ def _scan(
     sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
     bindings = {
         **question.bindings,
+        "digits": DIGITS,
         "log_gamma": LOG_GAMMA,
         "longest": LONGEST_MICROS,
         "span": SPANS.get(group_by or "", 1) * SECOND,
     }
-    scanned(_decode_scan(session.value(sql, bindings)), group_by, tallies)
-
-
-def scanned(rows: Iterable[tuple[Any, ...]], group_by: GroupBy | None, tallies: Tallies) -> None:
-    """Take in executions that were summed up by key, status and bin: see "executions" in sql/*/statistics.sql."""
-    for group, status, number, times, micros, longest, *rest in rows:
-        if group_by is not None and group in {None, ""}:
-            continue
-        bucket, sketch = tallies.of(group)
-        sums = [0] * WIDTH
-        sums[STATUSES.index(Status(status))] = times
-        sums[9:] = rest
-        if number >= 0:
-            sums[6], sums[DURATION] = times, micros
-            sums[MAX] = min(int((longest or 0) * 1e6 + 0.5), LONGEST_MICROS)
-            sketch.add(number, times)
-        add_sums(bucket, sums)
-
-
-def add_sums(bucket: Bucket, sums: Sequence[int]) -> None:
-    """Add to a bucket the sums of a cell, in the order of its columns."""
-    for place, name in enumerate(_NAMES):
-        if place == MAX:
-            bucket.max_micros = max(bucket.max_micros, sums[place])
-        elif sums[place]:
-            setattr(bucket, name, cast("int", getattr(bucket, name)) + sums[place])
+    for group, sums, texts in _decode_groups(session.value(sql, bindings)):
+        if group_by is None or group not in {None, ""}:
+            tallies.add(group, sums, texts)

@@ -34,20 +34,34 @@ buckets.series;
 starts.start - ((starts.start %% %(span)s) + %(span)s) %% %(span)s;
 
 -- name: executions
--- key, status, bin (-1: no duration), count, duration_micros, max_seconds, rows, tokens_input, tokens_output, cost_nano;
--- the bin and the rounding as in core.rollup.
-select {key} as key, executions.status,
-    case
-        when seconds is null then -1
-        when seconds * 1e6::double precision <= 1 then 0
-        else ceil(ln(seconds * 1e6::double precision) / %(log_gamma)s::double precision)::bigint
-    end as bin,
-    count(*), sum(floor(least(coalesce(seconds, 0) * 1e6::double precision + 0.5, 1e15))::bigint)::bigint, max(seconds),
-    sum(coalesce(executions.rows, 0))::bigint, sum(coalesce(executions.tokens_input, 0))::bigint,
-    sum(coalesce(executions.tokens_output, 0))::bigint, sum(coalesce(executions.cost_nano, 0))::bigint
-from {source}
-where {where}
-group by 1, 2, 3;
+-- The same of executions themselves; the bin and the rounding as in core.rollup, a bin's pair of digits as in sketches.py.
+select key, sum((status = 'succeeded')::int)::bigint, sum((status = 'partial')::int)::bigint,
+    sum((status = 'failed')::int)::bigint, sum((status = 'timed_out')::int)::bigint,
+    sum((status = 'cancelled')::int)::bigint, sum((status = 'crashed')::int)::bigint, count(micros),
+    coalesce(sum(micros), 0)::bigint, coalesce(max(micros), 0), sum(rows)::bigint, sum(tokens_input)::bigint,
+    sum(tokens_output)::bigint, sum(cost_nano)::bigint,
+    '+' || coalesce(
+        string_agg(
+            substr(%(digits)s, (bin >> 6)::int + 1, 1) || substr(%(digits)s, (bin & 63)::int + 1, 1), ''
+        ),
+        ''
+    )
+from (
+    select {key} as key, executions.status,
+        case
+            when seconds is not null then floor(least(seconds * 1e6::double precision + 0.5, 1e15))::bigint
+        end as micros,
+        case
+            when seconds is null then null
+            when seconds * 1e6::double precision <= 1 then 0
+            else least(ceil(ln(seconds * 1e6::double precision) / %(log_gamma)s::double precision)::bigint, 4095)
+        end as bin,
+        coalesce(executions.rows, 0) as rows, coalesce(executions.tokens_input, 0) as tokens_input,
+        coalesce(executions.tokens_output, 0) as tokens_output, coalesce(executions.cost_nano, 0) as cost_nano
+    from {source}
+    where {where}
+) as scanned
+group by 1;
 
 -- name: key_none
 null::text;

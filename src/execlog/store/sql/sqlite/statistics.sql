@@ -78,29 +78,36 @@ with recursive starts (start) as (
 );
 
 -- name: executions
--- [key, status, bin (-1: no duration), count, duration_micros, max_seconds, rows, tokens_input, tokens_output, cost_nano],
--- the bin and the rounding as in core.rollup.
+-- The same of executions themselves: micros, bin and its pair of digits as in `cells_of_tail`.
 select json_group_array(json_array(
-    key, status, bin, n, duration_micros, max_seconds, rows, tokens_input, tokens_output, cost_nano
+    key,
+    json_array(
+        succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros, max_micros, rows, tokens_input,
+        tokens_output, cost_nano
+    ),
+    sketch
 ))
 from (
-    select {key} as key,
-        executions.status as status,
-        case
-            when seconds is null then -1
-            when seconds * 1e6 <= 1 then 0
-            else cast(ceil(ln(seconds * 1e6) / :log_gamma) as integer)
-        end as bin,
-        count(*) as n,
-        sum(min(cast(coalesce(seconds, 0) * 1e6 + 0.5 as integer), :longest)) as duration_micros,
-        max(seconds) as max_seconds,
-        sum(coalesce(executions.rows, 0)) as rows,
-        sum(coalesce(executions.tokens_input, 0)) as tokens_input,
-        sum(coalesce(executions.tokens_output, 0)) as tokens_output,
-        sum(coalesce(executions.cost_nano, 0)) as cost_nano
-    from {source}
-    where {where}
-    group by 1, 2, 3
+    select key, sum(status = 'succeeded') as succeeded, sum(status = 'partial') as partial, sum(status = 'failed') as failed,
+        sum(status = 'timed_out') as timed_out, sum(status = 'cancelled') as cancelled, sum(status = 'crashed') as crashed,
+        count(micros) as timed, coalesce(sum(micros), 0) as duration_micros, coalesce(max(micros), 0) as max_micros,
+        sum(rows) as rows, sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output,
+        sum(cost_nano) as cost_nano,
+        '+' || coalesce(group_concat(substr(:digits, (bin >> 6) + 1, 1) || substr(:digits, (bin & 63) + 1, 1), ''), '')
+        as sketch
+    from (
+        select {key} as key,
+            executions.status as status,
+            min(cast(seconds * 1e6 + 0.5 as integer), :longest) as micros,
+            iif(seconds * 1e6 <= 1, 0, min(cast(ceil(ln(seconds * 1e6) / :log_gamma) as integer), 4095)) as bin,
+            coalesce(executions.rows, 0) as rows,
+            coalesce(executions.tokens_input, 0) as tokens_input,
+            coalesce(executions.tokens_output, 0) as tokens_output,
+            coalesce(executions.cost_nano, 0) as cost_nano
+        from {source}
+        where {where}
+    )
+    group by key
 );
 
 -- name: key_none
