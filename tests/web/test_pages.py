@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from execlog.core.model import Error, Item, Status
+from execlog.core.model import Error, Item, LogLine, Status
 from execlog.web.app import create_app
 from histories import FAILURE, T0, execution, mixed, seed
 from htmlreader import Reader
@@ -114,6 +114,55 @@ def test_many_items_are_shown_when_asked_for(ledger, client):
     assert (page.text.count("bad-"), page.text.count("ok-")) == (3, 50)
     [whole] = [link for link in page.links() if "items=all" in link]
     assert read(client, whole).text.count("ok-") == 200
+
+
+def test_what_failed_among_thousands_is_shown(ledger, client):
+    bad = set(range(1_500, 3_000, 5))
+    items = tuple(
+        Item(key=f"i-{at}", at=T0, status=Status.FAILED if at in bad else Status.SUCCEEDED, position=at)
+        for at in range(3_000)
+    )
+    seed(ledger, execution(0, status=Status.PARTIAL, items=items))
+    page = read(client, "/executions/run-0")
+    assert listed(page) == 250
+    assert "i-1500\n" in page.text
+    assert "2,750 more are not shown" in page.text
+    [first] = [link for link in page.links() if "items=all" in link]
+    [paged] = [link for link in page.links() if link.startswith("/api/executions/run-0/items")]
+    whole = read(client, first)
+    assert listed(whole) == 1_000
+    assert "i-2995\n" in whole.text
+    assert "2,000 more are not shown · all of them" in whole.text
+    assert client.get(paged).json()["total"] == 3_000
+
+
+def test_one_failure_of_a_thousand_is_seen_in_the_bar(ledger, client):
+    items = [Item(key=f"i-{at}", at=T0, status=Status.SUCCEEDED, position=at) for at in range(999)]
+    seed(ledger, execution(0, status=Status.PARTIAL, items=(*items, Item(key="bad", at=T0, status=Status.FAILED))))
+    tags = read(client, "/executions/run-0").tags
+    widths = {
+        str(found["class"]): float(str(found["width"])) for tag, found in tags if tag == "rect" and "class" in found
+    }
+    assert (widths["succeeded"], widths["failed"]) == (98.5, 1.5)
+
+
+def test_what_is_left_out_is_said_and_can_be_reached(ledger, client):
+    logs = tuple(LogLine(T0 + at, at, "info", f"line {at}") for at in range(1_001))
+    inside = [
+        execution(1 + at, parent_id="run-0", status=Status.FAILED if at == 0 else Status.SUCCEEDED) for at in range(101)
+    ]
+    again = [execution(200 + at, retry_of="run-0", root_id="run-0") for at in range(101)]
+    seed(ledger, execution(0, logs=logs), *inside, *again)
+    page = read(client, "/executions/run-0")
+    assert "the last 1,000 of 1,001 lines" in page.text
+    assert "the newest 100\n" in page.text
+    assert "the first and the newest" in page.text
+    [lines] = [link for link in page.links() if link.startswith("/api/executions/run-0/logs")]
+    assert client.get(lines).json()["logs"][0]["message"] == "line 0"
+    every, bad = [link for link in page.links() if "parent_id=run-0" in link]
+    assert [listed(read(client, f"{link}&limit=200")) for link in (every, bad)] == [101, 1]
+    [retries] = [link for link in page.links() if "root_id=run-0" in link]
+    assert listed(read(client, f"{retries}&limit=200")) == 101
 
 
 def test_a_subject_is_shown_over_one_window(ledger, client):

@@ -168,7 +168,7 @@ def _of_items(execution: Execution, found: Explanation) -> str:
     failed, total = execution.counts.failed, execution.counts.total
     always = [one.key for one in found.items if one.seen_before and one.failed_before == one.seen_before]
     new = [one.key for one in found.items if one.seen_before and not one.failed_before]
-    text = f"{failed} of {total} items failed"
+    text = f"{failed:,} of {total:,} items failed"
     if always:
         text += f"; {', '.join(always[:5])} failed every time before"
     if new:

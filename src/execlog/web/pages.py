@@ -15,7 +15,7 @@ from execlog.history import dossier, listing, statistics
 from execlog.history.explanation import explain
 from execlog.history.question import Id, Name, Question, as_filter, encoded
 from execlog.history.reason import explained, why
-from execlog.history.view import ExecutionView, view
+from execlog.history.view import ExecutionView, view, view_item
 from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
 from execlog.store.base import Store
@@ -28,9 +28,10 @@ from execlog.web.wording import called, word
 
 HOUR = 3_600_000_000
 RECENT, SUBJECTS, FAILURES, STRIP = 15, 12, 6, 24
-ITEMS = 50
-"""Items of an execution that are shown unasked, beside those that did not succeed."""
+ITEMS, BAD_ITEMS = 50, 200
+"""Items of an execution that are shown unasked, and the most of those that did not succeed, beside them."""
 _ENDED = tuple(status for status in Status if status not in OPEN)
+_BAD = tuple(status for status in _ENDED if status is not Status.SUCCEEDED)
 _FAILURES = (Status.FAILED, Status.TIMED_OUT, Status.CRASHED)
 _IN_THE_FORM = frozenset({"kind", "status", "since", "text", "subject", "item", "cursor"})
 _WINDOWS = {"1h": "the last hour", "24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days"}
@@ -140,8 +141,9 @@ class Pages:
         store, actor = self._ledger.store, call.principal.actor
         found = dossier.get(store, params.id, kind=params.kind, namespace=params.namespace, actor=actor)
         whole = dossier.dossier(store, found, actor=actor)
-        items = sorted(cast("Any", whole.items), key=lambda item: (_turn(item.status), item.position))
+        items = sorted(found.items, key=lambda item: (_turn(item.status), item.position))
         bad = sum(_bad(item.status) for item in items)
+        most = dossier.MOST_ITEMS if params.items == "all" else min(bad, BAD_ITEMS) + ITEMS
         why = explain(store, found, now=self._ledger.clock.now(), actor=actor) if _bad(found.status) else None
         feed = {"id": found.id, "kind": found.kind}
         return self._page(
@@ -150,8 +152,10 @@ class Pages:
             execution=whole,
             total=_total(found),
             ended=found.status not in OPEN,
-            items=items if params.items == "all" else items[: bad + ITEMS],
+            items=[view_item(item) for item in items[:most]],
             known_items=len(items),
+            most_items=dossier.MOST_ITEMS,
+            known_lines=len(found.logs),
             why=why,
             others=_has_others(store, found, actor),
             again=self._again(call, found),
@@ -228,6 +232,7 @@ def _statuses(asked: Sequence[Status]) -> list[tuple[str, str, bool]]:
     """What the form offers: the value, how it is said, and whether it is asked for."""
     offered: list[tuple[tuple[Status, ...], str]] = [((status,), word(status)) for status in Status]
     offered += [((Status.QUEUED, Status.RUNNING), "not finished"), (_ENDED, "ended"), (_FAILURES, "any failure")]
+    offered.append((_BAD, "any but succeeded"))
     if asked and set(asked) not in [set(statuses) for statuses, _ in offered]:
         offered.append((tuple(asked), " or ".join(map(word, asked))))
     return [(",".join(statuses), said, set(statuses) == set(asked)) for statuses, said in offered]
