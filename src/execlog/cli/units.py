@@ -14,11 +14,12 @@ def seconds(value: float | None) -> str:
     """A duration in the unit that fits, with three figures."""
     if value is None:
         return NOTHING
-    if value < 1e-3:  # noqa: PLR2004 - a millisecond
+    # What three figures would round up to a whole one of the next unit is said in that.
+    if value < 0.9995e-3:  # noqa: PLR2004 - a millisecond
         return f"{value * 1e6:.3g} µs" if value else "0 s"
-    if value < 1:
+    if value < 0.9995:  # noqa: PLR2004 - a second
         return f"{value * 1e3:.3g} ms"
-    if value < _MINUTE:
+    if value < _MINUTE - 0.05:
         return f"{value:.3g} s"
     return span(value)
 

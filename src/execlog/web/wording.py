@@ -31,15 +31,16 @@ def duration(seconds: float | None) -> str:
     """
     if not seconds:
         return "–"
-    if seconds < 1e-3:  # noqa: PLR2004 - a millisecond
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
+    # What three figures would round up to a whole one of the next unit is said in that.
+    if seconds < 0.9995e-3:  # noqa: PLR2004 - a millisecond
+        return f"{seconds * 1e6:.3g} µs"
+    if seconds < 0.9995:  # noqa: PLR2004 - a second
         return f"{seconds * 1e3:.3g} ms"
-    if seconds < _MINUTE:
+    if seconds < _MINUTE - 0.05:
         return f"{seconds:.3g} s"
     for size, unit, smaller, small_unit in _PARTS:
-        if seconds >= size:
-            whole, rest = divmod(int(seconds), size)
+        if round(seconds) >= size:
+            whole, rest = divmod(round(seconds), size)
             return f"{whole} {unit} {rest // smaller} {small_unit}" if rest // smaller else f"{whole} {unit}"
     return ""
 
