@@ -116,6 +116,28 @@ def test_many_items_are_shown_when_asked_for(ledger, client):
     assert read(client, whole).text.count("ok-") == 200
 
 
+def test_of_a_traceback_the_line_is_shown_that_says_what_happened(ledger, client):
+    ledger.clock = LateClock()
+    traceback = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\n    g()\nKeyError: 3\n'
+    seed(ledger, execution(0, status=Status.FAILED, error=Error("KeyError", traceback)))
+    for path in ("/", "/executions", "/failures?window=24h"):
+        said = " ".join(read(client, path).text.split())
+        assert "KeyError: 3" in said
+        assert "Traceback" not in said, path
+    assert 'File "a.py", line 1' in read(client, "/executions/run-0").text
+
+
+def test_a_failure_of_no_subject_says_when_it_last_came(ledger, client):
+    ledger.clock = LateClock()
+    seed(ledger, execution(0, subject=None, status=Status.FAILED, error=FAILURE))
+    assert re.search(r'class="where">last\s', client.get("/failures?window=24h").text)
+
+
+def test_a_sentence_goes_on_left_to_right_after_a_name_that_does_not(ledger, client):
+    seed(ledger, execution(0, subject="דוח", status=Status.FAILED, error=FAILURE))
+    assert '<bdi dir="ltr">דוח has not succeeded before' in client.get("/executions/run-0").text
+
+
 def test_what_failed_among_thousands_is_shown(ledger, client):
     bad = set(range(1_500, 3_000, 5))
     items = tuple(

@@ -10,6 +10,7 @@ from execlog.core.model import Execution
 from execlog.store.base import Part, Store
 
 _FEW, _FEW_ITEMS = 100, 200
+_TRACEBACK = "Traceback (most recent call last):"
 _PLAIN_ERRORS = frozenset({"", "Error", "ExitCode", "Signal"})
 
 
@@ -31,9 +32,15 @@ def reason(error: Said | None) -> str:
     """Why, in one line, with the error's type where the message does not name it."""
     if error is None:
         return ""
-    first = error.message.strip().split("\n", 1)[0]
+    first = gist(error.message).split("\n", 1)[0]
     type_ = error.type.rpartition(".")[2]
     return first if type_ in first or type_ in _PLAIN_ERRORS else f"{type_}: {first}"
+
+
+def gist(message: str) -> str:
+    """The message; of a traceback, which says last what happened, its last line."""
+    text = message.strip()
+    return text.rpartition("\n")[2].strip() if text.startswith(_TRACEBACK) else text
 
 
 def why(one: Execution) -> str:
