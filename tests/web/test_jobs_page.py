@@ -138,3 +138,22 @@ def test_jobs_are_run_paused_and_cancelled_from_the_page(ledger, jobs, nightly, 
         assert page.locator("#refused").is_hidden()
         assert not jobs.desk.get("nightly").running
         page.close()
+
+
+@pytest.mark.browser
+def test_a_keyboard_stays_where_it_was_when_a_button_was_pressed(ledger, jobs, nightly, browser: Browser):
+    jobs.desk.create(Job(id="other", name="Other", run=Command("true"), trigger=Cron("0 2 * * *")))
+    settings = msgspec.structs.replace(ledger.settings, port=0)
+    with Server(ledger, [jobs_kind(jobs)], settings).in_thread() as url:
+        page = browser.new_page()
+        page.goto(f"{url}/jobs")
+        page.locator("#live[data-state=on]").wait_for()
+        for pressed, reached in (("Run now", "Run now"), ("Pause", "Resume"), ("Resume", "Pause"), ("Cancel", "Pause")):
+            page.get_by_role("button", name=f"{pressed}: Nightly").press("Enter")
+            focused = page.locator("[data-post]:focus:not([aria-disabled])")
+            focused.and_(page.get_by_role("button", name=f"{reached}: Nightly")).wait_for()
+            if pressed in {"Run now", "Cancel"}:
+                page.get_by_role("button", name="Cancel: Nightly").wait_for(
+                    state="visible" if pressed == "Run now" else "detached"
+                )
+        page.close()

@@ -11,7 +11,7 @@ import pytest
 from webserver import WebServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
 LONG = "n" * 200
@@ -54,6 +54,10 @@ def post(server: WebServer, *said: dict) -> None:
         f"{server.url}/api/executions", json.dumps(said).encode(), {"Content-Type": "application/json"}
     )
     urllib.request.urlopen(request, timeout=10).close()
+
+
+def top_of(page: Page, selector: str) -> float:
+    return page.locator(selector).evaluate("one => one.getBoundingClientRect().top")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -120,6 +124,65 @@ def test_a_list_does_not_move_under_the_pointer(server, browser: Browser):
     page.locator("h1").hover()
     page.get_by_text("Second").wait_for(timeout=10_000)
     page.locator("#live", has_text="live").wait_for()
+    page.close()
+
+
+def test_what_is_read_stays_where_it_is(server, browser: Browser):
+    said = {"id": "grows", "kind": "job", "name": "Grows", "status": "running"}
+
+    def tell(first: int, logs: int) -> None:
+        items = [{"key": f"i{number}", "position": number} for number in range(first, first + 20)]
+        lines = [{"message": f"line {number}", "number": number} for number in range(first, first + logs)]
+        post(server, {**said, "items": items, "logs": lines})
+
+    tell(0, 30)
+    page = browser.new_page(viewport={"width": 1200, "height": 700})
+    page.goto(f"{server.url}/executions/grows")
+    page.locator("#live[data-state=on]").wait_for()
+    page.locator("#live-log").evaluate("log => log.scrollIntoView()")
+    page.locator(".log .text").nth(3).evaluate("text => getSelection().selectAllChildren(text)")
+    top = top_of(page, "#log-title")
+    tell(20, 1)
+    page.locator(".item-table tr", has_text="i39").wait_for(state="attached")
+    page.locator("#live", has_text="paused").wait_for()
+    assert page.evaluate("String(getSelection())") == "line 3"
+    assert abs(top_of(page, "#log-title") - top) < 1
+    page.evaluate("getSelection().removeAllRanges()")
+    page.locator("#live", has_text="live").wait_for()
+    tell(40, 30)
+    page.locator(".log", has_text="line 69").wait_for()
+    assert abs(top_of(page, "#log-title") - top) < 1
+    page.close()
+
+
+def test_rows_that_are_read_stay_where_they_are(server, browser: Browser):
+    for number in range(40):
+        post(server, {"id": f"row-{number}", "kind": "rows", "name": f"Row {number}", "status": "succeeded"})
+    page = browser.new_page(viewport={"width": 1200, "height": 700})
+    page.goto(f"{server.url}/executions?kind=rows")
+    page.locator("#live[data-state=on]").wait_for()
+    page.mouse.move(0, 0)
+    page.get_by_text("Row 20", exact=True).evaluate("row => row.scrollIntoView({ block: 'center' })")
+    row = "[href*='/row-20?']"
+    before = top_of(page, row)
+    post(server, {"id": "row-new", "kind": "rows", "name": "Row new", "status": "succeeded"})
+    page.get_by_text("Row new").wait_for(state="attached")
+    assert abs(top_of(page, row) - before) < 1
+    page.close()
+
+
+def test_that_it_is_live_is_said_once(server, browser: Browser):
+    page = browser.new_page()
+    page.goto(f"{server.url}/executions?kind=said")
+    page.locator("#live[data-state=on]").wait_for()
+    page.evaluate(
+        "window.said = 0; new MutationObserver((all) => { window.said += all.length; })"
+        ".observe(document.querySelector('.live-text'), { childList: true, characterData: true, subtree: true })"
+    )
+    for number in range(2):
+        post(server, {"id": f"said-{number}", "kind": "said", "name": f"Said {number}", "status": "succeeded"})
+        page.get_by_text(f"Said {number}").wait_for()
+    assert page.evaluate("window.said") == 0
     page.close()
 
 

@@ -11,13 +11,15 @@
   let due = 0;
   let busy = false;
   let held = [];
+  let waiting = "";
   let again = false;
 
   const show = (name, text) => {
     if (!state) return;
     state.hidden = false;
     state.dataset.state = name;
-    state.querySelector(".live-text").textContent = text;
+    const said = state.querySelector(".live-text");
+    if (said.textContent !== text) said.textContent = text; // what is said again is read aloud again
   };
 
   const stop = (text) => {
@@ -46,9 +48,9 @@
   const read = async (answer) => {
     if (answer.redirected) location.reload(); // signed out meanwhile: the way leads over the sign-in page
     else if (answer.ok) {
-      if (!source) listen();
-      else if (source.readyState === EventSource.OPEN) show("on", "live");
       put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      if (!source) listen();
+      else if (source.readyState === EventSource.OPEN) show("on", waiting || "live");
     } else if (answer.status === 404) stop("deleted");
     else {
       show("lost", "not live");
@@ -65,6 +67,7 @@
     const back = keep();
     const old = parts();
     const next = [...fresh.querySelectorAll("[data-live][id]")];
+    waiting = "";
     if (old.length !== next.length || old.some((one, at) => one.id !== next[at].id)) {
       document.getElementById("main").replaceChildren(...fresh.getElementById("main").childNodes);
       held = [];
@@ -74,12 +77,12 @@
     back();
   };
 
-  // Whether the new part was put in. A list whose rows would move under a pointer or a selection waits until they leave.
+  // Whether the new part was put in. One that holds a selection, and a list whose rows would move under a pointer, wait.
   const take = (old, next) => {
     const [before, after] = [rowsOf(old), rowsOf(next)];
-    if ("list" in old.dataset && String(before) !== String(after) && isInUse(old)) {
-      const fresh = after.filter((one) => !before.includes(one)).length;
-      show("on", fresh ? `${fresh} new` : "paused");
+    if (isSelected(old) || (isPointedAt(old) && String(before) !== String(after))) {
+      const fresh = "list" in old.dataset ? after.filter((one) => !before.includes(one)).length : 0;
+      waiting = fresh ? `${fresh} new` : waiting || "paused";
       return false;
     }
     old.replaceWith(next);
@@ -88,11 +91,10 @@
 
   const rowsOf = (part) => [...part.querySelectorAll(".name, .failure")].map((one) => one.getAttribute("href"));
 
-  const isInUse = (part) => {
-    const selection = getSelection();
-    const selected = !selection.isCollapsed && part.contains(selection.anchorNode);
-    return selected || (matchMedia("(hover: hover)").matches && part.matches(":hover"));
-  };
+  const isSelected = (part) => !getSelection().isCollapsed && part.contains(getSelection().anchorNode);
+
+  const isPointedAt = (part) =>
+    "list" in part.dataset && matchMedia("(hover: hover)").matches && part.matches(":hover");
 
   // What a reader did to the page, and how to do it again to what was put in.
   const keep = () => {
@@ -101,6 +103,7 @@
     const focused = document.activeElement;
     const name = nameOf(focused);
     const at = name ? [...document.querySelectorAll(name)].indexOf(focused) : -1;
+    const still = anchor();
     return () => {
       for (const [id, was] of open) {
         const one = document.getElementById(id);
@@ -109,8 +112,33 @@
       document.querySelectorAll(".log").forEach((one, index) => {
         one.scrollTop = Math.min(scrolled[index] ?? Infinity, one.scrollHeight);
       });
-      if (at >= 0 && !focused.isConnected) document.querySelectorAll(name)[at]?.focus({ preventScroll: true });
+      if (at >= 0 && !focused.isConnected) {
+        const alike = [...document.querySelectorAll(name)];
+        (alike[at] ?? alike.at(-1))?.focus({ preventScroll: true });
+      }
+      still();
     };
+  };
+
+  // How to bring back what is in view to where it is, unless a reader is at the top, where what is new comes in.
+  const anchor = () => {
+    if (!scrollY) return () => {};
+    const top = document.querySelector(".top").getBoundingClientRect().bottom;
+    const seen = points()
+      .map((one) => [labelOf(one), one.getBoundingClientRect().top])
+      .filter(([, from]) => from >= top && from < innerHeight);
+    return () => {
+      const now = new Map(points().map((one) => [labelOf(one), one]));
+      const [name, from] = seen.find(([label]) => now.has(label)) ?? [];
+      if (name) scrollBy({ top: now.get(name).getBoundingClientRect().top - from, behavior: "instant" });
+    };
+  };
+
+  const points = () => [...document.querySelectorAll("[data-live][id], [data-live] tr, [data-list] li, .attempts li")];
+
+  const labelOf = (one) => {
+    const named = one.querySelector("a[href], .name") ?? one;
+    return one.id || named.getAttribute("href") || named.textContent;
   };
 
   const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 8;
@@ -118,7 +146,8 @@
   const nameOf = (element) => {
     if (!element || element === document.body) return "";
     if (element.id) return `#${CSS.escape(element.id)}`;
-    if (element.dataset.post) return `[data-post="${CSS.escape(element.dataset.post)}"]`;
+    // Of the buttons of one job: a pause becomes a resume, and a cancel is gone.
+    if (element.dataset.post) return `[data-post^="${CSS.escape(element.dataset.post.replace(/[^/]*$/, ""))}"]`;
     if (element.dataset.copy) return `[data-copy="${CSS.escape(element.dataset.copy)}"]`;
     if (element.matches("details[id] > summary")) return `#${CSS.escape(element.parentElement.id)} > summary`;
     const href = element.getAttribute("href");
@@ -159,7 +188,8 @@
   const span = (seconds) => {
     if (seconds < 60) return `${Math.floor(seconds)} s`;
     if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
-    return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+    if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+    return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
   };
 
   const tick = (root, now) => {
@@ -215,7 +245,7 @@
   // What a button of the page asks of the API; a refusal is said where the page has a place for it.
   const post = async (button) => {
     const refused = document.getElementById("refused");
-    button.disabled = true;
+    button.setAttribute("aria-disabled", "true"); // `disabled` would take the focus away
     const { body, leads } = button.dataset;
     const sent = body ? { body, headers: { "Content-Type": "application/json" } } : {};
     const answer = await fetch(button.dataset.post, { method: "POST", ...sent }).catch(() => null);
@@ -223,13 +253,13 @@
     refused.hidden = answer?.ok === true;
     refused.textContent = answer?.ok ? "" : said?.detail ?? "The server does not answer.";
     if (answer?.ok && leads) return follow(leads.replace("%7B%7D", encodeURIComponent(said.execution_id)));
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
     refresh();
   };
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy], [data-post]");
-    if (button) (button.dataset.post ? post : copy)(button);
+    if (button && !button.hasAttribute("aria-disabled")) (button.dataset.post ? post : copy)(button);
   });
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden && again) plan(); });
@@ -242,7 +272,7 @@
   document.documentElement.classList.add("js");
   setInterval(() => {
     tick(document, Date.now());
-    if (held.length && !held.some(isInUse)) plan(0);
+    if (held.length && !held.some((one) => isSelected(one) || isPointedAt(one))) plan(0);
   }, 1000);
   setInterval(() => plan(), MINUTE); // windows move on, and what is not told (a store that is down) is found out
   localise(document);
