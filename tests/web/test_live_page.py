@@ -20,6 +20,7 @@ PATHS = (
     "/executions",
     "/executions/seen",
     "/executions/long",
+    "/executions/priced",
     "/subject?kind=job&subject=backfill",
     f"/subject?kind=job&subject={LONG}",
     "/failures",
@@ -46,6 +47,8 @@ def server(tmp_path_factory):
         post(started, {**last, "context": {"input": "v" * 100}, "params": {"p" * 90: "q" * 300}})
         long = {"id": "long", "kind": "job", "subject": LONG, "name": LONG, "actor": LONG, "rows": 10**15}
         post(started, {**long, "error": error, "items": items, "params": {"p" * 90: "w" * 300}, "tags": {LONG: LONG}})
+        usage = {f"{LONG}-{number}": {"input": 10**12, "output": 10**12, "cost": 10**6} for number in range(2)}
+        post(started, {"id": "priced", "kind": "k" * 100, "namespace": "n" * 100, "name": "Priced", "usage": usage})
         yield started
 
 
@@ -75,6 +78,56 @@ def test_pages_fit_and_nothing_complains(server, browser: Browser, width, scheme
         assert too_wide == 0, (path, width)
     assert complaints == []
     context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_the_keyboard_reaches_is_not_under_the_bar(server, browser: Browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 700})
+    page.goto(f"{server.url}/docs")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.locator(".operation summary").last.focus()
+    bar = page.locator(".top").evaluate("bar => bar.getBoundingClientRect().bottom")
+    for _ in range(15):
+        page.keyboard.press("Shift+Tab")
+        focused = page.evaluate("document.activeElement.getBoundingClientRect().top")
+        assert focused >= bar
+    page.close()
+
+
+def test_the_page_one_is_on_can_be_told_without_the_sites_colours(server, browser: Browser):
+    context = browser.new_context(forced_colors="active")
+    page = context.new_page()
+    page.goto(f"{server.url}/executions")
+    lines = "[...document.querySelectorAll('.bar nav a')].map((one) => getComputedStyle(one).borderBottomWidth)"
+    assert page.evaluate(lines).count("2px") == 1
+    context.close()
+
+
+def test_on_paper_nothing_is_cut_off_and_nothing_is_there_to_be_pressed(server, browser: Browser):
+    logs = [{"message": f"line {number}"} for number in range(200)]
+    error = {"message": "\n".join(map(str, range(200)))}
+    post(server, {"id": "printed", "kind": "job", "name": "Printed", "error": error, "logs": logs})
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{server.url}/executions/printed")
+    page.emulate_media(media="print")
+    for part in (".log", ".message"):
+        assert page.locator(part).evaluate("one => one.scrollHeight - one.clientHeight") == 0
+    assert page.locator("nav, .copy, .live").evaluate_all("all => all.filter((one) => one.checkVisibility())") == []
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(246, 247, 249)"
+    context.close()
+
+
+def test_a_long_error_leaves_the_rest_of_the_page_in_reach(server, browser: Browser):
+    frames = [f"/srv/a.py:{number} f" for number in range(100)]
+    error = {"type": "E", "message": "word " * 20_000, "frames": frames}
+    post(server, {"id": "wordy", "kind": "job", "name": "Wordy", "error": error})
+    page = browser.new_page(viewport={"width": 1280, "height": 700})
+    page.goto(f"{server.url}/executions/wordy")
+    assert page.locator("#live-error").evaluate("one => one.clientHeight") < 900
+    page.locator(".message").focus()
+    assert page.evaluate("document.activeElement.matches('.message')")  # so that the keyboard can scroll it
+    page.close()
 
 
 @pytest.mark.parametrize("width", [1010, 1200, 1440])
@@ -319,9 +372,12 @@ def test_everybody_can_use_it(server, browser: Browser):
     for scheme in ("light", "dark"):
         context = browser.new_context(color_scheme=scheme)
         page = context.new_page()
-        for path in (*PATHS, "/login"):
+        for path, width in (
+            (path, width) for path in (*PATHS, "/login", "/executions/nobody") for width in (390, 1280)
+        ):
+            page.set_viewport_size({"width": width, "height": 900})
             page.goto(server.url + path)
             found = axe.Axe().run(page)
             violations = [(one["id"], one["nodes"][0]["html"][:200]) for one in found.response["violations"]]
-            assert violations == [], (path, scheme)
+            assert violations == [], (path, width, scheme)
         context.close()
