@@ -62,3 +62,13 @@ def mixed() -> list[Event]:
         execution(4, status=Status.RUNNING, ended_at=None, duration=None, parent_id="run-1"),
         execution(5, kind="workflow", namespace="shop", subject="checkout", actor="alice", usage=usage, duration=0.25),
     ]
+
+
+class LateClock:
+    """A few minutes after the executions of `mixed`."""
+
+    def now(self) -> int:
+        return T0 + 600_000_000
+
+    def monotonic(self) -> float:
+        return 0.0

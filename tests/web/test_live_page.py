@@ -170,7 +170,7 @@ def test_a_list_does_not_move_under_the_pointer(server, browser: Browser):
     page = browser.new_page()
     page.goto(f"{server.url}/executions?kind=moving")
     page.locator("#live[data-state=on]").wait_for()
-    page.get_by_text("First").hover()
+    page.get_by_role("link", name="First").hover()
     post(server, {"id": "second", "kind": "moving", "name": "Second"})
     page.locator("#live", has_text="1 new").wait_for(timeout=10_000)
     assert page.get_by_text("Second").count() == 0

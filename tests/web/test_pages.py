@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from execlog.core.model import Error, Item, LogLine, Status
 from execlog.web.app import create_app
-from histories import FAILURE, T0, execution, mixed, seed
-from htmlreader import Reader
+from histories import FAILURE, T0, LateClock, execution, mixed, seed
+from htmlreader import Reader, listed, read
 
 PAGES = (
     "/",
@@ -25,35 +25,11 @@ PAGES = (
 )
 
 
-class LateClock:
-    """A few minutes after the executions of `mixed`."""
-
-    def now(self) -> int:
-        return T0 + 600_000_000
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
-class LaterClock(LateClock):
-    """A minute later."""
-
-    def now(self) -> int:
-        return super().now() + 60_000_000
-
-
 @pytest.fixture
 def seeded(ledger, client):
     ledger.clock = LateClock()
     seed(ledger, *mixed())
     return client
-
-
-def read(client: TestClient, path: str) -> Reader:
-    answer = client.get(path)
-    assert answer.status_code == 200, answer.text[:500]
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    return Reader(answer.text)
 
 
 def test_the_overview_shows_what_ran_and_what_failed(seeded):
@@ -66,33 +42,6 @@ def test_an_empty_history_says_how_to_begin(client):
     page = read(client, "/")
     assert "Nothing has been recorded yet" in page.text
     assert "curl http://localhost/api/executions" in page.text
-
-
-def test_the_list_is_narrowed_by_its_form_and_leads_on(seeded, ledger):
-    page = read(seeded, "/executions?status=failed&kind=&text=&since=")
-    assert page.text.count("Failed to fetch GOOGL") == 1
-    seed(ledger, *(execution(number, id=f"more-{number}") for number in range(60)))
-    [following] = [link for link in read(seeded, "/executions?kind=job").links() if "cursor=" in link]
-    assert "kind=job" in following
-    assert "more-" in seeded.get(f"/executions{following}").text
-
-
-def test_a_window_that_moves_on_can_be_paged_through(ledger, client):
-    seed(ledger, *(execution(number) for number in range(5)))
-    ledger.clock = LateClock()
-    [following] = [link for link in read(client, "/executions?since=24h&limit=3").links() if "cursor=" in link]
-    ledger.clock = LaterClock()
-    assert listed(read(client, f"/executions{following}")) == 2
-
-
-def test_a_figure_leads_to_what_it_counts(seeded):
-    for path in ("/", "/subject?kind=job&subject=ticker&window=24h"):
-        tiles = [found for tag, found in read(seeded, path).tags if tag == "a" and found.get("aria-label")]
-        counted = {str(found["aria-label"]).partition(": ")[0]: found for found in tiles}
-        for label in ("Ended, 24 h", "Ended", "Failed", "Running"):
-            if label in counted:
-                count = int(str(counted[label]["aria-label"]).partition(": ")[2])
-                assert listed(read(seeded, str(counted[label]["href"]))) == count, (path, label)
 
 
 def test_a_list_says_why_each_went_wrong(ledger, client):
@@ -122,7 +71,7 @@ def test_of_a_traceback_the_line_is_shown_that_says_what_happened(ledger, client
     seed(ledger, execution(0, status=Status.FAILED, error=Error("KeyError", traceback)))
     for path in ("/", "/executions", "/failures?window=24h"):
         said = " ".join(read(client, path).text.split())
-        assert "KeyError: 3" in said
+        assert re.search("KeyError:? 3", said)
         assert "Traceback" not in said, path
     assert 'File "a.py", line 1' in read(client, "/executions/run-0").text
 
@@ -234,33 +183,6 @@ def test_what_is_not_there_is_said_as_a_page(client):
         assert str(status) in answer.text
 
 
-def listed(page: Reader) -> int:
-    return sum("data-is" in attributes and attributes["data-is"] == "status" for _, attributes in page.tags)
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/", 8),
-        ("/failures?window=24h", 7),
-        ("/failures?window=24h&kind=job", 4),
-        ("/subject?kind=job&subject=prices&window=24h", 3),
-    ],
-)
-def test_a_failures_count_is_how_many_its_link_shows(ledger, client, path, expected):
-    ledger.clock = LateClock()
-    bad = {"status": Status.FAILED, "error": FAILURE}
-    told = [
-        execution(number, **bad, kind=kind, subject="prices") for number, kind in enumerate(["job", "pipeline"] * 3)
-    ]
-    told += [execution(7, **bad, subject="others"), execution(8, **bad | {"status": Status.CANCELLED})]
-    seed(ledger, *told, execution(-3000, **bad, subject="prices"))
-    page = read(client, path)
-    [link] = [link for link in page.links() if "fingerprint=" in link]
-    [count] = re.findall(r"(\d+)×", page.text)
-    assert listed(read(client, link)) == int(count) == expected
-
-
 def test_one_long_word_is_cut_and_not_left_out(ledger, client):
     ledger.clock = LateClock()
     word = "x" * 3000
@@ -328,26 +250,6 @@ def test_progress_says_what_is_known(ledger, client, status, total, said):
     assert said in text
     assert ("not run C" in text) == (status is Status.CANCELLED)
     assert (" 2 done " in " ".join(read(client, "/executions").text.split())) == (said == "2 done")
-
-
-def test_the_form_asks_again_what_was_asked(seeded):
-    def chosen(path: str) -> list[str | None]:
-        return [found["value"] for tag, found in read(seeded, path).tags if tag == "option" and "selected" in found]
-
-    assert chosen("/executions?status=failed&status=crashed") == ["failed,crashed"]
-    assert chosen("/executions?status=timed_out,crashed,failed") == ["failed,timed_out,crashed"]
-    assert chosen("/executions?status=running&status=queued") == ["queued,running"]
-    assert chosen("/executions?status=open") == ["queued,running"]
-    assert listed(read(seeded, "/executions?status=queued,running")) == 1
-    page = read(seeded, "/executions?tags=env:prod&engine=x&status=failed&cursor=")
-    hidden = {found["name"]: found["value"] for tag, found in page.tags if found.get("type") == "hidden"}
-    assert hidden == {"tags": "env:prod", "engine": "x"}
-    assert "tags: env:prod" in page.text
-
-
-def test_an_empty_list_says_how_to_begin_unless_something_was_asked(client):
-    assert "Three ways to begin" in read(client, "/executions").text
-    assert "No execution fits" in read(client, "/executions?kind=job").text
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -436,15 +338,3 @@ def test_others_that_failed_like_this_are_offered_where_there_are_some(ledger, c
     assert "Others that failed like this" in page.text
     [link] = [link for link in page.links() if "fingerprint=" in link]
     assert "/executions/run-2?kind=job" in Reader(client.get(link).text).links()
-
-
-@pytest.mark.parametrize("path", ["/failures?window=7d", "/executions?since=7d"])
-def test_how_far_back_is_said_in_words(client, path):
-    page = client.get(path).text
-    assert '<option value="7d" selected>the last 7 days</option>' in page
-    assert '<option value="24h">the last 24 hours</option>' in page
-
-
-def test_a_time_that_is_not_offered_stays_chosen(client):
-    page = client.get("/executions?since=90m").text
-    assert '<option value="90m" selected>since 90m</option>' in page

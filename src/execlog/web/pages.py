@@ -28,12 +28,14 @@ from execlog.web.wording import called, word
 
 HOUR = 3_600_000_000
 RECENT, SUBJECTS, FAILURES, STRIP = 15, 12, 6, 24
+MOST_FAILURES = 200
 ITEMS, BAD_ITEMS = 50, 200
 """Items of an execution that are shown unasked, and the most of those that did not succeed, beside them."""
 _ENDED = tuple(status for status in Status if status not in OPEN)
 _BAD = tuple(status for status in _ENDED if status is not Status.SUCCEEDED)
 _FAILURES = (Status.FAILED, Status.TIMED_OUT, Status.CRASHED)
-_IN_THE_FORM = frozenset({"kind", "status", "since", "text", "subject", "item", "cursor"})
+_IN_THE_FORM = frozenset({"kind", "status", "since", "text", "subject", "item", "id_prefix", "sort", "cursor"})
+_SORTS = {"": "newest first", "oldest": "oldest first", "slowest": "slowest first", "costliest": "costliest first"}
 _WINDOWS = {"1h": "the last hour", "24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days"}
 
 
@@ -116,7 +118,7 @@ class Pages:
         narrowed = as_filter(question, now=now, actor=actor)
         found = listing.find(self._ledger.store, question, now=now, actor=actor)
         asked = encoded(question)
-        kinds = [str(group.key) for group in self._ledger.store.stats(Filter(actor=actor), group_by="kind")]
+        pairs = [pair for pair in _pairs(asked) if pair[0] != "cursor"]
         following = None
         if found.next_cursor:
             # A cursor belongs to one question: a span back from now would be another one by then.
@@ -126,13 +128,16 @@ class Pages:
             call,
             "executions.html",
             executions=_rows(self._ledger.store, found.entries),
-            asked=_pairs(asked),
-            kept=[(name, value) for name, value in _pairs(asked) if name not in _IN_THE_FORM],
+            asked=[(*pair, "?" + urlencode([other for other in pairs if other != pair])) for pair in _chosen(pairs)],
+            query=urlencode(_pairs(asked)),
+            kept=[(name, value) for name, value in pairs if name not in _IN_THE_FORM],
             question=question,
-            kinds=kinds,
+            kinds=self._kinds(actor),
             following=following,
+            first="?" + urlencode(pairs) if question.cursor else None,
             statuses=_statuses(narrowed.statuses),
             windows=_WINDOWS,
+            sorts=_SORTS,
         )
 
     def execution(self, call: Call) -> Reply:
@@ -191,9 +196,20 @@ class Pages:
         params: WhichFailures = call.params
         since = as_filter(Question(since=params.window), now=self._ledger.clock.now()).since
         asked = Filter(since=since, text=params.text, kind=params.kind, actor=call.principal.actor)
-        found = listing.list_failures(self._ledger.store, asked, limit=200).failures
-        narrowed = {"since": params.window, "text": params.text, "kind": params.kind}
-        return self._page(call, "failures.html", failures=found, params=params, asked=narrowed, windows=_WINDOWS)
+        found = listing.list_failures(self._ledger.store, asked, limit=MOST_FAILURES).failures
+        return self._page(
+            call,
+            "failures.html",
+            failures=found,
+            most=MOST_FAILURES,
+            params=params,
+            asked={"since": params.window, "text": params.text, "kind": params.kind},
+            kinds=self._kinds(call.principal.actor),
+            windows=_WINDOWS,
+        )
+
+    def _kinds(self, actor: str | None) -> list[str]:
+        return [str(group.key) for group in self._ledger.store.stats(Filter(actor=actor), group_by="kind")]
 
     def _subject(self, latest: Execution, actor: str | None) -> Subject:
         asked = Filter(kind=latest.kind, namespace=latest.namespace, subject=latest.subject, actor=actor)
@@ -253,6 +269,11 @@ def _has_others(store: Store, execution: Execution, actor: str | None) -> bool:
 def _turn(status: Status) -> int:
     """What is looked at first: what went wrong, then what is under way."""
     return 0 if _bad(status) else 1 if status is Status.RUNNING else 2
+
+
+def _chosen(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What was asked for of the executions, without how they are put on pages."""
+    return [pair for pair in pairs if pair[0] not in {"limit", "sort"}]
 
 
 def _pairs(asked: dict[str, Any]) -> list[tuple[str, str]]:
