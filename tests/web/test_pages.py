@@ -38,6 +38,14 @@ def test_the_overview_shows_what_ran_and_what_failed(seeded):
         assert said in text
 
 
+def test_a_day_on_which_nothing_ended_is_not_an_empty_chart(ledger, client):
+    ledger.clock = LateClock()
+    seed(ledger, execution(-3000))
+    page = read(client, "/")
+    assert "Nothing ended in the last 24 hours" in page.text
+    assert "bars" not in [found.get("class") for _, found in page.tags]
+
+
 def test_an_empty_history_says_how_to_begin(client):
     page = read(client, "/")
     assert "Nothing has been recorded yet" in page.text
@@ -74,6 +82,13 @@ def test_of_a_traceback_the_line_is_shown_that_says_what_happened(ledger, client
         assert re.search("KeyError:? 3", said)
         assert "Traceback" not in said, path
     assert 'File "a.py", line 1' in read(client, "/executions/run-0").text
+
+
+def test_how_long_it_has_been_running_is_there_without_scripts(ledger, client):
+    ledger.clock = LateClock()
+    seed(ledger, execution(0, status=Status.RUNNING, ended_at=None, duration=None))
+    for path in ("/", "/executions", "/executions/run-0"):
+        assert re.search(r"data-since=[^>]*>10 min<", client.get(path).text), path
 
 
 def test_a_failure_of_no_subject_says_when_it_last_came(ledger, client):

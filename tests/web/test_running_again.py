@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from execlog.core.model import Item, Status
 from execlog.kinds.jobs import Command, Job, SchedulerServingApp, jobs_kind
+from execlog.kinds.jobs.desk import RunRequest
 from execlog.web.app import create_app
 from execlog.web.server import Server
 from histories import FAILURE, T0, execution, seed
@@ -79,13 +80,32 @@ def test_buttons_are_for_those_who_may(ledger, jobs, role, offered):
         {"subject": None},
         {"namespace": "shop"},
         {"kind": "workflow"},
-        {"status": Status.RUNNING, "ended_at": None, "duration": None},
     ],
     ids=str,
 )
 def test_nothing_is_offered_that_the_scheduler_could_not_do(ledger, jobs, fields):
     seed(ledger, ran(**fields))
     assert bodies(page_of(ledger, jobs)) == []
+
+
+RUNNING = {"status": Status.RUNNING, "ended_at": None, "duration": None, "items": ()}
+
+
+@pytest.mark.parametrize(("role", "offered"), [("viewer", 0), ("operator", 1), ("operator:manual", 0)])
+def test_what_runs_alone_can_be_cancelled_where_it_is_looked_at(ledger, jobs, role, offered):
+    first = jobs.desk.run("prices", RunRequest()).execution_id
+    ledger.flush()
+    seed(ledger, ran(id=first, actor="manual", **RUNNING))
+    page = page_of(ledger, jobs, role, f"/executions/{first}")
+    posts = [found["data-post"] for _, found in page.tags if "data-post" in found]
+    assert posts == ["/scheduler/jobs/prices/cancel"] * offered
+
+
+def test_nothing_is_cancelled_that_is_not_the_only_one_or_not_of_the_scheduler(ledger, jobs):
+    seed(ledger, ran(**RUNNING))
+    assert "data-post" not in str(page_of(ledger, jobs).tags)
+    jobs.desk.run("prices", RunRequest())
+    assert "data-post" not in str(page_of(ledger, jobs).tags)
 
 
 def test_where_no_family_brings_jobs_nothing_is_run_again(ledger, client):

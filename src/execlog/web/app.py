@@ -19,7 +19,7 @@ from execlog.web.executions import Executions
 from execlog.web.feed import Feeds
 from execlog.web.guard import Guard
 from execlog.web.health import Health
-from execlog.web.jobs import job_routes, reruns
+from execlog.web.jobs import job_routes, offers
 from execlog.web.manual import manual_routes
 from execlog.web.pages import Pages
 from execlog.web.requests import Requests
@@ -49,7 +49,7 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     routes += [route for kind in kinds for route in kind.routes]
     jobs = job_routes(routes, ledger, templates)
     templates.has_jobs = bool(jobs)
-    pages = Pages(ledger, templates, reruns(routes))
+    pages = Pages(ledger, templates, offers(routes))
     routes += [*page_routes(pages, templates, Signing(access, templates)), *jobs]
     routes += manual_routes(routes, templates, tokens=not access.open)
     endpoint = partial(Endpoint, access=access, workers=workers, requests=requests, arrivals=arrivals)

@@ -29,6 +29,7 @@ MOST = 200
 _LIST = ("GET", "/scheduler/jobs")
 _ONE = ("GET", "/scheduler/jobs/{job_id}")
 _RUN = ("POST", "/scheduler/jobs/{job_id}/run")
+_CANCEL = ("POST", "/scheduler/jobs/{job_id}/cancel")
 
 
 class JobRow(Struct, frozen=True, kw_only=True):
@@ -43,33 +44,40 @@ class JobRow(Struct, frozen=True, kw_only=True):
     last: ExecutionView | None
 
 
-class Again(Struct, frozen=True):
-    """What may be run again: an execution of this job, and whether some of its items alone."""
+class Offer(Struct, frozen=True):
+    """What may be done about an execution of this job: cancel it, or run it again, or some of its items alone."""
 
     job_id: str
+    cancel: bool
+    again: bool
     some: bool
 
 
-Reruns = Callable[[Call, Execution], Again | None]
+Offers = Callable[[Call, Execution], Offer | None]
 
 
-def reruns(routes: Iterable[Route]) -> Reruns:
-    """What tells, of an execution that somebody looks at, what they may have run again by the API's own routes."""
+def offers(routes: Iterable[Route]) -> Offers:
+    """What tells, of an execution that somebody looks at, what they may do about it by the API's own routes."""
     table = {(route.method, route.path): route for route in routes}
-    one, run = table.get(_ONE), table.get(_RUN)
+    one, run, cancel = table.get(_ONE), table.get(_RUN), table.get(_CANCEL)
 
-    def again(call: Call, execution: Execution) -> Again | None:
-        if one is None or run is None or not (_reaches(call.principal, one) and _reaches(call.principal, run)):
+    def offer(call: Call, execution: Execution) -> Offer | None:
+        is_open = execution.status in OPEN
+        asked = cancel if is_open else run
+        if one is None or asked is None or not (_reaches(call.principal, one) and _reaches(call.principal, asked)):
             return None
-        if (execution.kind, execution.namespace) != (KIND, "") or not execution.subject or execution.status in OPEN:
+        if (execution.kind, execution.namespace) != (KIND, "") or not execution.subject:
             return None
         try:
             answer: Reply = one.handler(structs.replace(call, params=JobParams(execution.subject)))
         except (NotFoundError, InvalidError):  # a job that is gone, was never one of ours, or cannot be read
             return None
-        return Again(execution.subject, _some_left(answer.body, execution))
+        job: JobView = answer.body
+        # What cancels, cancels all that a job has under way.
+        alone = is_open and job.running == (execution.id,)
+        return Offer(execution.subject, alone, not is_open, not is_open and _some_left(job, execution))
 
-    return again
+    return offer
 
 
 def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) -> list[Route]:

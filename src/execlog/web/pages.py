@@ -20,7 +20,7 @@ from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
 from execlog.store.base import Store
 from execlog.web.chart import Bar, bars_by_hour, runs
-from execlog.web.jobs import Reruns
+from execlog.web.jobs import Offers
 from execlog.web.news import newest
 from execlog.web.problem import ProblemError
 from execlog.web.templates import Templates
@@ -87,10 +87,10 @@ class Subject(Struct, frozen=True):
 class Pages:
     """The handlers of the pages over one ledger."""
 
-    def __init__(self, ledger: Ledger, templates: Templates, again: Reruns) -> None:
+    def __init__(self, ledger: Ledger, templates: Templates, offers: Offers) -> None:
         self._ledger = ledger
         self._templates = templates
-        self._again = again
+        self._offers = offers
 
     def overview(self, call: Call) -> Reply:
         """What ran lately, how it went, and what failed."""
@@ -163,7 +163,7 @@ class Pages:
             known_lines=len(found.logs),
             why=why,
             others=_has_others(store, found, actor),
-            again=self._again(call, found),
+            offer=self._offers(call, found),
             feed=feed,
         )
 
