@@ -33,6 +33,7 @@ from execlog.recorder.track import Result, aeach, each
 from execlog.store.base import Announcing, Store
 from execlog.store.feed import Feed
 from execlog.store.opening import open_store
+from execlog.store.places import path_of
 
 PARENT = "EXECLOG_EXECUTION_ID"
 """The execution a command or worker runs for, in its environment: what it runs itself is that one's child."""
@@ -314,11 +315,9 @@ def drain_home(idle_seconds: float = 2.0) -> None:
 
 def _absolute(url: str) -> str:
     """The URL of a store in a file, wherever this process or another moves to; any other URL as it is."""
-    scheme, _, path = url.partition(":///")
-    if scheme not in {"sqlite", "file", "files"} or not path:
-        return url
     try:
-        return f"{scheme}:///{os.path.realpath(path)}"
+        path = path_of(url)
+        return url if path is None else f"{urlsplit(url).scheme}:///{os.path.realpath(path).replace('%', '%25')}"
     except OSError as error:  # the working directory is gone
         message = f"store: {url} is no place from here: {error}"
         raise SettingsError(message) from error

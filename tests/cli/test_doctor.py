@@ -45,6 +45,31 @@ def test_doctor_finds_extras_in_the_metadata_of_the_package(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("connections = 3\n", "connections is a table"),
+        ("[queries]\nseal_key = 'x'\n", "has no seal_key"),
+        ("[sources.s]\nnone = 1\n", "[sources.s]"),
+        ("[workflows.endpoint.e]\napi = 'openai'\n", "[workflows] has no endpoint; there are endpoints"),
+    ],
+)
+def test_doctor_reads_the_tables_of_all_families(execlog, tmp_path, settings, said):
+    (tmp_path / "execlog.toml").write_text(settings)
+    findings = json.loads(execlog(tmp_path, "doctor", "--json", code=1).stdout)["findings"]
+    [bad] = [finding for finding in findings if finding["state"] == "bad"]
+    assert said in bad["text"]
+
+
+def test_doctor_names_a_variable_that_is_nearly_a_setting():
+    environment = dict.fromkeys(
+        ["EXECLOG_RETENTION_DAY", "EXECLOG_PORT", "EXECLOG_HOOK_OF_OPS", "EXECLOG_EXECUTION_ID", "RETENTION_DAY"], "3"
+    )
+    [warning] = checkup._check_names(environment)
+    assert warning.text == "EXECLOG_RETENTION_DAY in the environment is no setting"
+    assert warning.advice == "did you mean EXECLOG_RETENTION_DAYS?"
+
+
+@pytest.mark.parametrize(
     ("settings", "advice"),
     [
         ('host = "0.0.0.0"\n[tokens]\nshort = "admin"\n', "16 characters or more"),

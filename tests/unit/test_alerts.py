@@ -249,7 +249,7 @@ def test_tables_are_read_from_the_file(tmp_path):
     with pytest.raises(SettingsError, match=r"alerts\.webhook: a table is needed"):
         load_alerts(tmp_path)
     file.write_text("alerts = 3\n")
-    with pytest.raises(SettingsError, match=r"alerts: tables are needed"):
+    with pytest.raises(SettingsError, match=r"alerts is a table: \[alerts\], or \[alerts\.NAME\]"):
         load_alerts(tmp_path)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -17,7 +19,7 @@ from execlog import __version__
 from execlog.cli import units
 from execlog.core.clock import SystemClock
 from execlog.core.errors import ExeclogError, SettingsError
-from execlog.core.settings import Settings, load
+from execlog.core.settings import PREFIX, Settings, load
 from execlog.store.places import is_there, path_of
 
 State = Literal["ok", "warning", "bad"]
@@ -49,12 +51,24 @@ def _check_up(home: str | None, store: str | None) -> Iterator[Finding]:
         return
     file = settings.home / "execlog.toml"
     yield Finding("settings", "ok", str(file) if file.is_file() else f"defaults and environment (no {file})")
+    yield from _check_names(os.environ)
     yield from _check_access(settings)
+    yield from _check_tables(settings.home)
     yield from _check_alerts(settings)
     yield from _check_home(settings)
     yield from _check_journals(settings)
     yield from _check_store(settings)
     yield _check_extras()
+
+
+def _check_names(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables that look like a setting's but are none: they are not in force, and nothing else says so."""
+    said = [name.removeprefix(PREFIX).lower() for name in environment if name.startswith(PREFIX)]
+    for name in sorted(set(said) - set(Settings.__struct_fields__)):
+        meant = get_close_matches(name, Settings.__struct_fields__, n=1, cutoff=0.7)
+        if meant:
+            text = f"{PREFIX}{name.upper()} in the environment is no setting"
+            yield Finding("settings", "warning", text, f"did you mean {PREFIX}{meant[0].upper()}?")
 
 
 def _check_access(settings: Settings) -> Iterator[Finding]:
@@ -65,6 +79,19 @@ def _check_access(settings: Settings) -> Iterator[Finding]:
         Access(settings)
     except SettingsError as error:
         yield Finding("access", "warning", "`execlog serve` will not start with this host and these tokens", str(error))
+
+
+def _check_tables(home: Path) -> Iterator[Finding]:
+    from execlog.kinds.jobs.fetcher import configured_sources
+    from execlog.kinds.queries.connections import load_connections
+    from execlog.kinds.queries.sealing import sealer_of
+    from execlog.kinds.workflows.models.endpoint import endpoints_of
+
+    for read in (configured_sources, load_connections, sealer_of, endpoints_of):
+        try:
+            read(home)
+        except ExeclogError as error:
+            yield Finding("settings", BAD, str(error), "correct it: what needs it will not start")
 
 
 def _check_alerts(settings: Settings) -> Iterator[Finding]:

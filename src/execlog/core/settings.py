@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from msgspec import Meta, Struct, field, structs
 
@@ -15,6 +16,8 @@ from execlog.core.codec import convert
 from execlog.core.errors import InvalidError, SettingsError
 
 PREFIX = "EXECLOG_"
+_TOKEN = re.compile(r"(.+?)=(\w+(?::.*)?)")
+"""A token, which may end in "=" as Base64 does, and a role with an actor or without."""
 _Count = Annotated[int, Meta(ge=1)]
 _Size = Annotated[int, Meta(ge=0)]
 _Seconds = Annotated[float, Meta(ge=0, le=1e9)]
@@ -84,7 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def store_url(self) -> str:
         """The store's URL, with the default filled in."""
-        return self.store or f"sqlite:///{self.home / 'execlog.db'}"
+        return self.store or f"sqlite:///{str(self.home / 'execlog.db').replace('%', '%25')}"
 
 
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
@@ -104,15 +107,15 @@ def default_home(environment: Mapping[str, str] = os.environ) -> Path:
 def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """The settings in force: `given` beats the environment, which beats `{home}/execlog.toml`. Raises SettingsError."""
     environment = os.environ if environment is None else environment
+    _refuse_empty(given)
     said = _from_environment(environment) | {name: value for name, value in given.items() if value is not None}
     home = _home(said, environment)
     file = home / "execlog.toml"
-    try:
-        written: dict[str, Any] = tomllib.loads(file.read_text()) if file.is_file() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        message = f"{file}: {error}"
-        raise SettingsError(message) from error
-    known = Settings.__struct_fields__
+    written = _written(file)
+    known = [name for name in Settings.__struct_fields__ if name != "home"]
+    if "home" in written:
+        message = f"{file}: home cannot be set in the home itself; --home or {PREFIX}HOME names another"
+        raise SettingsError(message)
     unknown = sorted(set(written) - set(known) - SECTIONS)
     if unknown:
         tables = ", ".join(f"[{name}]" for name in sorted(SECTIONS))
@@ -120,9 +123,11 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
         raise SettingsError(message)
     merged = {name: value for name, value in written.items() if name in known} | said | {"home": home}
     try:
-        return convert(merged, Settings)
+        settings = convert(merged, Settings)
     except InvalidError as error:
         raise SettingsError(_complaint(merged, file)) from error
+    _refuse_bytes(settings)
+    return settings
 
 
 def _complaint(merged: Mapping[str, Any], file: Path) -> str:
@@ -140,11 +145,50 @@ def _complaint(merged: Mapping[str, Any], file: Path) -> str:
     return f"settings: not as they are in {file}"
 
 
+def _refuse_empty(given: Mapping[str, Any]) -> None:
+    """Refuse a home or a store that is named and empty, as by a shell variable that is not set.
+
+    The default is another history, which is not what `rm --home "$TRIAL"` is to empty.
+    """
+    for name in ("home", "store"):
+        if given.get(name) == "":
+            message = f"{name}: what is given is empty; leave it out for the default"
+            raise SettingsError(message)
+
+
+def _refuse_bytes(settings: Settings) -> None:
+    """Refuse names of files that are no text: SQLite, for one, cannot open them."""
+    for name, text in (("home", str(settings.home)), ("store", settings.store)):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"{name}: {os.fsencode(text)!r} is not UTF-8, which it must be"
+            raise SettingsError(message) from error
+
+
 def _home(said: Mapping[str, Any], environment: Mapping[str, str]) -> Path:
     try:
-        return Path(said.get("home") or default_home(environment)).expanduser().absolute()
+        home = Path(said.get("home") or default_home(environment)).expanduser().absolute()
     except (RuntimeError, OSError) as error:
         message = f"home: {error} ({PREFIX}HOME may name a folder for execlog's files)"
+        raise SettingsError(message) from error
+    return home
+
+
+def _written(file: Path) -> dict[str, Any]:
+    """What stands in the configuration file, {} where there is none. Raises SettingsError."""
+    try:
+        return tomllib.loads(file.read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
+    except FileNotFoundError:
+        return {}
+    except NotADirectoryError as error:
+        message = f"home: {file.parent} is not a folder; --home or {PREFIX}HOME names another"
+        raise SettingsError(message) from error
+    except OSError as error:
+        message = f"{file}: {error.strerror}"
+        raise SettingsError(message) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{file}: {error}"
         raise SettingsError(message) from error
 
 
@@ -152,16 +196,21 @@ SECTIONS = frozenset({"alerts", "connections", "queries", "sources", "workflows"
 """Tables of the file that belong to others: read with `section`."""
 
 
-def section(home: Path, name: str) -> dict[str, Any]:
-    """A table of the configuration file that another part of the house reads, {} where there is none."""
+def section(home: Path, name: str, *, keys: Collection[str] = ()) -> dict[str, Any]:
+    """A table of the configuration file that another part of the house reads, {} where there is none.
+
+    With `keys`, it may have no others. Raises SettingsError.
+    """
     file = home / "execlog.toml"
-    if not file.is_file():
-        return {}
-    try:
-        return tomllib.loads(file.read_text()).get(name, {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{file}: {error}"
-        raise SettingsError(message) from error
+    table = _written(file).get(name, {})
+    if not isinstance(table, dict):
+        message = f"{file}: {name} is a table: [{name}], or [{name}.NAME]"
+        raise SettingsError(message)
+    unknown = sorted(set(cast("dict[str, Any]", table)) - set(keys)) if keys else ()
+    if unknown:
+        message = f"{file}: [{name}] has no {', '.join(unknown)}; there are {', '.join(keys)}"
+        raise SettingsError(message)
+    return cast("dict[str, Any]", table)
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -173,7 +222,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if name in {"redact", "allowed_hosts"}:
             said[name] = [part.strip() for part in text.split(",") if part.strip()]
         elif name == "tokens":
-            said[name] = dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+            said[name] = dict(_token(pair.strip()) for pair in text.split(",") if pair.strip())
         else:
             said[name] = text
     return said
+
+
+def _token(pair: str) -> tuple[str, str]:
+    """A token and what is said of it. Raises SettingsError, which does not show the token."""
+    match = _TOKEN.fullmatch(pair)
+    if match is None:
+        message = f"{PREFIX}TOKENS: one of them says no role; write token=viewer,token=admin"
+        raise SettingsError(message)
+    return match[1], match[2]

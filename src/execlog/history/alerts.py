@@ -101,10 +101,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 def load_alerts(home: Path) -> dict[str, Rule]:
     """The alerts of the configuration file, by name. Raises SettingsError, naming the alert and what is wrong."""
-    tables: Any = section(home, "alerts")
-    if not isinstance(tables, dict):
-        raise SettingsError("alerts: tables are needed, as [alerts.NAME]")
-    return {name: rule_of(name, table) for name, table in tables.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - TOML
+    return {name: rule_of(name, table) for name, table in section(home, "alerts").items()}
 
 
 def rule_of(name: str, table: Any) -> Rule:

@@ -20,8 +20,8 @@ def path_of(url: str) -> Path | None:
     scheme = urlsplit(url).scheme
     if scheme not in _WRITE:
         return None
-    path = unquote(url.removeprefix(f"{scheme}://").removeprefix("/"))
-    if not path:
+    path = unquote(url.removeprefix(f"{scheme}:///"))
+    if not path or not url.startswith(f"{scheme}:///"):
         raise SettingsError(f"{url} names no {_WRITE[scheme]}")
     return Path(path).absolute()
 

@@ -28,6 +28,7 @@ from execlog.core.model import Error, Event
 from execlog.core.settings import section
 
 PREFIX = "sealed:v1:"
+_SETTINGS = ("seal_key_env", "seal_key_file", "old_seal_keys_env", "old_seal_keys_file")
 _KEY_BYTES, _NONCE_BYTES, _NAME_BYTES = 32, 12, 4
 
 
@@ -90,7 +91,7 @@ class Sealer:
 @lru_cache(maxsize=64)
 def sealer_of(home: Path) -> Sealer | None:
     """The sealer that the configuration file asks for, read once; None where it asks for none. Raises SettingsError."""
-    settings = section(home, "queries")
+    settings = section(home, "queries", keys=_SETTINGS)
     key = _setting(settings, "seal_key")
     return Sealer.of(key, _setting(settings, "old_seal_keys")) if key else None
 

@@ -65,7 +65,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def endpoints_of(home: Path) -> dict[str, Endpoint]:
     """The endpoints of the tables `[workflows.endpoints.NAME]` in the home's execlog.toml. Raises SettingsError."""
-    tables: Any = section(home, "workflows").get("endpoints", {})
+    tables: Any = section(home, "workflows", keys=("endpoints",)).get("endpoints", {})
     try:
         return {name: convert(table, Endpoint) for name, table in cast("dict[str, Any]", tables).items()}
     except (InvalidError, AttributeError) as error:
