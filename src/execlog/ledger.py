@@ -33,6 +33,7 @@ from execlog.recorder.track import Result, aeach, each
 from execlog.store.base import Announcing, Store
 from execlog.store.feed import Feed
 from execlog.store.opening import open_store
+from execlog.store.ownership import make_private
 from execlog.store.places import path_of
 
 PARENT = "EXECLOG_EXECUTION_ID"
@@ -103,7 +104,7 @@ class Ledger:
                 if self._closed:
                     message = "this ledger is closed"
                     raise StoreError(message, retry=False)
-                self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._make_home()
                 self._store = open_store(self.settings.store_url, self.settings)
                 if self._drains_home and isinstance(self._store, Announcing):
                     self._store.listen(self.feed.publish)
@@ -179,6 +180,8 @@ class Ledger:
     def drain_dead(self) -> int:
         """How many records of dead processes went into the store now; what they left open becomes `crashed`."""
         home = self._pump.home
+        if not home.is_ours():
+            return 0  # there is none, or it is somebody else's, who takes them in
         if home.served_by_another() or all(home.is_alive(folder) for folder in home.journals()):
             return 0
         visitor = Home(self.root, self.clock.now)
@@ -247,7 +250,7 @@ class Ledger:
             if done is not None:
                 pump.home.retire(done.folder, cursor)
                 pump.sign_off(lambda: self.store)
-            if self.settings.drain == "thread" and pump.last_error is None and self.root.is_dir():
+            if self.settings.drain == "thread" and pump.last_error is None:
                 self.drain_dead()
         except (OSError, StoreError) as error:
             log.warning("execlog: closing left something to the next process: %s", error)
@@ -268,6 +271,13 @@ class Ledger:
             own=lambda: self.recorder.folder,
             call_drainer=lambda: start_drainer(self.settings),
         )
+
+    def _make_home(self) -> None:
+        try:
+            make_private(self.settings.home)
+        except OSError as error:
+            message = f"the home {self.settings.home} cannot be made: {error.filename}: {error.strerror}"
+            raise StoreError(message, retry=True) from error
 
     def _begun(self, journal: Journal) -> None:
         if self._closing:

@@ -60,6 +60,14 @@ def test_doctor_reads_the_tables_of_all_families(execlog, tmp_path, settings, sa
     assert said in bad["text"]
 
 
+def test_doctor_goes_on_where_the_journals_cannot_be_read(execlog, home):
+    (home / "journal").touch()
+    findings = json.loads(execlog(home, "doctor", "--json", code=1).stdout)["findings"]
+    states = {finding["check"]: finding["state"] for finding in findings}
+    assert (states["journals"], states["store"]) == ("bad", "ok")
+    assert execlog(home, "list", "--no-header").stdout
+
+
 def test_doctor_names_a_variable_that_is_nearly_a_setting():
     environment = dict.fromkeys(
         ["EXECLOG_RETENTION_DAY", "EXECLOG_PORT", "EXECLOG_HOOK_OF_OPS", "EXECLOG_EXECUTION_ID", "RETENTION_DAY"], "3"

@@ -151,9 +151,14 @@ def _check_journals(settings: Settings) -> Iterator[Finding]:
     from execlog.recorder.home import Home
 
     home = Home(Ledger(settings).root, SystemClock().now)
-    folders = home.journals()
-    dead = [folder for folder in folders if not home.is_alive(folder)]
-    waiting = units.size(sum(_bytes(folder) for folder in folders))
+    try:
+        folders = home.journals()
+        dead = [folder for folder in folders if not home.is_alive(folder)]
+        waiting = units.size(sum(_bytes(folder) for folder in folders))
+    except OSError as error:
+        text = f"{error.filename or home.root}: {error.strerror}"
+        yield Finding("journals", BAD, text, "a home belongs to one user: let everything in it be theirs")
+        return
     text = f"{len(folders)} journals, {len(dead)} of processes that are gone, {waiting} on disk"
     if dead:
         yield Finding("journals", "warning", text, "`execlog list` and `execlog serve` take them in")

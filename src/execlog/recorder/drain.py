@@ -24,6 +24,7 @@ from execlog.recorder.lock import FileLock
 from execlog.recorder.segment import FIRST, Frame, Reader, Scan
 from execlog.recorder.sidecar import Cursor, Owner, read_cursor, read_owner, write_cursor
 from execlog.store.base import Store
+from execlog.store.ownership import give, make_private
 
 log = logging.getLogger("execlog")
 _LOW = 0xFFFFFFFF
@@ -199,9 +200,10 @@ class JournalDrain:
         `.records` files are segments that a version which knows the records can read.
         """
         folder = quarantine_of(self.folder.parent)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         path = folder / f"{self.folder.name}-{number:08d}.{what}"
         with path.open("r+b" if path.exists() else "w+b") as file:
+            give(file.fileno(), folder)
             file.seek(offset)
             file.write(data)
 

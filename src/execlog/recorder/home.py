@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -13,12 +14,13 @@ from msgspec import Struct
 
 from execlog.recorder.crash import mark_crashed, open_origins
 from execlog.recorder.drain import JournalDrain
-from execlog.recorder.journal import remove_folder
+from execlog.recorder.journal import PARENTS, remove_folder
 from execlog.recorder.lease import lease_in
 from execlog.recorder.lock import FileLock, holder
 from execlog.recorder.presence import Presence
 from execlog.recorder.sidecar import Cursor, Owner, is_of, read_drops, tail_of, total, write_durably
 from execlog.store.base import Store
+from execlog.store.ownership import make_private
 
 log = logging.getLogger("execlog")
 SERVER = "server.lock"
@@ -47,18 +49,23 @@ class Home:
         self._now = now
         self._server = FileLock(root / SERVER)
         self._drains: dict[Path, JournalDrain] = {}
+        self._said: dict[Path, str] = {}
         self.presence = Presence(wanted=False)
         self.last_change = 0
 
     def serve(self) -> bool:
         """Whether this process now is the one that empties every journal here."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.root, depth=PARENTS)
         return self._server.acquire()
 
     @property
     def serving(self) -> bool:
         """Whether this process empties every journal here."""
         return self._server.held
+
+    def is_ours(self) -> bool:
+        """Whether there are, or were, journals here that this user may read and take away."""
+        return os.access(self.root, os.R_OK | os.W_OK | os.X_OK)
 
     def served_by_another(self) -> bool:
         """Whether somebody else empties every journal here, as far as can be told: each journal is claimed besides."""
@@ -96,8 +103,14 @@ class Home:
                 elif everyone:
                     taken += self._drain_living(folder, store, limit)
             except OSError as error:  # what is wrong with one must not keep the others waiting
-                log.error("execlog: journal %s cannot be read: %s", folder, error)  # noqa: TRY400 - one line says it
+                self._say(folder, str(error))
         return taken
+
+    def _say(self, folder: Path, trouble: str) -> None:
+        """Tell the log what is wrong with a journal, once: it is looked at four times a second."""
+        if self._said.get(folder) != trouble:
+            self._said[folder] = trouble
+            log.error("execlog: journal %s cannot be read: %s", folder, trouble)
 
     def judge(self, store: Store) -> None:
         """Call crashed what processes elsewhere left open whose heartbeat has stopped. Raises StoreError."""
@@ -145,7 +158,7 @@ class Home:
         losses = Losses(read_drops(folder), cursor.aside, cursor.damaged, cursor.lost)
         if losses != Losses():
             notes = self.root / _LOSSES
-            notes.mkdir(exist_ok=True, mode=0o700)
+            make_private(notes)
             write_durably(notes / f"{folder.name}.json", msgspec.json.encode(losses))
         remove_folder(folder)
 

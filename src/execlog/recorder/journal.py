@@ -35,12 +35,13 @@ from execlog.recorder import segment
 from execlog.recorder.lock import FileLock
 from execlog.recorder.segment import FIRST, FRAME, FRAME_WORD
 from execlog.recorder.sidecar import Cursor, Drops, Owner, sync_chain, write_cursor
+from execlog.store.ownership import give_folder
 
 log = logging.getLogger("execlog")
 _FRAME_SIZE = FRAME.size
 _pack_frame = FRAME.pack
 PROGRESS_SHARE, START_SHARE = 0.8, 0.9
-_PARENTS = 3  # store, "journal", home
+PARENTS = 3  # store, "journal", home
 _HEAD = slice(0, FIRST)
 _KEEP_ALL = -1
 _LOW = 0xFFFFFFFF
@@ -105,7 +106,7 @@ class Journal:
         self._first_unsynced: int = 0
         self._dirty_again = False
         making = folder.with_name(f".new-{folder.name}")
-        making.mkdir(mode=0o700)
+        making.mkdir(mode=0o700)  # given to the home's user when all is in it
         try:
             self._alive = FileLock(making / "alive")
             self._alive.acquire()
@@ -115,6 +116,7 @@ class Journal:
             self.folder = making
             while not self._begin_segment(self._state, limits.segment):
                 pass
+            give_folder(making)
             making.rename(folder)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
@@ -181,7 +183,7 @@ class Journal:
                     _sync_file(segment.path_of(self.folder, each), dirty_first=self._dirty_again)
                 if first == 0:
                     _sync_file(self.folder / "process.json", dirty_first=False)
-                    sync_chain(self.folder, _PARENTS)
+                    sync_chain(self.folder, PARENTS)
                 elif number != first:  # the names of the segments begun since then
                     segment.sync_folder(self.folder)
             except OSError:

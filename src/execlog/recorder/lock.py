@@ -13,6 +13,8 @@ import struct
 import threading
 from pathlib import Path
 
+from execlog.store.ownership import give
+
 _FLOCK = struct.Struct("hhqqi4x")
 _Inode = tuple[int, int]
 _held: dict[_Inode, FileLock] = {}
@@ -40,6 +42,7 @@ class FileLock:
                 return False
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
+                give(fd, self.path.parent)
                 fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 os.close(fd)

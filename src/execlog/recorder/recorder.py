@@ -29,8 +29,9 @@ from execlog.core.redact import Redactor
 from execlog.core.settings import Settings
 from execlog.recorder.compose import event_of, read_once, salvage, status_without_word
 from execlog.recorder.context import boot_id, host
-from execlog.recorder.journal import Journal, JournalClosedError, Limits, Worth
+from execlog.recorder.journal import PARENTS, Journal, JournalClosedError, Limits, Worth
 from execlog.recorder.sidecar import Owner
+from execlog.store.ownership import make_private
 
 log = logging.getLogger("execlog")
 MAX_PAYLOAD = 262_144
@@ -354,7 +355,7 @@ class Recorder:
 
     def _begin(self) -> Journal:
         settings = self.settings
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.root, depth=PARENTS)
         owner = Owner(self.origin, os.getpid(), host(), boot_id(), _time_ns() // 1000)
         limits = Limits(settings.journal_segment, settings.journal_cap, settings.journal_min_free)
         journal = Journal(self._free_folder(), owner, limits)

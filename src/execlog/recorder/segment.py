@@ -26,6 +26,7 @@ from zlib import crc32
 
 from execlog.core.codec import VERSION
 from execlog.core.errors import JournalError
+from execlog.store.ownership import give
 
 HEADER = struct.Struct("<8sQQI")
 FRAME = struct.Struct("<IIII")
@@ -77,6 +78,7 @@ def create(path: Path, size: int) -> mmap.mmap:
     """A new segment, allocated and mapped, not begun. Raises OSError, e.g. ENOSPC, leaving nothing behind."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        give(fd, path.parent)
         os.posix_fallocate(fd, 0, size)
         return mmap.mmap(fd, size)
     except BaseException:

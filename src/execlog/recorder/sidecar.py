@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from execlog.recorder.segment import FIRST, sync_folder
+from execlog.store.ownership import give
 
 _CURSOR = struct.Struct("<QQQQQQQ")
 _COUNT = struct.Struct("<Q")
@@ -142,6 +143,7 @@ def write_durably(path: Path, data: bytes) -> None:
     """Write a file whole: to a temporary one, fsynced, renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as file:
+        give(file.fileno(), path.parent)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -10,6 +10,7 @@ from execlog.store.base import Store
 from execlog.store.jobs import JobStore, KeepsJobs
 from execlog.store.memory import MemoryStore
 from execlog.store.memory_jobs import MemoryJobStore
+from execlog.store.ownership import make_private
 
 _in_memory: WeakKeyDictionary[Store, MemoryJobStore] = WeakKeyDictionary()
 _lock = Lock()
@@ -28,5 +29,5 @@ def open_jobs(store: Store, home: Path) -> JobStore:
         return store.open_jobs()
     from execlog.store.sqlite.jobs import SqliteJobStore
 
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(home)
     return SqliteJobStore(home / "jobs.db")

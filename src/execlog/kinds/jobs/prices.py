@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from execlog.core.errors import StoreError
+from execlog.store.ownership import make_private
 from execlog.store.sqlite.connection import translated
 from execlog.store.sqlite.jobs import open_file
 
@@ -60,7 +61,7 @@ class PriceTable:
         """Raises StoreError where the file cannot be opened."""
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(path.parent)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}", retry=False) from error
         self._connections = open_file(path)

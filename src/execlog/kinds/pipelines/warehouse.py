@@ -10,6 +10,7 @@ from typing import Protocol
 
 from execlog.core.errors import StoreError
 from execlog.kinds.pipelines.bars import Bar
+from execlog.store.ownership import make_private
 from execlog.store.pairs import Pair
 from execlog.store.sqlite.connection import translated
 from execlog.store.sqlite.jobs import open_file
@@ -43,7 +44,7 @@ class SqliteWarehouse:
         """Raises StoreError where the file cannot be opened."""
         self.path = Path(path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.path.parent)
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}", retry=False) from error
         self._connections = open_file(self.path)

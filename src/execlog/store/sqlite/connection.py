@@ -30,6 +30,9 @@ _LOOK_SECONDS = 0.001
 RETRY = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.NoMemError)
 """What may go away by itself: another writer, a full disk, a device that answers again."""
 
+UNUSABLE = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.FullError, apsw.IOError, apsw.PermissionsError)
+"""What the file or its disk is to blame for."""
+
 POISON = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError, apsw.SQLError)
 """What one event can cause for the whole batch it is in."""
 
@@ -260,9 +263,25 @@ def translated(path: Path, *, poison: bool = False) -> Generator[None]:
         if poison and isinstance(error, POISON):
             raise
         message = f"{path}: {error}" if str(error) else f"{path}: {type(error).__name__}"
+        if isinstance(error, UNUSABLE):
+            message += _obstacle(path)
         if isinstance(error, apsw.InterruptError):
             message = f"{path}: the question took longer than its time-out"
         raise StoreError(message, retry=isinstance(error, RETRY)) from error
+
+
+def _obstacle(path: Path) -> str:
+    """What keeps a database from being used, where that can be seen: SQLite says no more than that it cannot."""
+    folder = path.parent
+    if path.is_dir():
+        return " (it is a folder)"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return f" (user {os.geteuid()} may not write in {folder}, which SQLite needs for reading too)"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f" (user {os.geteuid()} may not write to it)"
+    if os.statvfs(folder).f_bavail == 0:
+        return f" (the disk of {folder} is full)"
+    return ""
 
 
 @contextmanager

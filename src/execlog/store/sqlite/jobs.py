@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from execlog.core.errors import StoreError
+from execlog.store.ownership import create_private
 from execlog.store.sql import queries
 from execlog.store.sql_jobs import Rows, Run, SqlJobStore
 from execlog.store.sqlite.connection import Connections, translated
@@ -16,7 +16,6 @@ from execlog.store.sqlite.damage import require_whole
 
 _BUSY_SECONDS = 10.0
 _READ_SECONDS = 60.0
-_OWNER_ALONE = 0o600
 _CACHE_KIB = 16_384
 _SQL = queries("sqlite", "jobs")
 
@@ -68,9 +67,7 @@ def open_file(path: Path) -> Connections:
     """The connections of a file beside the store, made where it is missing and switched to write-ahead logging."""
     connections = Connections(path, busy_timeout=_BUSY_SECONDS, read_timeout=_READ_SECONDS, functions={})
     try:
-        # Never opened when it is there: closing it would drop the locks of this process's connections to it.
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ALONE))
+        create_private(path)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}", retry=False) from error
     with translated(path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,12 @@ from typing import Any
 import apsw
 
 from execlog.core.errors import StoreError
+from execlog.store.ownership import create_private
 from execlog.store.sql import migrations
 from execlog.store.sqlite.connection import PAGE_SIZE, WRITER_CACHE_KIB, Connections, translated
 from execlog.store.sqlite.damage import require_whole
 
 APPLICATION_ID = 0x45584C47  # "EXLG"
-_OWNER_ALONE = 0o600
 _STATE = """
 select user_version, application_id, (
     select count(*) from sqlite_master where type = 'table' and name not in ('jobs', 'firings')
@@ -48,9 +46,7 @@ def _create(path: Path) -> None:
     """Make the file, readable by its owner alone: what it will hold is nobody else's business."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Never opened when it is there: closing it would drop the locks of this process's connections to it.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ALONE))
+        create_private(path)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}", retry=False) from error
 
