@@ -124,6 +124,26 @@ def test_when_nothing_can_be_recorded_the_command_runs(execlog, tmp_path):
     assert (done.stdout, done.stderr.startswith("execlog: not recorded: ")) == ("fine\n", True)
 
 
+def test_a_command_runs_in_a_folder_that_is_gone(latest, home, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = [sys.executable, "-m", "execlog.cli.main", "--home", str(home), "run", "--", "true"]
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *command],
+        cwd=gone, env=known.environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    one = latest()
+    assert (one["status"], one["params"]) == ("succeeded", {"command": ["true"], "cwd": None})
+
+
+@pytest.mark.parametrize("name", ["bad\udcff", "p%20q"])
+def test_a_home_of_an_odd_name_does_not_keep_the_command_from_running(execlog, tmp_path, name):
+    done = execlog(tmp_path / name, "run", "--", "echo", "hello")
+    assert done.stdout == "hello\n"
+    assert ("not recorded: home: " in done.stderr) == (name == "bad\udcff")
+
+
 def test_with_the_store_down_it_is_recorded_later(execlog, tmp_path, home):
     blocked = tmp_path / "folder"
     blocked.write_text("in the way")

@@ -74,9 +74,17 @@ def _fields(command: list[str], options: Options) -> dict[str, Any]:
         "namespace": options.namespace,
         "subject": options.name or PurePath(command[0]).name,
         "actor": options.actor or _user(),
-        "params": {"command": command, "cwd": str(Path.cwd())},
+        "params": {"command": command, "cwd": _folder()},
         "tags": dict(options.tag) or None,
     }
+
+
+def _folder() -> str | None:
+    """The folder it runs in, None where that is gone: the command may not need one."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
 
 
 def _ending(child: Child, command: list[str], timeout: float | None) -> tuple[Ending, str]:
