@@ -269,6 +269,7 @@ class Ledger:
             lambda: self.store,
             self.feed.publish,
             own=lambda: self.recorder.folder,
+            serves=self._drains_home,
             call_drainer=lambda: start_drainer(self.settings),
         )
 

@@ -9,6 +9,7 @@ import pytest
 
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
+from execlog.core.settings import load
 from execlog.ledger import Ledger
 from execlog.recorder.home import SERVER, Home
 from execlog.recorder.lock import FileLock
@@ -160,3 +161,14 @@ def test_a_closed_ledgers_late_records_wait_in_a_journal_of_their_own(ledger, tm
     assert ledger.recorder.journal.accepted == 5
     assert left.parent == ledger.recorder.journal.folder
     ledger.recorder.detach().close(remove=True)
+
+
+def test_a_second_server_of_a_home_takes_over_when_the_first_is_gone(tmp_path):
+    settings = load(store=f"sqlite:///{tmp_path}/h.db", home=str(tmp_path), drain="server")
+    first, second = (Ledger.open(settings=settings, drains_home=True) for _ in range(2))
+    with second, Ledger.open(settings=settings) as worker:
+        with first:
+            worker.record("a")
+            until(lambda: second.store.count(Filter()) == 1)
+        worker.record("b")
+        until(lambda: second.store.count(Filter()) == 2)

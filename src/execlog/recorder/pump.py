@@ -43,11 +43,15 @@ class Pump:
         publish: Callable[[int], None],
         *,
         own: Callable[[], Path],
+        serves: bool = False,
         call_drainer: Callable[[], None] = lambda: None,
     ) -> None:
-        """`own` is the folder this process's journal has, or will have: it must not be taken for somebody else's."""
+        """`own` is the folder this process's journal has, or will have: it must not be taken for somebody else's.
+
+        With `serves` it takes over the home as soon as nobody serves it, such as from a server that is stopped.
+        """
         self.settings, self.home = settings, home
-        self._own = own
+        self._own, self._serves = own, serves
         self.last_error: str | None = None
         self._open_store, self._publish, self._call_drainer = open_store, publish, call_drainer
         self._wake, self._halt, self._moved = threading.Event(), threading.Event(), threading.Condition()
@@ -186,12 +190,13 @@ class Pump:
 
     def _visit_others(self) -> bool:
         now = time.monotonic()
-        serving = self.home.serving
-        if not serving and (now < self._next_visit or self._drained_elsewhere()):
+        due = now >= self._next_visit
+        serving = self.home.serving or (self._serves and due and self.home.serve())
+        if due:
+            self._next_visit = now + (_VISIT_SERVING if serving else _VISIT_ALONE)
+        if not serving and (not due or self._drained_elsewhere()):
             return False
         own = self._own()
-        if now >= self._next_visit:
-            self._next_visit = now + (_VISIT_SERVING if serving else _VISIT_ALONE)
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_SECONDS
             self.home.sweep()
