@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -303,10 +304,42 @@ def test_a_disk_that_fails_sheds_and_counts(tmp_path, monkeypatch, caplog):
     journal.close(remove=True)
 
 
-def test_too_little_free_space_sheds(tmp_path):
-    journal = begin(tmp_path / "j", min_free=2**60)
+def disk(monkeypatch, *, size: int, free: int) -> None:
+    """Let every disk seem to be of this size."""
+    seen = SimpleNamespace(f_frsize=1, f_blocks=size, f_bavail=free)
+    monkeypatch.setattr(journals.os, "statvfs", lambda _: seen)
+
+
+def test_too_little_free_space_sheds(tmp_path, monkeypatch, caplog):
+    disk(monkeypatch, size=2**40, free=2**30)
+    journal = begin(tmp_path / "j", min_free=2**31)
     assert fill(journal, Worth.OUTCOME) == 4
     assert segment.numbers(journal.folder) == [1]
+    assert journal.is_shedding
+    for _ in range(3):
+        journal.reassess()
+    assert caplog.text.count("drops records, the journal cannot grow") == 1
+    assert "the disk is nearly full (journal_min_free)" in caplog.text
+    journal.close(remove=True)
+
+
+def test_of_a_small_disk_a_tenth_is_left_free(tmp_path, monkeypatch):
+    disk(monkeypatch, size=1024 * KIB, free=200 * KIB)
+    journal = begin(tmp_path / "j", min_free=2**31)
+    journal.reassess()
+    assert not journal.is_shedding
+    disk(monkeypatch, size=1024 * KIB, free=100 * KIB)
+    journal.reassess()
+    assert journal.is_shedding
+    journal.close(remove=True)
+
+
+def test_shedding_starts_is_said_and_not_only_counted(tmp_path, caplog):
+    journal = begin(tmp_path / "j", size=4 * KIB, cap=64 * KIB)
+    fill(journal, Worth.START)
+    assert journal.append(bytes(1000), Worth.OUTCOME)
+    assert caplog.text.count("drops records, the journal cannot grow") == 1
+    assert "it is nearly at its cap (journal_cap)" in caplog.text
     journal.close(remove=True)
 
 

@@ -113,6 +113,8 @@ def _check_alerts(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_home(settings: Settings) -> Iterator[Finding]:
+    from execlog.recorder.journal import reserve
+
     home = settings.home
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     if home.exists() and not home.is_dir():
@@ -123,16 +125,16 @@ def _check_home(settings: Settings) -> Iterator[Finding]:
         return
     made = "" if home.exists() else " (made with the first record)"
     yield Finding("home", "ok", f"{home}{made}")
-    free = shutil.disk_usage(existing).free
-    if free < settings.journal_min_free:
-        needed = units.size(settings.journal_min_free)
+    free, kept = shutil.disk_usage(existing).free, reserve(existing, settings.journal_min_free)
+    if free < kept:
+        needed = units.size(kept)
         yield Finding(
             "disk",
             BAD,
             f"{units.size(free)} free",
             f"make room: below {needed} progress, then starts, then outcomes are not recorded",
         )
-    elif free < 4 * settings.journal_min_free:
+    elif free < 4 * kept:
         yield Finding("disk", "warning", f"{units.size(free)} free", "make room soon")
     else:
         yield Finding("disk", "ok", f"{units.size(free)} free")

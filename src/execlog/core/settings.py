@@ -33,7 +33,8 @@ class Settings(Struct, frozen=True, kw_only=True):
                             older schema is refused
     journal_segment         size of one journal segment
     journal_cap             most a process's journal may grow to while the store is down; then it sheds and counts
-    journal_min_free        free disk space below which the journal sheds as if the cap were reached
+    journal_min_free        free disk space below which the journal sheds as if the cap were reached; a tenth of a disk
+                            is enough
     drain                   who empties the journal: "thread", "process" (its own), "server" (only `execlog serve`)
     drain_batch             most executions in one transaction
     drain_interval          longest a record waits for its batch

@@ -46,6 +46,8 @@ _HEAD = slice(0, FIRST)
 _KEEP_ALL = -1
 _LOW = 0xFFFFFFFF
 _LOOK_SECONDS = 0.1
+_REMIND_SECONDS = 3600.0
+_SHORT, _LARGE = "the disk is nearly full (journal_min_free)", "it is nearly at its cap (journal_cap)"
 _State = tuple[mmap.mmap, int, int, int, int]
 
 
@@ -96,7 +98,7 @@ class Journal:
         self._syncing = threading.RLock()
         self._level = _KEEP_ALL  # the highest worth that is shed now
         self._look_again = 0.0
-        self._said = ""
+        self._said, self._say_again = "", 0.0
         self._closed = False
         self._number = self._made = 0  # the segment being written; the highest that was made
         self._size = 0
@@ -135,6 +137,11 @@ class Journal:
     def dropped(self) -> dict[str, int]:
         """How many records were shed, by what they were worth."""
         return {worth.name.lower(): self._drops.counts[worth] for worth in Worth}
+
+    @property
+    def is_shedding(self) -> bool:
+        """Whether some records are not taken in now, because the journal cannot grow."""
+        return self._level != _KEEP_ALL
 
     @property
     def position(self) -> tuple[int, int]:
@@ -208,11 +215,14 @@ class Journal:
         """Decide anew what is shed, after the drain has freed or not freed space."""
         with self._growing:
             used = self.size() - (self._size - self._state[3]) - (self._spare.size if self._spare else 0)
-            share = used / self.limits.cap if _free(self.folder) > self.limits.min_free else 1.0
+            is_short = is_short_of_space(self.folder, self.limits.min_free)
+            share = 1.0 if is_short else used / self.limits.cap
             self._level = (
                 Worth.START if share >= START_SHARE else Worth.PROGRESS if share >= PROGRESS_SHARE else _KEEP_ALL
             )
             self._set_limit()
+            if self._level != _KEEP_ALL:
+                self._say(_SHORT if is_short else _LARGE)
 
     def size(self) -> int:
         """Bytes of all segments on disk."""
@@ -259,7 +269,8 @@ class Journal:
             size = max(self.limits.segment, FIRST + end - state[3])
             try:
                 if self._spare is None and not self._room(size):
-                    return self._shed_all(worth, "full")
+                    is_short = is_short_of_space(self.folder, self.limits.min_free, more=size)
+                    return self._shed_all(worth, _SHORT if is_short else _LARGE)
                 if self._begin_segment(state, size):
                     self.reassess()
             except OSError as error:
@@ -283,14 +294,20 @@ class Journal:
         self._level = Worth.OUTCOME
         self._look_again = time.monotonic() + _LOOK_SECONDS
         self._set_limit()
-        if reason != self._said:
-            self._said = reason
-            log.warning("execlog drops records, the journal cannot grow: %s: %s", self.folder, reason)
+        self._say(reason)
         return self._shed(worth)
+
+    def _say(self, reason: str) -> None:
+        """Tell the log why records are dropped; as long as it is the same, now and then."""
+        now = time.monotonic()
+        if reason != self._said or now > self._say_again:
+            self._said, self._say_again = reason, now + _REMIND_SECONDS
+            log.warning("execlog drops records, the journal cannot grow: %s: %s", self.folder, reason)
 
     def _room(self, size: int) -> bool:
         # Two segments always: the drain can only drop one when the next has begun.
-        return self.size() + size <= max(self.limits.cap, 2 * size) and _free(self.folder) - size > self.limits.min_free
+        fits = self.size() + size <= max(self.limits.cap, 2 * size)
+        return fits and not is_short_of_space(self.folder, self.limits.min_free, more=size)
 
     def _make_segment(self, size: int) -> _Blank:
         number = self._made = self._made + 1
@@ -336,9 +353,16 @@ def _has_gil() -> bool:
     return getattr(sys, "_is_gil_enabled", bool)() or not hasattr(sys, "_is_gil_enabled")
 
 
-def _free(folder: Path) -> int:
+def is_short_of_space(folder: Path, least: int, *, more: int = 0) -> bool:
+    """Whether the folder's disk, once it has `more` bytes on it, has no more than `reserve` free."""
     stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize
+    return stat.f_bavail * stat.f_frsize - more <= reserve(folder, least)
+
+
+def reserve(folder: Path, least: int) -> int:
+    """What is to stay free on the folder's disk: `least`, but of a small one, such as a container's, a tenth."""
+    stat = os.statvfs(folder)
+    return min(least, stat.f_blocks * stat.f_frsize // 10)
 
 
 def _size_of(path: Path) -> int:
