@@ -23,7 +23,7 @@ from execlog.core.errors import SettingsError, StoreError
 from execlog.core.model import Event
 from execlog.core.settings import Settings, load
 from execlog.recorder.context import surroundings
-from execlog.recorder.home import Home, Losses
+from execlog.recorder.home import Home, Losses, Standing
 from execlog.recorder.journal import Journal
 from execlog.recorder.pump import Pump
 from execlog.recorder.recorder import Recorder, RecorderStats
@@ -208,6 +208,15 @@ class Ledger:
             refused=dict(recorder.refused),
             last_error=self._pump.last_error,
         )
+
+    def standing(self) -> Standing:
+        """How the journals of all processes of the home stand. Raises OSError."""
+        return self._pump.home.standing()
+
+    @property
+    def drained_at(self) -> float | None:
+        """When the store last took what this process had for it, if only nothing: UTC seconds."""
+        return self._pump.drained_at
 
     def losses(self) -> Losses:
         """What journals of processes that are gone did not bring into the store."""

@@ -172,3 +172,13 @@ def test_a_second_server_of_a_home_takes_over_when_the_first_is_gone(tmp_path):
             until(lambda: second.store.count(Filter()) == 1)
         worker.record("b")
         until(lambda: second.store.count(Filter()) == 2)
+
+
+def test_the_log_says_when_the_store_is_gone_and_when_it_is_back(ledger, store, caplog):
+    store.error = StoreError("away", retry=True)
+    ledger.record("a")
+    until(lambda: "cannot take records" in caplog.text)
+    store.error = None
+    until(lambda: "the store takes records again" in caplog.text)
+    assert ledger.flush()
+    assert caplog.text.count("takes records again") == 1

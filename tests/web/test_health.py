@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
+from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Status
+from execlog.recorder import journal
+from execlog.recorder.home import Home
+from execlog.recorder.journal import Journal, Limits
+from execlog.recorder.sidecar import Cursor, Owner
 from histories import mixed, seed
+from servers import wait_until
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z_]+="(\\.|[^"\\\n])*"(,[a-z_]+="(\\.|[^"\\\n])*")*\})? -?[0-9.e+-]+$')
 
@@ -37,8 +44,9 @@ def test_executions_are_counted_by_kind_and_status(ledger, metrics):
     assert found['execlog_executions{kind="job",status="succeeded"}'] == 2
     assert found['execlog_executions{kind="job",status="failed"}'] == 1
     assert found['execlog_executions{kind="workflow",status="succeeded"}'] == 1
-    assert found['execlog_duration_seconds_sum{kind="job"}'] == 40
-    assert found['execlog_duration_seconds_count{kind="workflow"}'] == 1
+    assert found['execlog_duration_seconds{kind="job"}'] == 40
+    assert found['execlog_timed_executions{kind="workflow"}'] == 1
+    assert found["execlog_store_up"] == 1
     assert found['execlog_cost_usd{kind="workflow"}'] == 0.001
     assert found['execlog_open_executions{status="running"}'] == ledger.store.count(Filter(statuses=(Status.RUNNING,)))
 
@@ -48,7 +56,7 @@ def test_what_removing_lowers_is_no_counter(ledger, client):
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", client.get("/metrics").text, re.MULTILINE))
     for name in ("executions", "open_executions", "rows", "tokens_input", "tokens_output", "cost_usd"):
         assert types[f"execlog_{name}"] == "gauge"
-    assert types["execlog_duration_seconds"] == "summary"
+    assert types["execlog_duration_seconds"] == types["execlog_timed_executions"] == "gauge"
     assert {type_ for name, type_ in types.items() if name.endswith("_total")} == {"counter"}
     assert not {name for name, type_ in types.items() if type_ == "counter" and not name.endswith("_total")}
 
@@ -89,6 +97,66 @@ def test_health_says_what_waits(ledger, client):
         "store": "reachable",
         "pending": 0,
         "dropped": 0,
+        "journals": 0,
         "journal_bytes": 0,
         "live_clients": 0,
     }
+
+
+def test_without_the_store_the_journals_are_still_told_of(ledger, client, metrics, monkeypatch):
+    client.post("/api/executions", json=[{"name": "a"}])
+    assert ledger.flush()
+
+    def fail(*_, **__):
+        raise StoreError("away", retry=True)
+
+    for name in ("stats", "count", "changes"):
+        monkeypatch.setattr(ledger.store, name, fail)
+    wait_until(lambda: ledger.drained_at is not None, 10, "the end of the drain's turn")
+    found = metrics()
+    assert found["execlog_store_up"] == 0
+    assert found["execlog_records_accepted_total"] == 1
+    assert found["execlog_last_drain_timestamp_seconds"] > 1e9
+    assert not any(name.startswith("execlog_executions") for name in found)
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()["status"], answer.json()["journals"]) == (503, "down", 1)
+
+
+def test_journals_of_other_processes_are_counted_once_until_and_after_they_are_gone(ledger, client, metrics):
+    ledger.root.mkdir(parents=True, exist_ok=True)
+    limits = Limits(4_096, 8_192, 0)
+    other = Journal(ledger.root / "other", Owner("boot:other", 1, "here", "boot", 0), limits)
+    while other.append(b"x" * 1_000):
+        pass
+    found = metrics()
+    assert (found['execlog_journals{writer="alive"}'], found['execlog_journals{writer="gone"}']) == (1, 0)
+    assert found["execlog_journal_bytes"] > 0
+    assert found['execlog_lost_records_total{reason="outcome"}'] == 1
+    assert client.get("/healthz").json()["dropped"] == 1
+    other.close(remove=False)
+    home = Home(ledger.root, ledger.clock.now)
+    assert metrics()['execlog_journals{writer="gone"}'] == 1
+    home.retire(other.folder, Cursor())
+    found = metrics()
+    assert found['execlog_journals{writer="gone"}'] == 0
+    assert found['execlog_lost_records_total{reason="outcome"}'] == 1
+
+
+def test_a_journal_that_cannot_grow_is_no_good_health(ledger, client, metrics, monkeypatch):
+    client.post("/api/executions", json=[{"name": "a"}])
+    assert metrics()["execlog_journal_shedding"] == 0
+    monkeypatch.setattr(journal, "is_short_of_space", lambda *_, **__: True)
+    ledger.recorder.journal.reassess()
+    assert client.post("/api/executions", json=[{"name": "a", "status": "running"}]).status_code == 503
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()["status"], answer.json()["store"]) == (503, "shedding", "reachable")
+    assert metrics()["execlog_journal_shedding"] == 1
+
+
+def test_the_process_is_told_of_in_the_names_of_prometheus_clients(metrics):
+    found = metrics()
+    assert abs(found["process_start_time_seconds"] - time.time()) < 3_600
+    assert found["process_resident_memory_bytes"] > 1_000_000
+    assert found["process_open_fds"] > 3
+    assert found["process_cpu_seconds_total"] > 0
+    assert any(name.startswith("execlog_build_info{version=") for name in found)

@@ -154,19 +154,18 @@ def _check_journals(settings: Settings) -> Iterator[Finding]:
 
     home = Home(Ledger(settings).root, SystemClock().now)
     try:
-        folders = home.journals()
-        dead = [folder for folder in folders if not home.is_alive(folder)]
-        waiting = units.size(sum(_bytes(folder) for folder in folders))
+        standing = home.standing()
     except OSError as error:
         text = f"{error.filename or home.root}: {error.strerror}"
         yield Finding("journals", BAD, text, "a home belongs to one user: let everything in it be theirs")
         return
-    text = f"{len(folders)} journals, {len(dead)} of processes that are gone, {waiting} on disk"
-    if dead:
+    gone, size = standing.abandoned, units.size(standing.size)
+    text = f"{standing.journals} journals, {gone} of processes that are gone, {size} on disk"
+    if gone:
         yield Finding("journals", "warning", text, "`execlog list` and `execlog serve` take them in")
     else:
-        yield Finding("journals", "ok", text if folders else "none: everything recorded is in the store")
-    losses = home.losses()
+        yield Finding("journals", "ok", text if standing.journals else "none: everything recorded is in the store")
+    losses = standing.losses
     lost = sum(losses.shed) + losses.lost
     if lost or losses.damaged:
         kept = settings.home / "quarantine"
@@ -174,11 +173,6 @@ def _check_journals(settings: Settings) -> Iterator[Finding]:
         yield Finding("losses", "warning", text, "was the store down for long, or the disk full?")
     served = "`execlog serve` is running here" if home.served_by_another() else "not running here"
     yield Finding("server", "ok", served)
-
-
-def _bytes(folder: Path) -> int:
-    # Segments are made at their full size, with holes: what they take is what counts.
-    return sum(entry.stat().st_blocks * 512 for entry in folder.iterdir() if entry.is_file())
 
 
 @runtime_checkable

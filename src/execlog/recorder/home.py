@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from execlog.recorder.journal import PARENTS, remove_folder
 from execlog.recorder.lease import lease_in
 from execlog.recorder.lock import FileLock, holder
 from execlog.recorder.presence import Presence
-from execlog.recorder.sidecar import Cursor, Owner, is_of, read_drops, tail_of, total, write_durably
+from execlog.recorder.sidecar import Cursor, Owner, is_of, read_cursor, read_drops, tail_of, total, write_durably
 from execlog.store.base import Store
 from execlog.store.ownership import make_private
 
@@ -39,6 +40,18 @@ class Losses(Struct, frozen=True):
     aside: int = 0
     damaged: int = 0
     lost: int = 0
+
+
+class Standing(Struct, frozen=True):
+    """How the journals of a home stand: how many, of which the writers of `abandoned` are gone; bytes on disk.
+
+    `losses` are those of all of them, and of those that are gone.
+    """
+
+    journals: int
+    abandoned: int
+    size: int
+    losses: Losses
 
 
 class Home:
@@ -145,17 +158,27 @@ class Home:
 
     def losses(self) -> Losses:
         """What journals that are gone lost, in all."""
-        known = [_read_losses(file) for file in (self.root / _LOSSES).glob("*.json")]
-        return Losses(
-            total([each.shed for each in known]),
-            sum(each.aside for each in known),
-            sum(each.damaged for each in known),
-            sum(each.lost for each in known),
+        return _sum_of(list(self._noted().values()))
+
+    def standing(self) -> Standing:
+        """How all journals stand, for whoever watches over them. Raises OSError."""
+        folders = self.journals()
+        noted = self._noted()
+        # One that is noted is about to be removed: counted twice, the sum would fall afterwards.
+        lost = [_losses_in(folder, read_cursor(folder)) for folder in folders if folder.name not in noted]
+        return Standing(
+            journals=len(folders),
+            abandoned=sum(not self.is_alive(folder) for folder in folders),
+            size=sum(size_on_disk(folder) for folder in folders),
+            losses=_sum_of([*noted.values(), *lost]),
         )
+
+    def _noted(self) -> dict[str, Losses]:
+        return {file.name.removesuffix(".json"): _read_losses(file) for file in (self.root / _LOSSES).glob("*.json")}
 
     def retire(self, folder: Path, cursor: Cursor) -> None:
         """Remove a journal that the store has everything of, once what it lost is noted; noting twice counts once."""
-        losses = Losses(read_drops(folder), cursor.aside, cursor.damaged, cursor.lost)
+        losses = _losses_in(folder, cursor)
         if losses != Losses():
             notes = self.root / _LOSSES
             make_private(notes)
@@ -217,6 +240,28 @@ class Home:
             return sorted(entry for entry in self.root.iterdir() if entry.is_dir())
         except FileNotFoundError:
             return []
+
+
+def size_on_disk(folder: Path) -> int:
+    """What the files of a journal take; one that goes meanwhile takes nothing."""
+    size = 0
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):
+            size += entry.stat().st_blocks * 512
+    return size
+
+
+def _losses_in(folder: Path, cursor: Cursor) -> Losses:
+    return Losses(read_drops(folder), cursor.aside, cursor.damaged, cursor.lost)
+
+
+def _sum_of(losses: Sequence[Losses]) -> Losses:
+    return Losses(
+        total([each.shed for each in losses]),
+        sum(each.aside for each in losses),
+        sum(each.damaged for each in losses),
+        sum(each.lost for each in losses),
+    )
 
 
 def _read_losses(file: Path) -> Losses:

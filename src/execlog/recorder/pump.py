@@ -53,6 +53,7 @@ class Pump:
         self.settings, self.home = settings, home
         self._own, self._serves = own, serves
         self.last_error: str | None = None
+        self.drained_at: float | None = None
         self._open_store, self._publish, self._call_drainer = open_store, publish, call_drainer
         self._wake, self._halt, self._moved = threading.Event(), threading.Event(), threading.Condition()
         self._starting = threading.RLock()
@@ -160,8 +161,11 @@ class Pump:
         except Exception as error:  # noqa: BLE001 - the drain must outlive a bug; the records wait in the journal
             self._failed(f"{type(error).__name__}: {error}", error)
             return False
+        if self._failures:
+            log.warning("execlog: the store takes records again")
         self._failures = 0
         self.last_error = None
+        self.drained_at = time.time()
         return busy
 
     def _drain_own(self) -> bool:

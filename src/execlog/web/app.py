@@ -21,6 +21,7 @@ from execlog.web.guard import Guard
 from execlog.web.health import Health
 from execlog.web.jobs import job_routes, offers
 from execlog.web.manual import manual_routes
+from execlog.web.metrics import Metrics
 from execlog.web.pages import Pages
 from execlog.web.requests import Requests
 from execlog.web.routes import general_routes, system_routes
@@ -45,7 +46,8 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     requests = Requests()
     feeds = Feeds(ledger, workers, most_clients=settings.sse_clients)
     templates = Templates(access)
-    routes = [*general_routes(Executions(ledger), feeds), *system_routes(Health(ledger, feeds, requests))]
+    watched = Health(ledger, feeds), Metrics(ledger, feeds, requests)
+    routes = [*general_routes(Executions(ledger), feeds), *system_routes(*watched)]
     routes += [route for kind in kinds for route in kind.routes]
     jobs = job_routes(routes, ledger, templates)
     templates.has_jobs = bool(jobs)

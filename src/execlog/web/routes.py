@@ -25,6 +25,7 @@ from execlog.web.executions import (
 )
 from execlog.web.feed import Feeds
 from execlog.web.health import Health, HealthView
+from execlog.web.metrics import Metrics
 from execlog.web.news import FeedQuestion
 from execlog.web.stream import EVENT_STREAM
 
@@ -174,7 +175,7 @@ def general_routes(executions: Executions, feeds: Feeds) -> list[Route]:
     ]
 
 
-def system_routes(health: Health) -> list[Route]:
+def system_routes(health: Health, metrics: Metrics) -> list[Route]:
     """What watches over the server itself."""
     return [
         Route(
@@ -190,7 +191,7 @@ def system_routes(health: Health) -> list[Route]:
         Route(
             method="GET",
             path="/metrics",
-            handler=health.metrics,
+            handler=metrics.tell,
             summary="Metrics in Prometheus' text format",
             media_type="text/plain",
             tag="server",
