@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 import chores
 import known
 import servers
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
 
 
 @pytest.fixture
@@ -201,6 +204,15 @@ def test_ctrl_c_stops_a_server(on_terminal, home):
         assert terminal.wait() == 0
 
 
+def test_a_server_logs_where_it_is_and_that_it_stops_with_times(home):
+    with serving(home) as (process, url):
+        process.terminate()
+        _, log = process.communicate(timeout=20)
+    began, stopped = log.splitlines()
+    assert re.fullmatch(rf"{TIME} INFO execlog \S+ serves {home}, store sqlite:///{home}/execlog.db, at {url}", began)
+    assert re.fullmatch(f"{TIME} INFO execlog stops", stopped)
+
+
 def test_a_server_does_not_start_where_it_must_not(execlog, home, tmp_path):
     assert "token" in execlog(home, "serve", "--host", "0.0.0.0", "--port", "0", code=2).stderr
     with serving(home) as (_, url):
@@ -208,7 +220,11 @@ def test_a_server_does_not_start_where_it_must_not(execlog, home, tmp_path):
         assert "cannot listen" in execlog(tmp_path / "other", "serve", "--port", port, code=2).stderr
     (tmp_path / "file").write_text("")
     homeless = execlog(tmp_path / "file" / "home", "serve", "--port", "0", code=2).stderr
-    assert f"the home {tmp_path}/file/home cannot be written to" in homeless
+    assert f"home: {tmp_path}/file/home is not a folder" in homeless
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "journal").write_text("")
+    homeless = execlog(tmp_path / "taken", "serve", "--port", "0", code=2).stderr
+    assert f"the home {tmp_path}/taken cannot be written to" in homeless
     assert "Errno" not in homeless
     execlog(home, "--store", f"sqlite:///{tmp_path}/file/x.db", "serve", "--port", "0", code=4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from execlog.ledger import Ledger
 from execlog.store.memory import MemoryStore
 from execlog.store.opening import open_store
 from execlog.store.postgres import reading, writing
-from execlog.store.postgres.connection import without_secrets
+from execlog.store.postgres.connection import Connections, without_secrets
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.sql import migrations, queries, schema
 from execlog.testing.making import LONG
@@ -40,6 +41,17 @@ def store(empty_postgres_url):
 def ended(number, *, at=T0, **fields):
     said = {"status": Status.SUCCEEDED, "started_at": at, "ended_at": at + SECOND, "duration": 1.0, "subject": "load"}
     return Event(**({"id": f"e{number}", "kind": "job", "at": at + number} | said | fields))
+
+
+def test_a_server_that_is_away_is_said_once_with_the_reason(caplog):
+    nobody = f"postgresql://u@127.0.0.1:{servers.free_port()}/db"
+    away = Connections(nobody, write_timeout=1, read_timeout=1)
+    with pytest.raises(StoreError, match=r"/db: connection failed: .*Connection refused"), away.read():
+        pass
+    away.close()
+    assert not caplog.messages
+    logging.getLogger("psycopg.pool").warning("error connecting in %r: %s", "mine", OSError("refused"))
+    assert caplog.messages == ["error connecting in 'mine': refused"]
 
 
 def test_the_migrations_make_the_schema(postgres, empty_postgres_url):

@@ -75,6 +75,7 @@ class Scheduler:
         self._flying: dict[str, Claimed] = {}
         self._results: list[tuple[Claimed, Result]] = []
         self._lock = threading.Lock()
+        self._trouble = ""
         self._look_at = 0.0
         self._renew_at = 0.0
         self._salvage = Salvage(ledger, jobs, self.holder, self._lease, self._job_of)
@@ -144,12 +145,21 @@ class Scheduler:
                 return
             try:
                 seconds = self.turn()
+                self._say("")
             except ExeclogError as error:
-                log.warning("the scheduler goes on after an error: %s", error)
+                self._say(str(error))
                 seconds = _PAUSE_AFTER_ERROR
             except Exception:
                 log.exception("the scheduler goes on after an unexpected error")
                 seconds = _PAUSE_AFTER_ERROR
+
+    def _say(self, trouble: str) -> None:
+        """Tell the log of trouble when it begins, changes and ends: a store may be away for long."""
+        if trouble != self._trouble:
+            log.warning(
+                "the scheduler goes on after an error: %s" if trouble else "the scheduler works again%s", trouble
+            )
+        self._trouble = trouble
 
     def _fire(self, now: int, room: int) -> tuple[list[Claimed], int | None]:
         """What is claimed of the jobs that are due, and when the next thing is."""

@@ -66,6 +66,7 @@ class Server:
             http=BoundedProtocol,
             ws="none",
             lifespan="on",
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,

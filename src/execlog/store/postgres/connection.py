@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import threading
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
 MOST_CONNECTIONS = 8
+_POOL = "execlog"
 _CONNECT_SECONDS = 5
 _WATCH_SECONDS = 0.5
 _SECONDS_LONGER = 5.0
@@ -65,6 +67,29 @@ class Session:
         """Nothing; what was done inside is undone when an exception leaves it."""
         with self._connection.transaction():
             yield
+
+
+class _Attempts(logging.Filter):
+    """What our pools say of each attempt to connect, twice a second: kept from the log, for the error to come."""
+
+    _last, _at = "", 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is about another pool."""
+        said = record.args
+        if not isinstance(said, tuple) or not said or said[0] != _POOL:
+            return True
+        if isinstance(said[-1], Exception):
+            self._last, self._at = _said(said[-1]), time.monotonic()
+        return False
+
+    def failure(self) -> str:
+        """Why the last one failed, "" where that is long ago."""
+        return self._last if time.monotonic() - self._at < 2 * _CONNECT_SECONDS else ""
+
+
+_attempts = _Attempts()
+logging.getLogger("psycopg.pool").addFilter(_attempts)
 
 
 class Connections:
@@ -147,6 +172,9 @@ class Connections:
             if poison:
                 raise
             raise StoreError(f"{self.url}: {_said(error)}", retry=False) from error
+        except self._pools.PoolTimeout as error:
+            why = _attempts.failure() or _said(error)
+            raise StoreError(f"{self.url}: {why}", retry=True) from error
         except (errors.InterfaceError, errors.OperationalError) as error:
             retry = not isinstance(error, errors.errors.InvalidAuthorizationSpecification)
             raise StoreError(f"{self.url}: {_said(error)}", retry=retry) from error
@@ -179,7 +207,7 @@ class Connections:
                     check=self._check,
                     reconnect_timeout=_CONNECT_SECONDS,
                     max_idle=300.0,
-                    name="execlog",
+                    name=_POOL,
                 )
             return cast("ConnectionPool[Any]", self._pool)
 
