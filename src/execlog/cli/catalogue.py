@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     ),
     "Keep": (
         Entry("export", "write executions as CSV, JSON or NDJSON"),
+        Entry("backup", "copy the database of a history that is in use"),
         Entry("copy", "copy a history from one store to another"),
         Entry("import", "take over the history of another program"),
         Entry("rm", "remove executions"),

@@ -8,6 +8,7 @@ cannot do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -212,4 +213,17 @@ class Announcing(Protocol):
 
     def listen(self, tell: Callable[[int], None]) -> Callable[[], None]:
         """A function that ends the listening; until then `tell` is given the change numbers all processes announce."""
+        ...
+
+
+@runtime_checkable
+class InOneFile(Protocol):
+    """A store that is one file of this machine, which nobody else copies and tidies."""
+
+    def back_up(self, target: Path) -> int:
+        """How many bytes the copy of the history has that is `target` now. Raises StoreError."""
+        ...
+
+    def vacuum(self) -> int:
+        """How many bytes the file is smaller than before. Raises StoreError."""
         ...

@@ -10,9 +10,11 @@ from execlog.cli.confirmation import agreed
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store, settings_of
 from execlog.cli.terminal import Terminal
+from execlog.core.errors import UnsupportedError
 from execlog.core.filter import Filter
 from execlog.core.model import TERMINAL
 from execlog.history.retention import remove_before
+from execlog.store.base import InOneFile, Store
 
 _DAY = 86_400
 
@@ -28,13 +30,25 @@ def execute(options: Options, terminal: Terminal) -> int:
         if found and not options.dry_run and not agreed(question, options, terminal):
             return exits.FAILED
         removed = remove_before(store, before, among=among) if found and not options.dry_run else 0
+        freed = _vacuumed(store) if options.vacuum and not options.dry_run else None
     if options.json:
-        terminal.line(msgspec.json.encode({"deleted": removed, "found": found}).decode())
+        answer = {"deleted": removed, "found": found} | ({} if freed is None else {"freed": freed})
+        terminal.line(msgspec.json.encode(answer).decode())
     else:
+        given_back = "" if freed is None else f", {units.size(freed)} given back"
         terminal.line(
-            f"{units.count(found)} would be removed" if options.dry_run else f"{units.count(removed)} removed"
+            f"{units.count(found)} would be removed"
+            if options.dry_run
+            else f"{units.count(removed)} removed{given_back}"
         )
     return exits.OK
+
+
+def _vacuumed(store: Store) -> int:
+    """How many bytes the disk got back."""
+    if not isinstance(store, InOneFile):
+        raise UnsupportedError(f"{store.url} gives space back by itself, without --vacuum", capability="vacuum")
+    return max(store.vacuum(), 0)
 
 
 def _age(options: Options) -> float:

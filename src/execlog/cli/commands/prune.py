@@ -12,6 +12,7 @@ DESCRIPTION = (
 EXAMPLES = (
     "execlog prune --older-than 90d --dry-run",
     "execlog prune --older-than 90d --kind query --yes",
+    "execlog prune --older-than 90d --vacuum --yes",
 )
 
 
@@ -23,5 +24,10 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--kind", metavar="KIND", help="only of this kind")
     parser.add_argument("--namespace", metavar="NAMESPACE", help="only of this namespace")
     parser.add_argument("--dry-run", action="store_true", help="only count")
+    parser.add_argument(
+        "--vacuum",
+        action="store_true",
+        help="then give the disk what is free in SQLite's file; writers wait meanwhile",
+    )
     add_yes(parser)
-    add_json(parser, 'print {"deleted": n, "found": n}')
+    add_json(parser, 'print {"deleted": n, "found": n}, with --vacuum also "freed", bytes')

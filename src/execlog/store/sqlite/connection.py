@@ -70,6 +70,10 @@ class Session:
         """All rows a statement answers with."""
         return self._connection.execute(sql, _bound(bindings)).fetchall()
 
+    def copying(self, copy: Any) -> AbstractContextManager[Any]:
+        """What copies the database into the one of another apsw.Connection."""
+        return copy.backup("main", self._connection, "main")
+
     @property
     def changed(self) -> int:
         """How many rows were inserted, changed or deleted over this connection so far."""

@@ -29,6 +29,7 @@ from execlog.store.sqlite.deleting import CHUNK, remove_some
 from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.migrating import migrate
 from execlog.store.sqlite.rows import text_search
+from execlog.store.sqlite.upkeep import back_up, vacuum
 from execlog.store.sqlite.writing import take
 
 _WRITE, _READ = queries("sqlite", "write"), queries("sqlite", "read")
@@ -78,6 +79,14 @@ class SQLiteStore:
     def open_jobs(self) -> JobStore:
         """The jobs in the same file; they take turns with this store's writer."""
         return SqliteJobStore(self._connections)
+
+    def back_up(self, target: Path) -> int:
+        """How many bytes the copy of the history has that is `target` now. Raises StoreError."""
+        return back_up(self._connections, target)
+
+    def vacuum(self) -> int:
+        """How many bytes the file is smaller than before. Raises StoreError."""
+        return vacuum(self._connections)
 
     @property
     def url(self) -> str:
