@@ -1,4 +1,8 @@
-"""What two errors have in common: a fingerprint that ignores numbers, ids, quoted values and addresses."""
+"""What two errors have in common: a fingerprint that ignores numbers, ids, quoted values, addresses, paths and times.
+
+What varies becomes `*`; codes that tell one trouble from another (exit codes, HTTP statuses, errno …) stay, and so do
+whole sentences in quotes, which are another program's message.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,79 @@ import re
 
 from execlog.core.model import Error
 
-_VARYING = re.compile(
-    r"'[^'\n]{0,200}'|\"[^\"\n]{0,200}\"|`[^`\n]{0,200}`"  # quoted values
-    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{12,64}\b"  # UUIDs, addresses, digests
-    r"|\d+(?:\.\d+)*"  # numbers, versions, times
-)
+HANDLING = "while handling "
+"""How a line of a message begins that tells of an exception during whose handling this one was raised."""
 _READ = 2000
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}"
+_BEFORE_CODE = "exit|code|status|errno|error|signal|sqlstate|http|returned"
+_VARYING = re.compile(
+    # Plain words, which are most of a message, are stepped over at once.
+    rf"(?P<plain>(?<!\S)(?:(?!(?i:{_BEFORE_CODE})\b|{_MONTH}\b|{_WEEKDAY}\b)(?>[A-Za-z]{1, 11}) )+)|"
+    # A quote within a word is an apostrophe.
+    r"(?P<quoted>(?<!\w)(?:'[^'\n]{0,500}'|\"[^\"\n]{0,500}\"|`[^`\n]{0,500}`)(?!\w))"
+    r"|(?P<code>(?i:\b(?:exit|code|status|errno|error|signal|sqlstate|http(?:/[\d.]{1,3})?)[\s:=#]{1,3}-?\d{1,5})\b"
+    r"(?![.:/,-]?\d)|(?i:\breturned )[45]\d\d\b(?! (?:rows|records|items|results|lines|values|bytes))"
+    r"|\b[45]\d\d(?= (?:Client|Server) Error)|\A\(\d{3,5}(?=, [\"'])|\b(?:ORA|PLS|TNS)-\d{3,5}\b)"
+    r"|(?P<url>\b[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>\])]{1,1500})"
+    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+"  # addresses of people
+    r"|(?<![\w/*])(?:~|\.{1,2})?(?:/[\w.@%+=~-]+)+/?|\b[A-Za-z]:\\[^\s'\"]+"  # paths
+    r"|(?<![\w./-])[\w.-]{1,100}(?:/[\w.-]{1,100})+\.[A-Za-z]\w{0,7}\b"
+    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b"  # UUIDs, addresses in memory
+    r"|(?<![\w:])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:])"  # IPv6, times
+    rf"|\b(?:{_WEEKDAY},?\s{{1,3}})?(?:\d{{1,2}}\s)?{_MONTH}\.?\s{{1,3}}\d+"
+    r"|(?<![\w.])[-+]?\d+(?:[.,:]\d+)*(?:[eE][-+]?\d+)?(?=[^\W\d_]{0,3}(?!\w))"  # numbers without units
+    r"|(?<![^\W_])(?=[0-9a-fA-F]*\d)(?:[0-9a-f]{6,}|[0-9A-F]{6,})(?![^\W_])|\b[0-9a-fA-F]{12,64}\b"  # digests
+    # Ids: a digit before a letter, as no word has it, or a letter and a number.
+    r"|(?<![^\W_])(?:[^\W\d_]*\d+[^\W\d_]\w*(?:\.[\w-]+)*|[^\W\d_]\d+)(?![^\W_])"
+    r"|\d+(?:\.\d+)*"
+)
+_PROSE = re.compile(r"(?:\b[A-Za-z][A-Za-z']+\b\W+){3}[A-Za-z]{2}")
+_STATUS = re.compile(r".[1-5]\d\d [A-Z]")
+_HOST = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?([^/?#]*)")
+_LISTED = re.compile(r"\*(?:, ?\*)+")
 
 
 def normalise(message: str) -> str:
-    """The message with everything that varies from one occurrence to the next replaced by `*`."""
-    return " ".join(_VARYING.sub("*", message[:_READ]).split())
+    """The message with everything that varies from one occurrence to the next replaced by `*`.
+
+    Left out is what was being handled when it was raised, since it differs from one attempt to the next.
+    """
+    lines = [" ".join(_masked(line).split()) for line in message[:_READ].split("\n") if not line.startswith(HANDLING)]
+    # Parts of an exception group ("- …") come in any order and number.
+    parts = sorted({line for line in lines if line.startswith("- ")})
+    return " ".join(" ".join([*(line for line in lines if not line.startswith("- ")), *parts]).split())
 
 
-def fingerprint(error: Error) -> str:
-    """Twelve hex digits, the same for errors of one type, shape of message and innermost user frame (less its line)."""
-    place = error.frames[0].rsplit(":", 1)[0] + error.frames[0].rpartition(" ")[2] if error.frames else ""
-    text = f"{error.type}\n{normalise(error.message)}\n{place}"
+def fingerprint(error: Error, key: str = "") -> str:
+    """Twelve hex digits, the same for errors of one type, shape of message and innermost user frame.
+
+    Of the type and of the frame's file only the last name counts, of the frame not its line: so an error stays the same
+    when code is deployed to another folder or moved. `key` is the item's that has the error: where the message names
+    it, that varies too.
+    """
+    place = ""
+    if error.frames:
+        where, _, function = error.frames[0].rpartition(" ")
+        file = re.split(r"[/\\]", where.rpartition(":")[0])[-1]
+        place = ("" if file.startswith("<") else _masked(file)) + function  # what was typed in has no file
+    message = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "*", error.message[:_READ]) if key else error.message
+    text = f"{error.type.rpartition('.')[2]}\n{normalise(message)}\n{place}"
     return hashlib.blake2s(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
+def _masked(text: str) -> str:
+    return _LISTED.sub("*", _VARYING.sub(_mask, text))
+
+
+def _mask(found: re.Match[str]) -> str:
+    text = found[0]
+    if found["plain"] or found["code"]:
+        return text
+    if found["quoted"]:
+        if _STATUS.match(text):
+            return text
+        return f'"{_masked(text[1:-1])}"' if _PROSE.search(text) else "*"
+    if found["url"] and (host := _HOST.match(text)):
+        return f"{host[1]}{_masked(host[2])}/*"
+    return "*"

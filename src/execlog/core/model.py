@@ -48,7 +48,7 @@ class Error(Struct, frozen=True, omit_defaults=True):
     """Why something did not succeed.
 
     `frames` are the user's own stack frames first, innermost first, as "file:line function"; `fingerprint` groups
-    errors that differ only in numbers, ids and quoted values.
+    errors that differ only in what varies: numbers, ids, quoted values, paths, times (`core.fingerprint`).
     """
 
     type: str

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
+from typing import Any, cast
 
 from execlog.core.errors import InvalidError
+from execlog.core.fingerprint import HANDLING
 from execlog.core.model import Error, Status
 
 MAX_FRAMES = 20
 MAX_MESSAGE = 10_000
+_PARTS = 10
 _RECORDER = str(Path(__file__).resolve().parent) + os.sep
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 _FOREIGN = (
@@ -49,7 +52,7 @@ def ends_well(fault: BaseException | None) -> bool:
 
 def status_of(fault: BaseException) -> Status:
     """What an exception makes of the thing it ended: timed out, cancelled, or failed."""
-    if isinstance(fault, TimeoutError):
+    if isinstance(fault, (TimeoutError, *_of_subprocess("TimeoutExpired"))):
         return Status.TIMED_OUT
     if isinstance(fault, KeyboardInterrupt | CancelledError | GeneratorExit) or _is_of_asyncio(fault):
         return Status.CANCELLED
@@ -69,18 +72,63 @@ def _type_name(fault: BaseException) -> str:
 
 
 def _message(fault: BaseException) -> str:
+    """What it says, the parts of a group, and what it came of, each with where it was raised."""
+    lines = [_said(fault), *_parts(fault)]
+    seen = {id(fault)}
+    while len(seen) <= _PARTS:
+        how, cause = _cause(fault)
+        if cause is None or id(cause) in seen:
+            break
+        lines.append(f"{how}{_short(cause)}")
+        seen.add(id(cause))
+        fault = cause
+    return "\n".join(lines)
+
+
+def _cause(fault: BaseException) -> tuple[str, BaseException | None]:
+    if fault.__cause__ is not None or fault.__suppress_context__:
+        return "caused by ", fault.__cause__
+    return HANDLING, fault.__context__
+
+
+def _parts(fault: BaseException) -> list[str]:
+    if not isinstance(fault, BaseExceptionGroup):
+        return []
+    parts = cast("BaseExceptionGroup[BaseException]", fault).exceptions
+    return [f"- {_short(part)}" for part in parts[:_PARTS]]
+
+
+def _short(fault: BaseException) -> str:
+    """A part or a cause: its type, what it says, and where it was raised."""
+    where = next(_frames(fault.__traceback__), None)
+    first = f"{_type_name(fault)}: {_said(fault)[:500]}" + (f" (at {where})" if where else "")
+    return "\n".join([first, *_parts(fault)])
+
+
+def _said(fault: BaseException) -> str:
+    """Its own text and notes; of a command that failed, also the last line it wrote to its standard error."""
     try:
         text = str(fault) or type(fault).__qualname__  # what `assert` and many time-outs raise says nothing itself
         if isinstance(fault, SystemExit) and isinstance(fault.code, int):
             text = f"exit code {text}"
+        elif isinstance(fault, _of_subprocess("CalledProcessError")):
+            line = _last_line(getattr(fault, "stderr", None))
+            text = f"{text.rstrip('.')}: {line}" if line else text
     except Exception as broken:  # noqa: BLE001 - a caller's broken __str__ must not hide the error itself
         return f"(its message failed with {type(broken).__name__})"
-    notes = getattr(fault, "__notes__", ())
-    if isinstance(fault, BaseExceptionGroup):
-        text += "".join(f"\n- {_type_name(part)}: {_message(part)}" for part in fault.exceptions[:10])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType, reportUnknownMemberType] - a group of any exceptions
-    cause = fault.__cause__
-    because = f"\ncaused by {_type_name(cause)}: {_message(cause)[:500]}" if cause is not None else ""
-    return "\n".join((text, *map(str, notes))) + because
+    return "\n".join((text, *map(str, getattr(fault, "__notes__", ()))))
+
+
+def _last_line(output: Any) -> str:
+    text = output[-2_000:] if isinstance(output, bytes | str) else ""
+    lines = (text.decode(errors="replace") if isinstance(text, bytes) else text).split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _of_subprocess(name: str) -> tuple[type[BaseException], ...]:
+    """An exception type of `subprocess`, none where nobody imported it."""
+    found = getattr(sys.modules.get("subprocess"), name, None)
+    return () if found is None else (found,)
 
 
 def _frames(trace: TracebackType | None) -> Iterator[str]:

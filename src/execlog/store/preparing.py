@@ -53,9 +53,11 @@ def check_names(events: Sequence[Event]) -> None:
             raise ValueError(f"a name of more than {limit} bytes")
 
 
-def named(error: Error) -> Error:
-    """The error with a fingerprint."""
-    return error if error.fingerprint is not None else msgspec.structs.replace(error, fingerprint=fingerprint(error))
+def named(error: Error, key: str = "") -> Error:
+    """The error with a fingerprint; `key` of the item it is of does not count in it."""
+    if error.fingerprint is not None:
+        return error
+    return msgspec.structs.replace(error, fingerprint=fingerprint(error, key))
 
 
 def failure_of(execution: Execution) -> Error | None:
@@ -69,7 +71,7 @@ def failure_of(execution: Execution) -> Error | None:
         return None
     for item in execution.items:
         if item.error is not None and is_failed(item):
-            return named(item.error)
+            return named(item.error, item.key)
     return unexplained(execution.status)
 
 
@@ -84,4 +86,4 @@ def unexplained(status: Status) -> Error:
 
 
 def _named_item(item: Item) -> Item:
-    return item if item.error is None else msgspec.structs.replace(item, error=named(item.error))
+    return item if item.error is None else msgspec.structs.replace(item, error=named(item.error, item.key))

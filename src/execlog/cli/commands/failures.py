@@ -6,8 +6,8 @@ from execlog.cli.options import a_positive_count, add_filter, add_json
 from execlog.cli.parser import Parser
 
 DESCRIPTION = (
-    "What failed, partly failed, timed out or crashed, grouped by its error: errors that differ only in numbers, "
-    "ids and quoted values are one. The latest group first."
+    "What failed, partly failed, timed out or crashed, grouped by its error: errors that differ only in what "
+    "varies (numbers, ids, quoted values, paths, times) are one. The latest group first."
 )
 EXAMPLES = (
     "execlog failures --since 7d",
