@@ -43,7 +43,7 @@ def seed(ledger: Ledger, *events: Event) -> None:
     ledger.store.apply(events)
 
 
-FAILURE = Error("ConnectionError", "Failed to fetch GOOGL: Connection timeout after 30s", ("prices.py:12 fetch",))
+FAILURE = Error("ConnectionError", "Failed to fetch prices: Connection timeout after 30s", ("prices.py:12 fetch",))
 
 
 def mixed() -> list[Event]:

@@ -148,7 +148,9 @@ def test_a_job_whose_items_partly_fail_says_which():
     store.apply(mixed())
     desk = Desk()
     message = desk.see(store.get("run-1"))
-    assert message.text.startswith("job backfill partial: ConnectionError: Failed to fetch GOOGL: Connection timeout")
+    assert message.text.startswith(
+        "job backfill partial: GOOGL: ConnectionError: Failed to fetch prices: Connection timeout"
+    )
     one = Item(key="MSFT", status=Status.FAILED, error=FAILURE)
     same = desk.run(Status.PARTIAL, subject="backfill", error=None, items=(one,))
     assert same is None, "the same error of an item is the same trouble"

@@ -54,8 +54,8 @@ def test_a_failure_knows_its_last_success_and_what_changed_since(store):
     assert found.summary == (
         f"ConnectionError: {FAILURE.message}",
         "The same error came 1 more time in the last 30 days.",
-        "1 failed before it since the last success.",
-        "Changed since it last succeeded: params.year, context.revision.",
+        "It is the 2nd failure in a row, since 2026-01-01 07:01 UTC; the last success was 2 min earlier.",
+        "Changed since it last went well: params.year, context.revision.",
     )
 
 
@@ -71,7 +71,10 @@ def test_items_that_always_fail_are_told_from_those_that_are_new(store):
         "AAPL": (0, 3),
         "IBM": (0, 0),
     }
-    assert found.summary[0] == "3 of 4 items failed; GOOG failed every time before; AAPL for the first time."
+    assert found.summary[:2] == (
+        "3 of 4 items failed: AAPL for the first time; IBM (new); GOOG as every time before.",
+        "The first to fail was AAPL: LookupError: no rows for AAPL.",
+    )
     assert "has not succeeded before" in " ".join(found.summary)
 
 
@@ -79,7 +82,8 @@ def test_a_first_failure_says_so(store):
     store.apply([execution(0), execution(1, status=Status.TIMED_OUT, error=Error("TimeoutError", "too long"))])
     assert told(store, "run-1").summary[1:] == (
         "This error came for the first time in 30 days.",
-        "The one before it succeeded.",
+        "The one before it, 1 min earlier, succeeded.",
+        "Nothing recorded of its parameters and surroundings is new since it last went well.",
     )
 
 

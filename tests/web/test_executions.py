@@ -108,7 +108,7 @@ def test_one_execution_comes_whole(seeded):
     assert found["counts"] == {"total": 2, "succeeded": 1, "failed": 1, "open": 0}
     assert found["items"][1]["error"] == {
         "type": "ConnectionError",
-        "message": "Failed to fetch GOOGL: Connection timeout after 30s",
+        "message": "Failed to fetch prices: Connection timeout after 30s",
         "frames": ["prices.py:12 fetch"],
         "fingerprint": found["items"][1]["error"]["fingerprint"],
     }
@@ -134,8 +134,10 @@ def test_a_failure_is_explained(seeded):
     found = seeded.get("/api/executions/run-2/explanation").json()
     assert found["error"]["type"] == "ConnectionError"
     assert found["occurrences"] is None or found["occurrences"]["count"] == 2
-    assert found["summary"][0].startswith("ConnectionError: Failed to fetch GOOGL")
+    assert found["summary"][0].startswith("ConnectionError: Failed to fetch prices")
     assert seeded.get("/api/executions/nobody/explanation").status_code == 404
+    page = seeded.get("/executions/run-2").text
+    assert all(sentence in page for sentence in found["summary"][1:])
 
 
 def test_two_executions_are_compared(seeded):
@@ -146,7 +148,9 @@ def test_two_executions_are_compared(seeded):
     assert seeded.get("/api/executions/run-1/comparison?other=run-5").status_code == 404
     elsewhere = "other=run-5&other_kind=workflow&other_namespace=shop"
     assert seeded.get(f"/api/executions/run-1/comparison?{elsewhere}").status_code == 200
-    assert seeded.get("/api/executions/run-1/comparison").status_code == 422
+    unasked = seeded.get("/api/executions/run-1/comparison").json()
+    assert (unasked["before"]["id"], unasked["after"]["id"]) == ("run-0", "run-1")
+    assert seeded.get("/api/executions/run-0/comparison").status_code == 404
 
 
 def test_items_and_logs_come_in_pages(seeded):

@@ -24,6 +24,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("tail", "the last executions, and with -f those to come"),
         Entry("latest", "the newest execution of everything that runs"),
         Entry("failures", "what failed, grouped by error"),
+        Entry("explain", "why one did not go well, and what changed since it did"),
         Entry("compare", "two executions, or one and the last success before it"),
         Entry("stats", "counts, success rates, durations and cost"),
     ),

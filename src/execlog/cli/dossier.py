@@ -14,12 +14,13 @@ from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal, cut, printable
 from execlog.core.clock import iso
 from execlog.core.model import OPEN, Execution, Item, LogLine, Status
+from execlog.history.comparison import apart
 from execlog.history.reason import reason
 
 if TYPE_CHECKING:
     from execlog.history.comparison import Difference
     from execlog.history.dossier import Dossier
-    from execlog.history.explanation import Explanation
+    from execlog.history.findings import Explanation
     from execlog.history.view import ExecutionView
 
 _LABEL = 12
@@ -37,7 +38,8 @@ def write_dossier(
     """Write everything about an execution; not `whole`: of long lists the part that matters most."""
     _write_head(terminal, execution)
     if explanation is not None and explanation.summary:
-        _write_why(terminal, execution, explanation)
+        _heading(terminal, "Unusual" if execution.status is Status.SUCCEEDED else "Why")
+        write_explanation(terminal, execution, explanation)
     _write_values(terminal, execution)
     _write_items(terminal, execution.items, whole=whole)
     _write_output(terminal, execution, whole=whole)
@@ -91,29 +93,31 @@ def _time(at: int | None, terminal: Terminal, now_at: int) -> str:
     return f"{units.local(at)} ({units.age(at, now_at)})" if terminal.interactive else iso(at) or ""
 
 
-def _write_why(terminal: Terminal, one: Execution, explanation: Explanation) -> None:
-    _heading(terminal, "Why")
+def write_explanation(terminal: Terminal, one: Execution, explanation: Explanation) -> None:
+    """Write why it did not go well, or what in it is out of the usual."""
     first, *more = explanation.summary
-    _block(terminal, first, "magenta" if one.status is Status.CANCELLED else "red")
+    colour = {Status.CANCELLED: "magenta", Status.SUCCEEDED: "yellow"}.get(one.status, "red")
+    _block(terminal, first, colour)
     for frame in explanation.error.frames if explanation.error else ():
         _block(terminal, f"  at {frame}", "dim")
     for sentence in more:
         _block(terminal, sentence)
-    for change in explanation.changed[:_MOST_CHANGES]:
+    for change in [change for change in explanation.changed if change.telling][:_MOST_CHANGES]:
         write_difference(terminal, change)
     if explanation.error is not None and explanation.error.fingerprint:
         _block(terminal, f"fingerprint {explanation.error.fingerprint}", "dim")
 
 
 def write_difference(terminal: Terminal, change: Difference) -> None:
-    """Write what changed, from what to what."""
-    before, after = (_cut_json(value) for value in (change.before, change.after))
-    terminal.line(f"  {terminal.paint(f'{printable(change.path)}:', 'dim')} {printable(before)} -> {printable(after)}")
+    """Write what changed, from what to what; of long texts from a little before where they part."""
+    before, after = apart(*(_one_line(value) for value in (change.before, change.after)))
+    path, old, new = (printable(text) for text in (change.path, cut(before, _INLINE), cut(after, _INLINE)))
+    terminal.line(f"  {terminal.paint(f'{path}:', 'dim')} {old} -> {new}")
 
 
-def _cut_json(value: Any) -> str:
+def _one_line(value: Any) -> str:
     flat = _flat(value)
-    return "nothing" if value is None else cut(flat if isinstance(flat, str) else _json(flat), _INLINE)
+    return "nothing" if value is None else flat if isinstance(flat, str) else _json(flat)
 
 
 def _write_values(terminal: Terminal, one: Execution) -> None:
@@ -240,7 +244,7 @@ def _heading(terminal: Terminal, text: str) -> None:
 
 
 def _fact(terminal: Terminal, label: str, value: str, indent: int = 0) -> None:
-    label_text = terminal.paint(f"{' ' * indent}{printable(label):<{_LABEL - indent}}", "dim")
+    label_text = terminal.paint(f"{' ' * indent}{printable(label):<{_LABEL - indent - 1}} ", "dim")
     first, *more = printable(value, keep_newlines=True).split("\n")
     terminal.line(f"{label_text}{first}")
     for line in more:

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from execlog.core.clock import moment
+from execlog.core.clock import moment, span
 
 _MINUTE, _HOUR, _DAY, _MONTH = 60, 3_600, 86_400, 30 * 86_400
 NOTHING = "–"
 
 
 def seconds(value: float | None) -> str:
-    """A duration in the unit that fits, with three figures."""
-    if value is None:
-        return NOTHING
-    # What three figures would round up to a whole one of the next unit is said in that.
-    if value < 0.9995e-3:  # noqa: PLR2004 - a millisecond
-        return f"{value * 1e6:.3g} µs" if value else "0 s"
-    if value < 0.9995:  # noqa: PLR2004 - a second
-        return f"{value * 1e3:.3g} ms"
-    if value < _MINUTE - 0.05:
-        return f"{value:.3g} s"
-    return span(value)
-
-
-def span(value: float) -> str:
-    """A duration of a second or more in its two largest units."""
-    whole = round(value)
-    for unit, size, smaller, small in (("d", _DAY, "h", _HOUR), ("h", _HOUR, "min", _MINUTE), ("min", _MINUTE, "s", 1)):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
+    """A duration in the unit that fits, with three figures; beyond a minute in its two largest units."""
+    return NOTHING if value is None else span(value)
 
 
 def age(at: int | None, now: int) -> str:

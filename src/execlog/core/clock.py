@@ -13,6 +13,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
 _SPAN = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_UNITS = (("d", _DAY, "h", _HOUR), ("h", _HOUR, "min", _MINUTE), ("min", _MINUTE, "s", 1))
 MIN_AT = -62_135_596_800_000_000
 MAX_AT = 253_402_300_799_999_999
 
@@ -51,6 +53,23 @@ def micros(moment: datetime) -> int:
 def moment(at: int) -> datetime:
     """The aware UTC datetime of `at` µs."""
     return _EPOCH + timedelta(microseconds=at)
+
+
+def span(seconds: float) -> str:
+    """A duration for people, in the unit that fits with three figures; beyond a minute in its two largest units."""
+    # What three figures would round up to a whole one of the next unit is said in that.
+    if seconds < 0.9995e-3:  # noqa: PLR2004 - a millisecond
+        return f"{seconds * 1e6:.3g} µs" if seconds else "0 s"
+    if seconds < 0.9995:  # noqa: PLR2004 - a second
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < _MINUTE - 0.05:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    for unit, size, smaller, small in _UNITS:
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
 
 
 def iso(at: int | None, *, offset: str = "Z") -> str | None:

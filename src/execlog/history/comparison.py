@@ -12,9 +12,13 @@ from execlog.history.view import ExecutionView, view
 
 MOST_DIFFERENCES = 100
 MOST_ITEMS = 200
-_PARTS = ("params", "context", "metadata", "tags")
-_EVERY_TIME = frozenset({"context.pid", "context.journal", "context.thread"})
-"""Facts that differ from run to run, and explain nothing."""
+_PARTS = ("params", "input", "tags", "context", "engine", "models", "prices", "actor", "metadata")
+_NEVER = (
+    *("context.pid", "context.journal", "context.thread", "metadata.scheduled_for"),  # differ from run to run
+    *("context.input", "context.workflow"),  # digests of what is compared itself
+    *("metadata.response_metadata", "metadata.returned_rows"),  # what came of it
+)
+_SHOWN, _LEAD = 100, 20
 
 
 class Difference(Struct, frozen=True):
@@ -65,14 +69,53 @@ def compare(one: Execution, other: Execution) -> Comparison:
 
 
 def differences(before: Execution, after: Execution) -> list[Difference]:
-    """What differs in params, context, metadata and tags, in that order; what always differs is left out."""
-    found: list[Difference] = []
-    for part in _PARTS:
-        found += _walk(part, getattr(before, part) or {}, getattr(after, part) or {})
-    return [one for one in found if one.path not in _EVERY_TIME]
+    """What differs in what they were called with and ran in, what is likely to tell first; not what explains nothing.
+
+    `models` are those it called, `prices` the price table that each one's cost was computed with.
+    """
+    mine, theirs = facts(before), facts(after)
+    found = (one for part in _PARTS for one in _walk(part, mine[part], theirs[part]))
+    return [one for one in found if not one.path.startswith(_NEVER)]
+
+
+def facts(execution: Execution) -> dict[str, Any]:
+    """What an execution was called with and ran in, by part."""
+    used = execution.usage or {}
+    return {
+        "params": execution.params or {},
+        "input": execution.input,
+        "tags": execution.tags or {},
+        "context": execution.context or {},
+        "engine": execution.engine,
+        "models": sorted(used) or None,
+        "prices": {model: usage.prices for model, usage in used.items() if usage.prices},
+        "actor": execution.actor,
+        "metadata": execution.metadata or {},
+    }
+
+
+def apart(before: str, after: str) -> tuple[str, str]:
+    """Two long texts from a little before where they part, so that what is cut off behind is not what matters."""
+    if max(len(before), len(after)) <= _SHOWN:
+        return before, after
+    same = next((place for place, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), None)
+    start = max((min(len(before), len(after)) if same is None else same) - _LEAD, 0)
+    return (before, after) if not start else (f"…{before[start:]}", f"…{after[start:]}")
+
+
+def by_name(value: Any) -> Any:
+    """A list of things that have an id each, such as steps, by their ids; anything else as it is."""
+    entries = cast("list[Any]", value) if isinstance(value, list) else []
+    named: dict[str, Any] = {}
+    for entry in entries:
+        id_ = cast("dict[str, Any]", entry).get("id") if isinstance(entry, dict) else None
+        if isinstance(id_, str):
+            named[id_] = entry
+    return named if named and len(named) == len(entries) else cast("Any", value)
 
 
 def _walk(path: str, before: Any, after: Any) -> Iterator[Difference]:
+    before, after = by_name(before), by_name(after)
     if isinstance(before, dict) and isinstance(after, dict):
         mine, theirs = cast("dict[str, Any]", before), cast("dict[str, Any]", after)
         for key in sorted(mine.keys() | theirs.keys()):

@@ -14,7 +14,9 @@ from execlog.core.filter import Filter
 from execlog.core.model import Execution
 from execlog.history.comparison import Comparison, compare
 from execlog.history.dossier import Dossier, dossier, get
-from execlog.history.explanation import Explanation, explain, last_success
+from execlog.history.explanation import explain
+from execlog.history.findings import Explanation
+from execlog.history.kin import baseline
 from execlog.history.listing import FailureView, list_executions, list_failures, list_latest
 from execlog.history.question import Narrow, Question, Scope, as_filter
 from execlog.history.statistics import Statistics, statistics
@@ -105,7 +107,7 @@ class History:
     def compare(self, id: str, other: str | None = None, *, kind: str | None = None) -> Comparison:
         """Two executions side by side; without the other, with the last success before it. Raises NotFoundError."""
         one = self._one(id, kind, None)
-        return compare(one, last_success(self._ledger.store, one) if other is None else self._one(other, kind, None))
+        return compare(one, baseline(self._ledger.store, one) if other is None else self._one(other, kind, None))
 
     def _one(self, id: str, kind: str | None, namespace: str | None) -> Execution:
         return get(self._fresh().store, id, kind=kind, namespace=namespace)

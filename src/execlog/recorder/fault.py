@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
 from execlog.core.errors import InvalidError
@@ -30,8 +29,8 @@ _FOREIGN = (
 def error_of(fault: BaseException | Error | str) -> Error:
     """The error in an exception (innermost user frame first, then the libraries' frames), or in a plain message.
 
-    Frames of execlog are left out beside the user's, and those that only record always are: nobody looks there.
-    Raises InvalidError for what is neither.
+    Frames of execlog are left out beside the user's and of its own errors, and those that only record always are:
+    nobody looks there. Raises InvalidError for what is neither.
     """
     if isinstance(fault, Error):
         return fault
@@ -40,7 +39,7 @@ def error_of(fault: BaseException | Error | str) -> Error:
     if not isinstance(fault, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance] - callers hand in anything
         message = f"an error must be an exception or a text, not {fault!r:.60}"
         raise InvalidError(message)
-    return Error(_type_name(fault), _message(fault)[:MAX_MESSAGE], tuple(_frames(fault.__traceback__))[:MAX_FRAMES])
+    return Error(_type_name(fault), _message(fault)[:MAX_MESSAGE], tuple(_frames(fault))[:MAX_FRAMES])
 
 
 def ends_well(fault: BaseException | None) -> bool:
@@ -100,7 +99,7 @@ def _parts(fault: BaseException) -> list[str]:
 
 def _short(fault: BaseException) -> str:
     """A part or a cause: its type, what it says, and where it was raised."""
-    where = next(_frames(fault.__traceback__), None)
+    where = next(_frames(fault), None)
     first = f"{_type_name(fault)}: {_said(fault)[:500]}" + (f" (at {where})" if where else "")
     return "\n".join([first, *_parts(fault)])
 
@@ -131,10 +130,10 @@ def _of_subprocess(name: str) -> tuple[type[BaseException], ...]:
     return () if found is None else (found,)
 
 
-def _frames(trace: TracebackType | None) -> Iterator[str]:
+def _frames(fault: BaseException) -> Iterator[str]:
     users: list[str] = []
     libraries: list[tuple[str, str]] = []
-    for frame, number in reversed([*traceback.walk_tb(trace)]):
+    for frame, number in reversed([*traceback.walk_tb(fault.__traceback__)]):
         code = frame.f_code
         text = f"{code.co_filename}:{number} {code.co_qualname}"
         if is_foreign(code.co_filename):
@@ -142,7 +141,8 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
         else:
             users.append(text)
     yield from users
-    yield from (text for text, path in libraries if not path.startswith(_OURS if users else _RECORDER))
+    hidden = _OURS if users or type(fault).__module__.startswith("execlog.") else _RECORDER
+    yield from (text for text, path in libraries if not path.startswith(hidden))
 
 
 def is_foreign(filename: str) -> bool:

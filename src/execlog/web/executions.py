@@ -11,6 +11,8 @@ from execlog.core.errors import ConflictError, JournalError
 from execlog.core.filter import MAX_LIMIT, Filter
 from execlog.core.model import Execution, Key
 from execlog.history import comparison, dossier, explanation, listing, statistics
+from execlog.history.findings import Explanation
+from execlog.history.kin import baseline
 from execlog.history.question import AnyOf, Id, Limit, Name, Narrow, Offset, as_filter, statuses
 from execlog.history.view import ItemView, LogView, view_item, view_log
 from execlog.kind import Call, Reply
@@ -32,7 +34,7 @@ class One(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class TwoOf(One, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which two; the other one is of the same kind and namespace unless it says otherwise."""
 
-    other: Id
+    other: Annotated[Id, Meta(description="Without it: the last one that went well before it")] | None = None
     other_kind: Name | None = None
     other_namespace: Name | None = None
 
@@ -116,7 +118,7 @@ class Executions:
         page = logs[call.params.offset : call.params.offset + call.params.limit]
         return LogList(tuple(map(view_log, page)), len(logs))
 
-    def explanation(self, call: Call) -> explanation.Explanation:
+    def explanation(self, call: Call) -> Explanation:
         """Why one execution did not succeed."""
         return explanation.explain(self._ledger.store, self._one(call), now=self._now(), actor=call.principal.actor)
 
@@ -126,8 +128,10 @@ class Executions:
         one = self._one(call)
         kind, namespace = params.other_kind or one.kind, params.other_namespace or one.namespace
         actor = call.principal.actor
-        other = dossier.get(self._ledger.store, params.other, kind=kind, namespace=namespace, actor=actor)
-        return comparison.compare(one, other)
+        store = self._ledger.store
+        if params.other is None:
+            return comparison.compare(one, baseline(store, one, actor=actor))
+        return comparison.compare(one, dossier.get(store, params.other, kind=kind, namespace=namespace, actor=actor))
 
     def stats(self, call: Call) -> statistics.Statistics:
         """Statistics over executions that ended."""

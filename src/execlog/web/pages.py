@@ -149,7 +149,7 @@ class Pages:
         items = sorted(found.items, key=lambda item: (_turn(item.status), item.position))
         bad = sum(_bad(item.status) for item in items)
         most = dossier.MOST_ITEMS if params.items == "all" else min(bad, BAD_ITEMS) + ITEMS
-        why = explain(store, found, now=self._ledger.clock.now(), actor=actor) if _bad(found.status) else None
+        why = explain(store, found, now=self._ledger.clock.now(), actor=actor) if found.status not in OPEN else None
         feed = {"id": found.id, "kind": found.kind}
         return self._page(
             call,

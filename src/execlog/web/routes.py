@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from execlog.history.comparison import Comparison
 from execlog.history.dossier import Dossier
-from execlog.history.explanation import Explanation
+from execlog.history.findings import Explanation
 from execlog.history.intake import ExecutionInput
 from execlog.history.listing import ExecutionList, FailureList
 from execlog.history.question import Question
@@ -115,7 +115,8 @@ def general_routes(executions: Executions, feeds: Feeds) -> list[Route]:
             method="GET",
             path="/api/executions/{id}/explanation",
             handler=executions.explanation,
-            summary="Why an execution did not succeed: its last success, what changed since, who else has this error",
+            summary="Why an execution did not go well: since when, what changed, who else has this error; of one that "
+            "succeeded: what in it is out of the usual",
             params=One,
             returns=Explanation,
             errors=(404,),
@@ -125,7 +126,7 @@ def general_routes(executions: Executions, feeds: Feeds) -> list[Route]:
             method="GET",
             path="/api/executions/{id}/comparison",
             handler=executions.comparison,
-            summary="What is different between two executions",
+            summary="What is different between two executions, or one and the last before it that went well",
             params=TwoOf,
             returns=Comparison,
             errors=(404,),

@@ -35,7 +35,7 @@ _WORDS = (
     "pretty",
     "about",
     "coded",
-    "compact",
+    "parted",
 )
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from markupsafe import Markup, escape
 
+from execlog.core.clock import span
 from execlog.core.model import Status
+from execlog.history.comparison import Difference, apart
 from execlog.history.view import ExecutionView, to_json
 
-MOST_CHARACTERS = 20_000
+MOST_CHARACTERS, _CELL = 20_000, 200
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-_PARTS = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s"))
 _POWERS = ((1e12, "T"), (1e9, "bn"), (1e6, "M"), (1e3, "k"))
 _WORDS = {Status.TIMED_OUT: "timed out"}
 
@@ -29,20 +30,7 @@ def duration(seconds: float | None) -> str:
 
     A record of a moment has no duration to speak of: 0 is none.
     """
-    if not seconds:
-        return "–"
-    # What three figures would round up to a whole one of the next unit is said in that.
-    if seconds < 0.9995e-3:  # noqa: PLR2004 - a millisecond
-        return f"{seconds * 1e6:.3g} µs"
-    if seconds < 0.9995:  # noqa: PLR2004 - a second
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < _MINUTE - 0.05:
-        return f"{seconds:.3g} s"
-    for size, unit, smaller, small_unit in _PARTS:
-        if round(seconds) >= size:
-            whole, rest = divmod(round(seconds), size)
-            return f"{whole} {unit} {rest // smaller} {small_unit}" if rest // smaller else f"{whole} {unit}"
-    return ""
+    return span(seconds) if seconds else "–"
 
 
 def called(execution: ExecutionView) -> str:
@@ -114,10 +102,11 @@ def pretty(value: Any) -> str:
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}\n… {len(text):,} characters in all"
 
 
-def compact(value: Any) -> str:
-    """A value as one line of JSON, cut where it is long; – for none."""
-    text = "–" if value is None else to_json(value).decode()
-    return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - characters of a table's cell
+def parted(difference: Difference) -> tuple[str, str]:
+    """What a value was and is, each as one line of JSON, cut where it is long; – for none."""
+    texts = ("–" if value is None else to_json(value).decode() for value in (difference.before, difference.after))
+    before, after = (text if len(text) <= _CELL else f"{text[:_CELL]}…" for text in apart(*texts))
+    return before, after
 
 
 def coded(text: str) -> Markup:

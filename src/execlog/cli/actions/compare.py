@@ -14,7 +14,7 @@ from execlog.cli.table import Cell, Column, write_table
 from execlog.cli.terminal import Terminal
 from execlog.core.model import Status
 from execlog.history.comparison import Comparison, ItemDifference, compare
-from execlog.history.explanation import last_success
+from execlog.history.kin import baseline
 from execlog.history.view import ExecutionView, to_json
 
 
@@ -22,7 +22,7 @@ def execute(options: Options, terminal: Terminal) -> int:
     """Print the comparison."""
     with open_store(options) as store:
         one = find_one(store, options.id, options)
-        other = find_one(store, options.other, options) if options.other else last_success(store, one)
+        other = find_one(store, options.other, options) if options.other else baseline(store, one)
     found = compare(one, other)
     if options.json:
         terminal.line(to_json(found).decode())

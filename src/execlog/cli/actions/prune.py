@@ -26,7 +26,7 @@ def execute(options: Options, terminal: Terminal) -> int:
     among = Filter(kind=options.kind, namespace=options.namespace)
     with open_store(options) as store:
         found = store.count(replace(among, until=before, statuses=tuple(TERMINAL)))
-        question = f"Remove {units.things(found, 'execution')} older than {units.span(age)}?"
+        question = f"Remove {units.things(found, 'execution')} older than {units.seconds(age)}?"
         if found and not options.dry_run and not agreed(question, options, terminal):
             return exits.FAILED
         removed = remove_before(store, before, among=among) if found and not options.dry_run else 0

@@ -11,7 +11,7 @@ from execlog.cli.outcome import exit_code
 from execlog.cli.parser import Options
 from execlog.cli.place import now, open_store
 from execlog.cli.terminal import Terminal
-from execlog.core.model import UNSUCCESSFUL
+from execlog.core.model import OPEN
 from execlog.history.dossier import dossier
 from execlog.history.explanation import explain
 from execlog.history.view import to_json
@@ -22,8 +22,8 @@ def execute(options: Options, terminal: Terminal) -> int:
     with open_store(options) as store:
         execution = find_one(store, options.id, options)
         found = dossier(store, execution)
-        bad = execution.status in UNSUCCESSFUL and not options.json
-        explanation = explain(store, execution, now=now()) if bad else None
+        ended = execution.status not in OPEN and not options.json
+        explanation = explain(store, execution, now=now()) if ended else None
     with suppress(BrokenPipeError):  # who reads no further is told how it went all the same
         if options.json:
             terminal.line(to_json(found).decode())
