@@ -8,7 +8,7 @@ import pytest
 
 import execlog
 from execlog.core.errors import NotFoundError
-from execlog.history import dossier
+from execlog.history import dossier, kin
 from execlog.history.explanation import explain
 from execlog.ledger import Ledger
 
@@ -256,7 +256,14 @@ def test_more_failures_than_are_looked_at_are_counted(ledger):
     assert (found.compared_with.id, found.items[0].in_a_row) == (good, 20)
 
 
-def test_a_long_chain_ends_at_what_one_actor_may_see(ledger):
+def test_of_runs_with_many_items_fewer_are_looked_at(ledger, monkeypatch):
+    monkeypatch.setattr(kin, "MOST_ITEMS", 4 * len(STOCKS))
+    for hour in range(9, 0, -1):
+        bad = ran(ledger, hour * HOUR, broken=["GOOG"])
+    assert [(item.in_a_row, item.seen_before) for item in why(ledger, bad).items] == [(4, 4)]
+
+
+def test_what_failed_inside_it_is_told_to_who_may_see_it(ledger):
     child = ledger.record("child", error="secret", actor="bob", parent_id="mother")
     mother = ledger.record("mother", id="mother", error="it broke", actor="alice")
     ledger.flush()

@@ -21,7 +21,10 @@ class Occurrences(Struct, frozen=True, kw_only=True):
 
 
 class ItemTrouble(Struct, frozen=True, kw_only=True):
-    """A failed item: of the runs before (at most 20) that had it, in how many and how many of the last it failed."""
+    """A failed item, beside the last runs that had it: at most 20, of large ones fewer.
+
+    failed_before  in how many of those (`seen_before`) it failed; in_a_row, in how many of the last
+    """
 
     key: str
     error: ErrorView | None

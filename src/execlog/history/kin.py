@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +16,8 @@ from execlog.store.preparing import FAILURES
 
 LOOK_BACK = 20
 """How many runs of each sort are looked at."""
+MOST_ITEMS, LEAST_RUNS = 5_000, 3
+"""Items that are read at most, unless fewer runs than these had so many: of large runs fewer are looked at."""
 _ITEMS: frozenset[Part] = frozenset({"items"})
 
 
@@ -102,6 +105,8 @@ def is_failed(item: Item) -> bool:
 
 def _outcomes(store: Store, before: Filter, recent: Sequence[Execution]) -> dict[str, dict[str, bool]]:
     """Of each of these runs, which items failed in it."""
+    few = sum(whole <= MOST_ITEMS for whole in accumulate(one.counts.total for one in recent))
+    recent = recent[: max(few, LEAST_RUNS)]
     if not recent:
         return {}
     asked = replace(before, ids=tuple(one.id for one in recent))
