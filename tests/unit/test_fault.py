@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from execlog.core.errors import InvalidError
 from execlog.core.fingerprint import fingerprint
+from execlog.core.ids import check_id
 from execlog.core.model import Status
 from execlog.recorder.fault import error_of, status_of
 
@@ -87,3 +90,10 @@ def test_a_command_that_failed_has_the_last_word(text):
 def test_a_command_whose_time_was_up_timed_out():
     assert status_of(subprocess.TimeoutExpired("sleep", 3)) is Status.TIMED_OUT
     assert status_of(subprocess.CalledProcessError(1, "sleep")) is Status.FAILED
+
+
+def test_an_error_of_execlog_s_own_has_no_frames_of_execlog():
+    with ThreadPoolExecutor(1) as pool:
+        fault = pool.submit(check_id, "").exception()
+    assert isinstance(fault, InvalidError)
+    assert not [frame for frame in error_of(fault).frames if "/execlog/" in frame]
