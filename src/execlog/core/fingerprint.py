@@ -19,7 +19,7 @@ _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}"
 _BEFORE_CODE = "exit|code|status|errno|error|signal|sqlstate|http|returned"
 _VARYING = re.compile(
     # Plain words, which are most of a message, are stepped over at once.
-    rf"(?P<plain>(?<!\S)(?:(?!(?i:{_BEFORE_CODE})\b|{_MONTH}\b|{_WEEKDAY}\b)(?>[A-Za-z]{1, 11}) )+)|"
+    rf"(?P<plain>(?<!\S)(?:(?!(?i:{_BEFORE_CODE})\b|{_MONTH}\b|{_WEEKDAY}\b)[A-Za-z]{{1,11}} )+)|"
     # A quote within a word is an apostrophe.
     r"(?P<quoted>(?<!\w)(?:'[^'\n]{0,500}'|\"[^\"\n]{0,500}\"|`[^`\n]{0,500}`)(?!\w))"
     r"|(?P<code>(?i:\b(?:exit|code|status|errno|error|signal|sqlstate|http(?:/[\d.]{1,3})?)[\s:=#]{1,3}-?\d{1,5})\b"
