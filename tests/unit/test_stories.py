@@ -17,9 +17,9 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 STOCKS = ("MSFT", "IBM", "GOOG")
 
 
-@pytest.fixture(params=["memory", "sqlite", "files"])
-def ledger(request, tmp_path):
-    url = "memory://" if request.param == "memory" else f"{request.param}:///{tmp_path}/history"
+@pytest.fixture(params=["memory", "sqlite", "files", "postgres", "redis"])
+def ledger(request, tmp_path, new_store_url):
+    url = new_store_url(request.param)
     with Ledger.open(url, home=tmp_path) as opened:
         yield opened
 
