@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 
 import pytest
@@ -160,3 +161,20 @@ def test_the_process_is_told_of_in_the_names_of_prometheus_clients(metrics):
     assert found["process_open_fds"] > 3
     assert found["process_cpu_seconds_total"] > 0
     assert any(name.startswith("execlog_build_info{version=") for name in found)
+
+
+def test_a_store_that_hangs_is_told_without_waiting_for_it(ledger, client, monkeypatch):
+    go, asked = threading.Event(), []
+
+    def hang(after, *, limit=1000):
+        asked.append(after)
+        assert go.wait(60)
+        return []
+
+    monkeypatch.setattr(ledger.store, "changes", hang)
+    for _ in range(2):
+        answer = client.get("/healthz")
+        assert (answer.status_code, answer.json()["store"]) == (503, "unreachable")
+    assert len(asked) == 1  # what hangs is not asked again and again
+    go.set()
+    wait_until(lambda: client.get("/healthz").status_code == 200, 10, "the store answers again")

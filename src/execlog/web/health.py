@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from typing import Literal
 
 from msgspec import Struct
@@ -13,6 +15,9 @@ from execlog.recorder.home import Losses, Standing
 from execlog.recorder.journal import is_short_of_space
 from execlog.web.feed import Feeds
 from execlog.web.release import release
+
+PATIENCE = 0.7
+"""Seconds that a store has to answer: Kubernetes gives a probe one second."""
 
 
 class HealthView(Struct, frozen=True, kw_only=True):
@@ -42,15 +47,13 @@ class Health:
     def __init__(self, ledger: Ledger, feeds: Feeds) -> None:
         self._ledger = ledger
         self._feeds = feeds
+        self._lock = threading.Lock()
+        self._asking: Future[bool] | None = None
 
     def check(self, call: Call) -> Reply:
         """The state of the store and of the journals: 200, or 503 where one of them takes nothing."""
         del call
-        try:
-            self._ledger.store.changes(-1, limit=1)
-            reachable = True
-        except StoreError:
-            reachable = False
+        reachable = self._store_answers()
         standing = standing_of(self._ledger)
         status = "down" if not reachable else "shedding" if is_shedding(self._ledger) else "ok"
         seen = HealthView(
@@ -64,6 +67,29 @@ class Health:
             live_clients=self._feeds.clients,
         )
         return Reply(seen, status=200 if status == "ok" else 503)
+
+    def _store_answers(self) -> bool:
+        """Whether it does, soon: whoever probes gives up long before a connection does. One question at a time."""
+        with self._lock:
+            if self._asking is None or self._asking.done():
+                self._asking = Future()
+                threading.Thread(target=self._ask, args=(self._asking,), name="execlog-health", daemon=True).start()
+            asking = self._asking
+        try:
+            return asking.result(timeout=PATIENCE)
+        except TimeoutError:
+            return False
+
+    def _ask(self, answer: Future[bool]) -> None:
+        try:
+            self._ledger.store.changes(-1, limit=1)
+        except StoreError:
+            answer.set_result(False)
+        except BaseException as error:
+            answer.set_exception(error)
+            raise
+        else:
+            answer.set_result(True)
 
 
 def is_shedding(ledger: Ledger) -> bool:
