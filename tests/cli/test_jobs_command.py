@@ -194,7 +194,8 @@ def test_a_server_runs_what_is_due_and_what_is_asked_for(execlog, home):
         assert again[6] == "retry"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=5) == 0
-        assert process.stderr.read() == ""
+        said = process.stderr.read().splitlines()
+        assert [line.split()[1] for line in said] == ["INFO", "INFO"], said  # that it serves, and stops
 
 
 def test_ctrl_c_stops_a_server(on_terminal, home):

@@ -363,8 +363,8 @@ def test_it_goes_on_with_the_store_down_and_nothing_is_lost(tmp_path, warehouse,
 
 def test_it_goes_on_when_nothing_can_be_recorded_at_all(tmp_path, warehouse, caplog):
     caplog.set_level(logging.CRITICAL, "execlog")
-    (tmp_path / "home").write_text("in the way")
-    ledger = Ledger.open("memory://", home=tmp_path / "home")
+    (tmp_path / "journal").write_text("in the way")
+    ledger = Ledger.open("memory://", home=tmp_path)
     report = Backfill(ledger, FlakySource(B=[OSError("x")]), warehouse, attempts=1).run(["A", "B"], ["1d"])
     assert (report.succeeded, report.failures) == (1, {"B/1d": "x"})
     assert warehouse.sizes()[0] == 20

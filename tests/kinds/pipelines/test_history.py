@@ -350,8 +350,9 @@ def test_a_limit_out_of_range_is_refused(history, limit):
 def test_nothing_is_raised_when_nothing_can_be_recorded(tmp_path, caplog):
     """The journal's folder is a file, and the store's too: the backfill goes on."""
     caplog.set_level(logging.CRITICAL, "execlog")
-    (tmp_path / "home").write_text("in the way")
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'home' / 'history.db'}", home=tmp_path / "home")
+    for name in ("journal", "store"):
+        (tmp_path / name).write_text("in the way")
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'store' / 'history.db'}", home=tmp_path)
     history = PipelineHistory(ledger)
     id_ = history.create_scheduler_execution_log(now(), 1)
     assert len(id_) == 36
