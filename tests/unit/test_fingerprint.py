@@ -20,7 +20,7 @@ from execlog.core.model import Error
         ("blob deadbeefdeadbeef missing", "blob 0123456789abcdef missing"),
         ("at  line\n3", "at line 4"),
         ("user alice_17 not found", "user alice_99 not found"),
-        ("no such file: /tmp/tmpabc123x/in.csv", "no such file: /tmp/tmpzzq_9y/in.csv"),
+        ("no such file: /data/tmpabc123x/in.csv", "no such file: /data/tmpzzq_9y/in.csv"),
         ("cannot open /data/2026/01/05/MSFT.parquet", "cannot open data/2026/AAPL.parquet"),
         (
             "404 Client Error: Not Found for url: https://api.test/v1/MSFT?token=abc",
@@ -36,7 +36,7 @@ from execlog.core.model import Error
         ("took 1.5e-3 s", "took 2 s"),
         ("-5 is negative", "7 is negative"),
         (
-            "Command '['ls', '/tmp/a b/x', 'foo']' returned non-zero exit status 2.",
+            "Command '['ls', '/data/a b/x', 'foo']' returned non-zero exit status 2.",
             "Command '['ls', '/q', 'bar', '-l']' returned non-zero exit status 2.",
         ),
         (

@@ -41,6 +41,7 @@ _VARYING = re.compile(
 _PROSE = re.compile(r"(?:\b[A-Za-z][A-Za-z']+\b\W+){3}[A-Za-z]{2}")
 _STATUS = re.compile(r".[1-5]\d\d [A-Z]")
 _HOST = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?([^/?#]*)")
+_IN_WORD = re.compile(r"\w")
 _LISTED = re.compile(r"\*(?:, ?\*)+")
 
 
@@ -67,9 +68,21 @@ def fingerprint(error: Error, key: str = "") -> str:
         where, _, function = error.frames[0].rpartition(" ")
         file = re.split(r"[/\\]", where.rpartition(":")[0])[-1]
         place = ("" if file.startswith("<") else _masked(file)) + function  # what was typed in has no file
-    message = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "*", error.message[:_READ]) if key else error.message
+    message = _without(key, error.message[:_READ]) if key else error.message
     text = f"{error.type.rpartition('.')[2]}\n{normalise(message)}\n{place}"
     return hashlib.blake2s(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
+def _without(key: str, text: str) -> str:
+    """The text with `*` where the key stands by itself. A pattern would be compiled anew for each item that failed."""
+    said, kept, at = "", 0, text.find(key)
+    while at >= 0:
+        end = at + len(key)
+        if _IN_WORD.match(text[at - 1 : at]) or _IN_WORD.match(text[end : end + 1]):
+            at = text.find(key, at + 1)
+            continue
+        said, kept, at = f"{said}{text[kept:at]}*", end, text.find(key, end)
+    return said + text[kept:]
 
 
 def _masked(text: str) -> str:
