@@ -35,6 +35,7 @@ from execlog.recorder import segment
 from execlog.recorder.lock import FileLock
 from execlog.recorder.segment import FIRST, FRAME, FRAME_WORD
 from execlog.recorder.sidecar import Cursor, Drops, Owner, sync_chain, write_cursor
+from execlog.store.durability import sync_folder
 from execlog.store.ownership import give_folder
 
 log = logging.getLogger("execlog")
@@ -192,7 +193,7 @@ class Journal:
                     _sync_file(self.folder / "process.json", dirty_first=False)
                     sync_chain(self.folder, PARENTS)
                 elif number != first:  # the names of the segments begun since then
-                    segment.sync_folder(self.folder)
+                    sync_folder(self.folder)
             except OSError:
                 # The kernel reports a page it could not write once, and then takes it for clean.
                 self._dirty_again = True

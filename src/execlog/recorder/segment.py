@@ -103,15 +103,6 @@ def is_begun(path: Path) -> bool:
         return False
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 class Reader:
     """Reads the frames of one segment, which another process may still be writing."""
 

@@ -13,7 +13,8 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from execlog.recorder.segment import FIRST, sync_folder
+from execlog.recorder.segment import FIRST
+from execlog.store.durability import sync_folder
 from execlog.store.ownership import give
 
 _CURSOR = struct.Struct("<QQQQQQQ")

@@ -19,8 +19,8 @@ from execlog.cli.terminal import Terminal
 from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter
 from execlog.core.model import Execution
-from execlog.recorder.segment import sync_folder
 from execlog.store.base import SUMMARY, WHOLE, Store
+from execlog.store.durability import sync_folder
 
 _PAGE = 200
 

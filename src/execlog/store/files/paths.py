@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote
 
 from execlog.core.ids import check_id, is_fit
 from execlog.core.model import Key
+from execlog.store.durability import sync_folder
 
 WORKFLOW = "workflow"
 NO_NAMESPACE = "_"
@@ -73,7 +74,7 @@ def write_all(contents: Iterable[tuple[Path, bytes | None]]) -> None:
         touched.add(path.parent)
     for folder in touched:
         if folder.is_dir():
-            _sync(folder)
+            sync_folder(folder)
 
 
 def _is_project(root: Path, folder: Path) -> bool:
@@ -103,7 +104,7 @@ def _make_folder(folder: Path) -> None:
         folder = folder.parent
     for each in reversed(missing):
         each.mkdir(exist_ok=True)
-        _sync(each.parent)
+        sync_folder(each.parent)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -120,11 +121,3 @@ def _replace(path: Path, content: bytes) -> None:
     finally:
         os.close(fd)
     temporary.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 
 from execlog.core.errors import StoreError
+from execlog.store.durability import sync_folder
 from execlog.store.ownership import create_private
 from execlog.store.sqlite.connection import READER_CACHE_KIB, Connections, translated
 
@@ -30,7 +31,7 @@ def back_up(connections: Connections, target: Path) -> int:
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         unfinished.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return target.stat().st_size
     except OSError as error:
         raise StoreError(f"{target}: {error.strerror}", retry=False) from error
@@ -66,11 +67,3 @@ def _copy(connections: Connections, target: Path) -> None:
             raise StoreError(f"{connections.path} is damaged ({found}): it was not backed up", retry=False)
     finally:
         copy.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
