@@ -42,6 +42,7 @@ def stick_on_b(item):
 
 
 def wait_politely():
+    seen["began"].append(True)
     for _ in range(6000):
         if is_cancelled():
             seen["polite"].append(True)

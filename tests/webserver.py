@@ -17,7 +17,8 @@ from queue import Empty, Queue
 from typing import Self
 
 _PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what started the tests may have it ignored, as nohup does
 from execlog.core.settings import load
 from execlog.ledger import Ledger
 from execlog.web.server import serve

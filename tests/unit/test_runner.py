@@ -158,7 +158,7 @@ def test_cancelling_ends_at_once_and_tells_the_function(runner):
     seen.clear()
     ended = []
     runner.start(call("wait_politely"), lambda _order, result: ended.append(result))
-    wait_for(lambda: runner.running)
+    wait_for(lambda: seen["began"])
     runner.cancel("e", "cancelled by ada")
     wait_for(lambda: ended)
     assert (ended[0].status, ended[0].error.message) == (Status.CANCELLED, "cancelled by ada")
