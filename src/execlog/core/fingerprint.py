@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from execlog.core.model import Error
 
@@ -63,13 +64,17 @@ def fingerprint(error: Error, key: str = "") -> str:
     when code is deployed to another folder or moved. `key` is the item's that has the error: where the message names
     it, that varies too.
     """
-    place = ""
-    if error.frames:
-        where, _, function = error.frames[0].rpartition(" ")
-        file = re.split(r"[/\\]", where.rpartition(":")[0])[-1]
-        place = ("" if file.startswith("<") else _masked(file)) + function  # what was typed in has no file
-    message = _without(key, error.message[:_READ]) if key else error.message
-    text = f"{error.type.rpartition('.')[2]}\n{normalise(message)}\n{place}"
+    message = error.message[:_READ]
+    return _digest(error.type, _without(key, message) if key else message, error.frames[0] if error.frames else "")
+
+
+@lru_cache(maxsize=1024)
+def _digest(type_: str, message: str, frame: str) -> str:
+    """The same errors come in bursts, and this is paid for each that is stored."""
+    where, _, function = frame.rpartition(" ")
+    file = re.split(r"[/\\]", where.rpartition(":")[0])[-1]
+    place = ("" if file.startswith("<") else _masked(file)) + function  # what was typed in has no file
+    text = f"{type_.rpartition('.')[2]}\n{normalise(message)}\n{place}"
     return hashlib.blake2s(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
