@@ -28,7 +28,7 @@ from serving import Client, Served, execlog_serve
 
 from execlog.store.base import Store
 
-STORE_MS, RATIO, BASE = 5.0, 1.5, 1_000_000
+RATIO, BASE = 1.5, 1_000_000
 P99s = dict[tuple[str, str], float]
 
 
@@ -75,7 +75,7 @@ def measure(report: Report, url: str, size: int, rounds: int) -> P99s:
         client = Client(served.port)
         for name, question in questions(some_ids(store)).items():
             at_store, over_http = both(question, store, client, rounds)
-            for where, limit, took in (("store", STORE_MS, at_store), ("HTTP", question.limit, over_http)):
+            for where, limit, took in (("store", question.store_limit, at_store), ("HTTP", question.limit, over_http)):
                 found[name, where] = percentile(took, 0.99)
                 report.add(f"{name}, {where}, p50", percentile(took, 0.5), "ms", size=size)
                 report.add(f"{name}, {where}, p99", found[name, where], "ms", size=size, at_most=limit)

@@ -23,11 +23,15 @@ STATUSES = (Status.FAILED, Status.TIMED_OUT, Status.PARTIAL, Status.CRASHED)
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """One question: how a store is asked, and the path that asks a server the same. `limit` is its p99 over HTTP."""
+    """One question: how a store is asked, and the path that asks a server the same.
+
+    `limit` and `store_limit` are what its p99 may be over HTTP and at the store, in milliseconds.
+    """
 
     ask: Callable[[Store, random.Random], object]
     path: Callable[[random.Random], str]
-    limit: float = 15.0
+    limit: float | None = 15.0
+    store_limit: float | None = 5.0
 
 
 def questions(ids: list[str]) -> dict[str, Question]:
@@ -69,6 +73,12 @@ def questions(ids: list[str]) -> dict[str, Question]:
         "latest of 24 subjects": Question(
             ask=lambda store, _: store.latest(Filter(), limit=24),
             path=lambda _: "/api/latest?limit=24",
+        ),
+        "50 slowest": Question(
+            ask=lambda store, _: store.find(Filter(sort="slowest")),
+            path=lambda _: listed(Filter(sort="slowest"), limit=50) + "&sort=slowest",
+            limit=None,
+            store_limit=None,
         ),
         "first page with its count": Question(
             ask=lambda store, _: (store.find(Filter()), store.count(Filter())),

@@ -97,6 +97,18 @@ def test_the_subjects_are_found_by_a_step_each(store):
     assert any("((kind,subject,namespace)>(?,?,?))" in step for step in steps), steps
 
 
+def test_the_slowest_are_looked_up_in_their_windows(store):
+    fragments = queries("sqlite", "filter")
+    question = ask(Filter(kind="job", sort="slowest"))
+    parts = {"source": question.source, "where": question.where, "open": fragments["open"], "tail": fragments["tail"]}
+    places = {"source": fragments["from_slow"].format(**parts), "where": "true", "order": fragments["order_slowest"]}
+    bindings = {**question.bindings, "windows": [(1, 2)], "least": 1.0, "limit": 50, "offset": 0}
+    steps = plan(store, READ["find"].format(**places), bindings)
+    looked_up = "USING INDEX executions_kind (kind=? AND created_at>? AND created_at<?)"
+    assert any(step.startswith("SEARCH executions") and looked_up in step for step in steps), steps
+    assert not any(re.match(r"SCAN executions\b", step) and "executions_open" not in step for step in steps), steps
+
+
 WHOLE_TABLE = {"sizes"}
 """Named queries that count everything because that is what they are asked: `execlog doctor`'s facts."""
 

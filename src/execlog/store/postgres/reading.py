@@ -12,11 +12,13 @@ from execlog.core.model import Execution, Item, LogLine, Status
 from execlog.store import nearest
 from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
+from execlog.store.postgres import slowest
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.query import Question, ask, continue_after, order
+from execlog.store.postgres.settling import settle
 from execlog.store.preparing import FAILURES, failure_of, unexplained
 from execlog.store.sql import queries
-from execlog.store.sqlite.query import Places, placed, same_but
+from execlog.store.sqlite.query import Bindings, same_but
 from execlog.store.sqlite.rows import Head, ItemRow, to_execution, to_item
 
 _SQL = queries("postgres", "read")
@@ -66,8 +68,14 @@ def _find_heads(
     places = {"head": _DETAILED if "detail" in parts else HEAD, "source": question.source, "order": order(filter)}
     if question.searched and filter.sort in DIRECTIONS and not question.by_item:
         return _find_texts(session, question, places, DIRECTIONS[filter.sort], limit + offset)[offset:]
+    bindings: Bindings = {**question.bindings, "limit": limit, "offset": offset}
+    if filter.sort == "slowest" and (slow := slowest.source(session, *settled, question, bindings)):
+        sql = _SQL["find"].format(**{**places, "source": slow.source}, where="true")
+        heads = heads_of(session.rows(sql, slow.bindings))
+        if len(heads) == limit or slow.least == filter.min_duration:
+            return heads
     sql = _SQL["find_searched" if question.searched else "find"].format(**places, where=question.where)
-    return heads_of(session.rows(sql, {**question.bindings, "limit": limit, "offset": offset}))
+    return heads_of(session.rows(sql, bindings))
 
 
 def _find_texts(session: Session, question: Question, places: dict[str, str], direction: str, limit: int) -> list[Head]:
@@ -95,21 +103,6 @@ def _find_texts(session: Session, question: Question, places: dict[str, str], di
 def heads_of(rows: Sequence[tuple[Any, ...]]) -> list[Head]:
     """Executions' rows as they were read."""
     return [_make_head(*row[:4], Status(row[4]), *row[5:]) for row in rows]
-
-
-def settle(session: Session, filter: Filter) -> tuple[Filter, Places] | None:
-    """The filter with the places of its subject known, which its index is in the order of; None if there are none."""
-    if not filter.subject or (filter.kind is not None and filter.namespace is not None):
-        return filter, ()
-    kinds = [filter.kind] if filter.kind is not None else kinds_of(session)
-    bindings = {"subject": filter.subject, "kinds": kinds, "namespace": filter.namespace}
-    places: Places = tuple((kind, namespace) for kind, namespace in session.rows(_SQL["places"], bindings))
-    return placed(filter, places) if places else None
-
-
-def kinds_of(session: Session) -> list[str]:
-    """The kinds that have executions."""
-    return [row[0] for row in session.rows(_SQL["kinds"])]
 
 
 def _complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -> list[Execution]:

@@ -11,17 +11,16 @@ from execlog.store.base import Group, GroupBy
 from execlog.store.matching import only
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.query import ask
-from execlog.store.postgres.reading import kinds_of, settle
+from execlog.store.postgres.settling import kinds_of, settle
 from execlog.store.sql import queries
 from execlog.store.sqlite.query import Bindings, Places, is_in, same_but
 from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
 from execlog.store.sqlite.sketches import DIGITS
-from execlog.store.sqlite.statistics import Tallies, group_of
+from execlog.store.sqlite.statistics import FIRST, LAST, Tallies, group_of
 from execlog.store.sqlite.tallying import SECOND
 
 _SQL = queries("postgres", "statistics")
 _READ, _FILTER = queries("postgres", "read"), queries("postgres", "filter")
-_FIRST, _LAST = -(2**62), 2**62
 
 
 def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketches: bool = True) -> list[Group]:
@@ -74,8 +73,8 @@ def _sum_cells(
 ) -> None:
     bindings: Bindings = {
         "resolutions": [resolution for resolution, _ in cells],
-        "sinces": [_FIRST if since is None else since for _, (since, _) in cells],
-        "untils": [_LAST if until is None else until for _, (_, until) in cells],
+        "sinces": [FIRST if since is None else since for _, (since, _) in cells],
+        "untils": [LAST if until is None else until for _, (_, until) in cells],
         "lows": [entry.bounds[0] for entry in series],
         "highs": [entry.bounds[1] for entry in series],
         "sketches": sketches,

@@ -17,7 +17,7 @@ from execlog.core.model import OPEN, Event, Execution, Key, Status
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.jobs import JobStore
 from execlog.store.matching import SEARCHED, check_page
-from execlog.store.postgres import buckets, reading, statistics
+from execlog.store.postgres import buckets, reading, settling, statistics
 from execlog.store.postgres.connection import Connections, Session
 from execlog.store.postgres.jobs import PostgresJobStore
 from execlog.store.postgres.listening import Listener
@@ -265,7 +265,7 @@ class PostgresStore:
 
     def _remove_some(self, session: Session, filter: Filter, highest: int, *, keep_marks: bool) -> int:
         session.run(_WRITE["lock"])
-        settled = reading.settle(session, same_but(filter, sort="newest"))
+        settled = settling.settle(session, same_but(filter, sort="newest"))
         if settled is None:
             return 0
         question = ask(settled[0], places=settled[1])

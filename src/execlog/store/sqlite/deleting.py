@@ -9,8 +9,8 @@ from execlog.store.sql import queries
 from execlog.store.sqlite import buckets
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.query import ask, order, same_but
-from execlog.store.sqlite.reading import settle
 from execlog.store.sqlite.rows import Head, decode_heads
+from execlog.store.sqlite.settling import settle
 from execlog.store.sqlite.writing import note
 
 CHUNK = 1_000

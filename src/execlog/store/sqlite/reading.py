@@ -15,18 +15,19 @@ from execlog.store.base import WHOLE, FailureGroup, Part
 from execlog.store.matching import page_of, sort_key, trim
 from execlog.store.preparing import FAILURES, failure_of, unexplained
 from execlog.store.sql import queries
+from execlog.store.sqlite import slowest
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.query import (
-    Places,
+    Bindings,
     Question,
     ask,
     continue_after,
     is_in,
     order,
-    placed,
     same_but,
 )
 from execlog.store.sqlite.rows import Head, ItemRow, decode_heads, text_range, to_execution, to_item
+from execlog.store.sqlite.settling import settle
 
 _SQL = queries("sqlite", "read")
 _MORE = 10
@@ -39,7 +40,6 @@ _OWN = 12
 _LAST_KEY = 2**63 - 1
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_subjects = msgspec.json.Decoder(list[tuple[int, str, str, str | None]]).decode
-_decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
 _decode_texts = msgspec.json.Decoder(list[tuple[int, int, int, str, str, str]]).decode
 _decode_groups = msgspec.json.Decoder(list[tuple[str, int, int, int, list[str]]]).decode
 
@@ -70,8 +70,14 @@ def find_heads(
         heads = _find_near(session, narrowed, limit=limit)
         if len(heads) == limit:
             return heads
+    bindings: Bindings = {**question.bindings, "limit": limit, "offset": offset}
+    if filter.sort == "slowest" and (slow := slowest.source(session, narrowed, places, question, bindings)):
+        sql = _SQL["find"].format(source=slow.source, where="true", order=order(filter, question))
+        heads = decode_heads(session.value(sql, slow.bindings))
+        if len(heads) == limit or slow.least == filter.min_duration:
+            return heads
     sql = _SQL["find"].format(source=question.source, where=question.where, order=order(filter, question))
-    return decode_heads(session.value(sql, {**question.bindings, "limit": limit, "offset": offset}))
+    return decode_heads(session.value(sql, bindings))
 
 
 def _find_near(session: Session, filter: Filter, *, limit: int) -> list[Head]:
@@ -81,26 +87,6 @@ def _find_near(session: Session, filter: Filter, *, limit: int) -> list[Head]:
     source = _SQL["newest"].format(source=question.source, order=by_time)
     sql = _SQL["find"].format(source=source, where=question.where, order=by_time)
     return decode_heads(session.value(sql, {**question.bindings, "near": nearest.NEAR, "limit": limit, "offset": 0}))
-
-
-def settle(session: Session, filter: Filter) -> tuple[Filter, Places] | None:
-    """The filter with the places of its subject known, which its index is in the order of; None if there are none."""
-    if filter.subject is None or (filter.kind is not None and filter.namespace is not None):
-        return filter, ()
-    kinds = [filter.kind] if filter.kind is not None else kinds_of(session)
-    bindings = {"subject": filter.subject, "kinds": kinds, "namespace": filter.namespace}
-    places = tuple(_decode_places(session.value(_SQL["places"], bindings)))
-    return placed(filter, places) if places else None
-
-
-def kinds_of(session: Session) -> list[str]:
-    """The kinds that have executions."""
-    return msgspec.json.decode(session.value(_SQL["kinds"]), type=list[str])
-
-
-def spaces_of(session: Session) -> list[tuple[str, str]]:
-    """Every (kind, namespace) that has executions; "" is among the namespaces of each kind."""
-    return _decode_places(session.value(_SQL["spaces"], {"kinds": kinds_of(session)}))
 
 
 def complete(session: Session, heads: Sequence[Head], parts: Collection[Part]) -> list[Execution]:

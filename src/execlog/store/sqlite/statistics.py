@@ -20,15 +20,15 @@ from execlog.store.matching import only
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.query import Bindings, Places, ask, is_in, same_but
-from execlog.store.sqlite.reading import kinds_of, settle
 from execlog.store.sqlite.series import SERVED, SPANS, Series, Window, cut, resolutions, serving
+from execlog.store.sqlite.settling import kinds_of, settle
 from execlog.store.sqlite.sketches import DIGITS, take_in
 from execlog.store.sqlite.tallying import MAX, SECOND, STATUSES
 
 _SQL = queries("sqlite", "statistics")
 _READ = queries("sqlite", "read")
 _FILTER = queries("sqlite", "filter")
-_FIRST, _LAST = -(2**62), 2**62
+FIRST, LAST = -(2**62), 2**62
 _MANY_STARTS = 1_000
 _NAMES = (
     *(status.value for status in STATUSES), "timed", "duration_micros", "max_micros", "rows", "tokens_input",
@@ -119,7 +119,7 @@ def _sum_cells(
     *,
     sketches: bool,
 ) -> None:
-    since, until = (_FIRST if window[0] is None else window[0]), (_LAST if window[1] is None else window[1])
+    since, until = (FIRST if window[0] is None else window[0]), (LAST if window[1] is None else window[1])
     bindings: Bindings = {
         "resolution": resolution,
         "since": since,

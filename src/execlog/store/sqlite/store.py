@@ -22,7 +22,7 @@ from execlog.store.matching import SEARCHED, check_page
 from execlog.store.preparing import prepare
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import SqlPairs
-from execlog.store.sqlite import reading, statistics
+from execlog.store.sqlite import reading, settling, statistics
 from execlog.store.sqlite.connection import POISON, Connections, Session, translated
 from execlog.store.sqlite.damage import damaged, require_whole
 from execlog.store.sqlite.deleting import CHUNK, remove_some
@@ -172,7 +172,7 @@ class SQLiteStore:
     def spaces(self) -> list[tuple[str, str]]:
         """Every (kind, namespace) that has executions; "" is among the namespaces of each kind."""
         with self._connections.read() as session:
-            return reading.spaces_of(session)
+            return settling.spaces_of(session)
 
     def attend(self, origin: str, *, seconds: float) -> None:
         """Note that the process `origin` is alive for this long; 0 signs it off."""

@@ -114,6 +114,24 @@ and (executions.created_at, executions.id, executions.kind, executions.namespace
     %(after_namespace)s::text
 );
 
+-- name: from_slow
+-- Executions that took so long: in the windows, and open ones, which no cell counts.
+(
+    select executions.created_at, executions.number
+    from unnest(%(sinces)b::bigint [], %(untils)b::bigint []) as windows (since, until)
+    cross join lateral (
+        select executions.*
+        from {source}
+        where executions.created_at >= windows.since and executions.created_at < windows.until
+            and executions.seconds >= %(least)s::double precision and {where}
+        offset 0
+    ) as executions
+    union
+    select executions.created_at, executions.number
+    from {source}
+    where {open} and executions.seconds >= %(least)s::double precision and {where}
+) as slow
+inner join executions on executions.created_at = slow.created_at and executions.number = slow.number;
 -- name: from_executions
 executions;
 -- name: from_items

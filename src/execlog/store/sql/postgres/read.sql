@@ -17,6 +17,31 @@ where {where}
 order by {order}
 limit %(limit)s offset %(offset)s;
 
+-- name: cells_reaching
+-- The cells in these windows with a duration so long, and how many executions they count.
+select starts.start,
+    sum(succeeded + partial + failed + timed_out + cancelled + crashed)::bigint
+from unnest(%(sinces)b::bigint [], %(untils)b::bigint []) as windows (since, until)
+cross join lateral generate_series(
+    (
+        select min(b.start) from buckets as b where b.resolution = %(resolution)s and b.start >= windows.since
+    ),
+    (
+        select max(b.start) from buckets as b where b.resolution = %(resolution)s and b.start < windows.until
+    ),
+    %(resolution)s::bigint * 1000000
+) as starts (start)
+cross join unnest(%(lows)b::text [], %(highs)b::text []) as wanted (low, high)
+cross join lateral (
+    select *
+    from buckets
+    where buckets.resolution = %(resolution)s and buckets.start = starts.start
+        and buckets.series >= wanted.low and buckets.series < wanted.high
+    offset 0
+) as buckets
+group by starts.start
+having max(max_micros) >= %(micros)s;
+
 -- name: find_near
 -- A common text is soon among those that have any text, in the order of time.
 with executions as materialized (

@@ -129,6 +129,24 @@ executions.number <= (select number from summed);
 executions.number > (select number from summed);
 -- name: from_tail
 executions not indexed;
+-- name: from_slow
+-- Executions that took so long: in the windows, beyond the cells, and open ones, which no cell counts.
+(
+    select executions.number
+    from json_each(:windows) as slow
+    cross join {source}
+    where executions.created_at >= slow.value ->> 0 and executions.created_at < slow.value ->> 1
+        and executions.seconds >= :least and {where}
+    union
+    select executions.number
+    from executions not indexed
+    where {tail} and executions.seconds >= :least and {where}
+    union
+    select executions.number
+    from executions indexed by executions_open
+    where {open} and executions.seconds >= :least and {where}
+) as slow
+cross join executions on executions.number = slow.number;
 -- name: from_executions
 executions indexed by {index};
 -- name: from_items

@@ -16,6 +16,40 @@ from (
     limit :limit offset :offset
 );
 
+-- name: cells_reaching
+-- The cells in these windows with a duration so long, and how many executions they count: from each start that is there
+-- to the next.
+with recursive windows (since, until) as materialized (
+    select value ->> 0, value ->> 1 from json_each(:windows)
+),
+starts (start, until) as (
+    select (
+        select min(buckets.start)
+        from buckets
+        where buckets.resolution = :resolution and buckets.start >= windows.since and buckets.start < windows.until
+    ), windows.until
+    from windows
+    union all
+    select (
+        select min(buckets.start)
+        from buckets
+        where buckets.resolution = :resolution and buckets.start > starts.start and buckets.start < starts.until
+    ), starts.until
+    from starts
+    where starts.start is not null
+)
+select json_group_array(json_array(start, executions))
+from (
+    select starts.start, sum(succeeded + partial + failed + timed_out + cancelled + crashed) as executions
+    from starts
+    cross join json_each(:series) as wanted
+    cross join buckets
+        on buckets.resolution = :resolution and buckets.start = starts.start
+            and series >= wanted.value ->> 0 and series < wanted.value ->> 1
+    group by starts.start
+    having max(max_micros) >= :micros
+);
+
 -- name: find_texts
 -- The rowids of the text index ascend with time second by second, so the first ones are the newest (`desc`) up to order
 -- within a second.
