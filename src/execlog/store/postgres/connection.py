@@ -27,6 +27,8 @@ _SECONDS_LONGER = 5.0
 _LIMITS = """
 select set_config('statement_timeout', %(milliseconds)s, true), set_config('lock_timeout', %(milliseconds)s, true)
 """
+_BEGIN = "begin isolation level repeatable read, read only"
+_BEGIN_ONE_PLAN = f"{_BEGIN}; set local plan_cache_mode = force_generic_plan"
 _LIMITED = ("54000", "54001", "54011", "54023")
 """What the server says of a statement or a row that is more than it can take: trying again cannot help."""
 
@@ -61,6 +63,10 @@ class Session:
                 write(row)
             if meanwhile is not None:
                 meanwhile()
+
+    def plan_anew(self) -> None:
+        """Let plans follow the values that are asked for, in a transaction where a statement has one plan."""
+        self._connection.execute("set local plan_cache_mode = force_custom_plan")
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
@@ -141,10 +147,13 @@ class Connections:
         raise self._psycopg.Rollback
 
     @contextmanager
-    def read(self) -> Generator[Session]:
-        """A transaction that only reads; all its statements see the same state."""
+    def read(self, *, one_plan: bool = False) -> Generator[Session]:
+        """A transaction that only reads; all its statements see the same state.
+
+        With `one_plan` a statement is planned once for all the values it is asked with, until `plan_anew` is called.
+        """
         with self._session(self._read_timeout) as connection:
-            connection.execute("begin isolation level repeatable read, read only")  # one message, not two
+            connection.execute(_BEGIN_ONE_PLAN if one_plan else _BEGIN, prepare=False)  # one message, not two
             try:
                 yield Session(connection)
             except BaseException:

@@ -32,6 +32,7 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
     narrowed, places = settled
     series = serving(narrowed, group_by, lambda: kinds_of(session), places)
     if series is None:
+        session.plan_anew()
         _scan(session, narrowed, places, group_by, tallies)
         return tallies.groups(group_by)
     cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))

@@ -89,7 +89,9 @@ class PostgresStore:
 
     def get(self, id: str, *, kind: str | None = None, namespace: str | None = None) -> Execution | None:
         """The whole execution, or None; without kind or namespace the newest of that id."""
-        found = self.find(Filter(ids=(id,), kind=kind, namespace=namespace), limit=1, parts=WHOLE).entries
+        filter = Filter(ids=(id,), kind=kind, namespace=namespace)
+        with self._connections.read(one_plan=True) as session:
+            found = reading.find(session, filter, limit=1, cursor=None, offset=0, parts=WHOLE).entries
         return found[0] if found else None
 
     def find(
@@ -113,7 +115,7 @@ class PostgresStore:
 
     def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:
         """Sums over the terminal executions, in one group or several."""
-        with self._connections.read() as session:
+        with self._connections.read(one_plan=True) as session:
             return statistics.stats(session, filter, group_by)
 
     def latest(self, filter: Filter, *, limit: int = 1000) -> list[Execution]:

@@ -70,7 +70,7 @@ from (
 ) as near;
 
 -- name: between
-octet_length(executions.searched) > 0 and executions.created_at >= %(low)s and executions.created_at < %(high)s;
+executions.created_at >= %(low)s and executions.created_at < %(high)s;
 
 -- name: find_searched
 -- The search comes first, and alone: asked for the newest fifty, the planner would walk the index of times instead, which
