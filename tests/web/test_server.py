@@ -195,6 +195,27 @@ def test_a_body_over_the_limit_ends_the_connection(server):
     assert answer.startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_too_much_reads_why(server, chunked):
+    body = b" " * 2**22
+    for _ in range(10):
+        data = iter([body[:70_000]] * 60) if chunked else body
+        sent = urllib.request.Request(f"{server.url}/api/executions", data, {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(sent, timeout=10)
+        assert refused.value.code == 413
+        assert b"1048576 bytes" in refused.value.read()
+
+
+def test_what_waits_to_be_asked_for_is_refused_unsent(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=4) as sent:
+        sent.sendall(
+            b"POST /api/executions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 4194304\r\n\r\n"
+        )
+        assert sent.makefile("rb").read().startswith(b"HTTP/1.1 413")
+
+
 def test_many_live_clients_may_open_files(server):
     soft, _hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     assert soft > 3_000

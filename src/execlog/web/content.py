@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from execlog.kind import Route
 from execlog.web.problem import ProblemError, invalid
 
 SECONDS_TO_ARRIVE = 30.0
+SECONDS_PASSED_OVER, BYTES_PASSED_OVER = 5.0, 2**26
 _ZLIB_OR_GZIP = 47
 _CLOSE = {"Connection": "close"}
 
@@ -62,8 +64,9 @@ class Body:
 
     async def _receive(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > self.limit:
-            raise self._too_large()
+        beyond = declared.isdigit() and int(declared) > self.limit
+        if beyond and (int(declared) > BYTES_PASSED_OVER or headers.get("expect", "").lower() == "100-continue"):
+            raise self._too_large()  # who waits to be asked for it sends nothing
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body"):
             return self._bounded(message.get("body", b""))
@@ -72,7 +75,10 @@ class Body:
         self._arrivals.tasks.add(task)
         try:
             async with asyncio.timeout(SECONDS_TO_ARRIVE):
-                return await self._gather(message, receive)
+                if not beyond:
+                    return await self._gather(message, receive)
+                await _pass_over(receive)
+                raise self._too_large()
         except TimeoutError as error:
             raise ProblemError(
                 408, f"the body did not arrive within {SECONDS_TO_ARRIVE:g} s", headers=_CLOSE
@@ -89,6 +95,7 @@ class Body:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self.limit:
+                await _pass_over(receive)
                 raise self._too_large()
             chunks.append(chunk)
             if not message.get("more_body"):
@@ -109,6 +116,18 @@ class Body:
         charset = rest.lower().partition("charset=")[2].partition(";")[0].strip(' "')
         if (kind and kind not in self._accepts) or charset not in {"", "utf-8", "utf8"}:
             raise ProblemError(415, f"send {' or '.join(self._accepts)} in UTF-8, not {header[:100]!r}")
+
+
+async def _pass_over(receive: Receive) -> None:
+    """Let what is left of a body arrive, within bounds: who still sends when the connection closes reads no answer."""
+    passed = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SECONDS_PASSED_OVER):
+            while passed < BYTES_PASSED_OVER:
+                message = await receive()
+                if not message.get("more_body"):
+                    return
+                passed += len(message.get("body", b""))
 
 
 def decompress(data: bytes, encoding: str, limit: int) -> bytes:
@@ -152,7 +171,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
 
 
 def too_large(limit: int) -> ProblemError:
-    """A 413; the connection is closed, for the rest of the body is not read."""
+    """A 413; the connection is closed, for the rest of the body may be on its way."""
     return ProblemError(413, f"the body may have {limit} bytes, after decompression", headers=_CLOSE)
 
 
