@@ -141,6 +141,19 @@ def test_a_complaint_shows_no_secret(tmp_path):
     assert "hunter2" not in str(refused.value)
 
 
+def test_a_complaint_says_where_the_setting_stands(tmp_path):
+    (tmp_path / "execlog.toml").write_text('port = "many"\n')
+    home = {"EXECLOG_HOME": str(tmp_path)}
+    for environment, given, place in (
+        (home, {}, f"{tmp_path}/execlog.toml: port cannot be 'many'"),
+        (home | {"EXECLOG_PORT": "some"}, {}, "EXECLOG_PORT: port cannot be 'some'"),
+        (home | {"EXECLOG_PORT": "some"}, {"port": "few"}, "settings: port cannot be 'few'"),
+    ):
+        with pytest.raises(SettingsError) as refused:
+            load(environment, **given)
+        assert str(refused.value).startswith(place)
+
+
 def test_sections_belong_to_others(tmp_path):
     (tmp_path / "execlog.toml").write_text('[connections.kdb]\nurl = "x"\n')
     assert section(tmp_path, "connections") == {"kdb": {"url": "x"}}

@@ -126,13 +126,13 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
     try:
         settings = convert(merged, Settings)
     except InvalidError as error:
-        raise SettingsError(_complaint(merged, file)) from error
+        raise SettingsError(_complaint(merged, given, said, file)) from error
     _refuse_bytes(settings)
     return settings
 
 
-def _complaint(merged: Mapping[str, Any], file: Path) -> str:
-    """Which setting cannot be used, and what it may be. Secrets are not shown."""
+def _complaint(merged: Mapping[str, Any], given: Mapping[str, Any], said: Mapping[str, Any], file: Path) -> str:
+    """Which setting cannot be used, where it stands, and what it may be. Secrets are not shown."""
     for one in structs.fields(Settings):
         if one.name not in merged:
             continue
@@ -142,7 +142,9 @@ def _complaint(merged: Mapping[str, Any], file: Path) -> str:
             shown = "what is set" if one.name in {"tokens", "store"} else repr(merged[one.name])
             choice = ", ".join(map(str, get_args(one.type))) if isinstance(one.default, str) else ""
             why = f"one of {choice}" if choice else str(error)
-            return f"settings: {one.name} cannot be {shown}: {why} ({PREFIX}{one.name.upper()}, or {file})"
+            place = f"{PREFIX}{one.name.upper()}" if one.name in said else str(file)
+            place = "settings" if given.get(one.name) is not None else place
+            return f"{place}: {one.name} cannot be {shown}: {why}"
     return f"settings: not as they are in {file}"
 
 
