@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import servers
 from webserver import WebServer
 
 if TYPE_CHECKING:
@@ -312,6 +313,19 @@ def test_it_says_so_while_the_store_does_not_answer(server, browser: Browser):
     page.unroute("**/executions")
     page.locator("#live[data-state=on]").wait_for(timeout=15_000)
     page.close()
+
+
+@pytest.mark.valkey
+def test_it_says_so_when_the_store_goes_away_behind_it(tmp_path, browser: Browser):
+    with servers.Valkey() as valkey, WebServer(tmp_path, valkey.url) as server:
+        page = browser.new_page()
+        page.goto(f"{server.url}/executions")
+        page.locator("#live[data-state=on]").wait_for()
+        valkey.stop()
+        page.locator("#live", has_text="not live").wait_for(timeout=20_000)
+        valkey.start()
+        page.locator("#live[data-state=on]").wait_for(timeout=20_000)
+        page.close()
 
 
 def test_who_signed_out_elsewhere_is_asked_to_sign_in(tmp_path, browser: Browser):

@@ -26,6 +26,7 @@ POLL_SECONDS = 0.5
 PACE_SECONDS = 0.05
 RING = 4_000
 _QUIET = 500
+_AWAY = b"event: away\ndata: {}\n\n"
 _RETRY_MS = 2_000
 _log = logging.getLogger("execlog.web")
 
@@ -75,6 +76,7 @@ class Hub:
         self._workers = workers
         self._ring: deque[News] = deque()
         self._floor = self._head = 0
+        self._away = False
         self._starting = asyncio.Lock()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
@@ -95,8 +97,12 @@ class Hub:
         await self._start()
         sent = told = self._head if after is None else min(after, self._head)
         yield b"retry: %d\nid: %d\n\n" % (_RETRY_MS, sent)
+        away = False
         while not self._closed:
             news = self._news
+            if self._away and not away:
+                yield _AWAY
+            away = self._away
             entries = await self._after(sent)
             if not entries:
                 await news.wait()
@@ -118,6 +124,7 @@ class Hub:
             if self._reader is None and not self._closed:
                 self._floor = self._head = await self._workers.run(lambda: newest(self._ledger.store))
                 self._ring.clear()
+                self._away = False
                 self._reader = asyncio.create_task(self._read())
 
     def _stop(self) -> None:
@@ -150,16 +157,28 @@ class Hub:
             entries = await self._workers.run(lambda: read(self._ledger.store, self._head))
         except (StoreError, ProblemError) as error:
             _log.warning("live updates wait for the store: %s", error)
+            self._tell(away=True)
             return False
         if not entries:
+            self._tell(away=False)
             return False
         self._ring.extend(entries)
         while len(self._ring) > RING:
             self._floor = self._ring.popleft().number
         self._head = entries[-1].number
+        self._away = False
+        self._rouse()
+        return True
+
+    def _tell(self, *, away: bool) -> None:
+        """Let the clients know that the store went away; that it is back they see by what it says."""
+        changed, self._away = away != self._away, away
+        if changed:
+            self._rouse()
+
+    def _rouse(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
-        return True
 
     async def _after(self, sent: int) -> list[News]:
         """What there is after a change number: from the ring, or from the store for a client that is further behind."""

@@ -38,7 +38,8 @@ running again, or with `lease_seconds`, begins that time anew, and an outcome th
 _FEED = """Server-sent events: `execution` with the execution's summary when it was created or changed, `deleted` with
 its identity, and `gap` where so much happened at once that a reader should load the lists again. Each has an id; a
 client that comes back with `Last-Event-ID` (browsers do that by themselves) goes on where it was. Without one the
-stream begins now."""
+stream begins now. `away`, without an id, says that the store does not answer; what happens meanwhile follows when it
+does."""
 
 
 def general_routes(executions: Executions, feeds: Feeds) -> list[Route]:

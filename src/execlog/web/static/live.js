@@ -173,7 +173,7 @@
       plan(PATIENCE);
       setTimeout(listen, 2 * PATIENCE);
     };
-    for (const name of ["execution", "deleted", "gap"]) mine.addEventListener(name, () => plan());
+    for (const name of ["execution", "deleted", "gap", "away"]) mine.addEventListener(name, () => plan());
   };
 
   const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]];
