@@ -28,7 +28,10 @@ _LIMITS = """
 select set_config('statement_timeout', %(milliseconds)s, true), set_config('lock_timeout', %(milliseconds)s, true)
 """
 _BEGIN = "begin isolation level repeatable read, read only"
-_BEGIN_ONE_PLAN = f"{_BEGIN}; set local plan_cache_mode = force_generic_plan"
+_BEGIN_ONE_PLAN = (
+    f"{_BEGIN}; set local plan_cache_mode = force_generic_plan; set local max_parallel_workers_per_gather = 0"
+)
+_PLAN_ANEW = "set local plan_cache_mode = force_custom_plan; set local max_parallel_workers_per_gather to default"
 _LIMITED = ("54000", "54001", "54011", "54023")
 """What the server says of a statement or a row that is more than it can take: trying again cannot help."""
 
@@ -66,7 +69,7 @@ class Session:
 
     def plan_anew(self) -> None:
         """Let plans follow the values that are asked for, in a transaction where a statement has one plan."""
-        self._connection.execute("set local plan_cache_mode = force_custom_plan")
+        self._connection.execute(_PLAN_ANEW, prepare=False)
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
@@ -150,7 +153,8 @@ class Connections:
     def read(self, *, one_plan: bool = False) -> Generator[Session]:
         """A transaction that only reads; all its statements see the same state.
 
-        With `one_plan` a statement is planned once for all the values it is asked with, until `plan_anew` is called.
+        With `one_plan` a statement is planned once for all the values it is asked with, until `plan_anew` is called;
+        and for one process, since what looks like many rows to such a plan are few.
         """
         with self._session(self._read_timeout) as connection:
             connection.execute(_BEGIN_ONE_PLAN if one_plan else _BEGIN, prepare=False)  # one message, not two

@@ -88,11 +88,12 @@ def _find_texts(session: Session, question: Question, places: dict[str, str], di
     number, edge, half = session.rows(_SQL["near"].format(**near), question.bindings)[0]
     if number < NEAR:
         return found
-    sql = _SQL["find_searched"].format(**places, where=f"{question.where}\nand {_SQL['between']}")
     edge, sign = (edge, -1) if direction == "desc" else (edge + 1, 1)
     for times in FARTHER:
         far = edge + sign * min(times * (half + 1), _EVER)
         between = {"low": min(edge, far), "high": max(edge, far), "limit": limit - len(found)}
+        where = f"{question.where}\nand {_SQL['beyond' if times == _EVER else 'between']}"
+        sql = _SQL["find_searched"].format(**places, where=where)
         found += heads_of(session.rows(sql, {**bindings, **between}))
         if len(found) == limit:
             break

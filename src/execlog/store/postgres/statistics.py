@@ -46,6 +46,7 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
 def count(session: Session, filter: Filter) -> int:
     """How many executions the filter asks for: from cells where they tell, else counted."""
     if not only(filter, SERVED | {"statuses"}) or is_in(filter.statuses, OPEN):
+        session.plan_anew()
         return _count(session, filter)
     statuses = filter.statuses or tuple(Status)
     ended = stats(session, same_but(filter, statuses=()), None, sketches=False)[0].bucket

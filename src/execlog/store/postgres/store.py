@@ -110,7 +110,7 @@ class PostgresStore:
 
     def count(self, filter: Filter) -> int:
         """How many executions the filter asks for."""
-        with self._connections.read() as session:
+        with self._connections.read(one_plan=True) as session:
             return statistics.count(session, filter)
 
     def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:

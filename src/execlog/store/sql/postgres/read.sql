@@ -70,6 +70,10 @@ from (
 ) as near;
 
 -- name: between
+-- The index of all texts in the order of time, which this can use beside the text's own, is for a part of them.
+octet_length(executions.searched) > 0 and executions.created_at >= %(low)s and executions.created_at < %(high)s;
+
+-- name: beyond
 executions.created_at >= %(low)s and executions.created_at < %(high)s;
 
 -- name: find_searched
