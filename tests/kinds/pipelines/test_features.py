@@ -141,6 +141,25 @@ def test_an_outlier_leaves_no_trace_once_it_is_out_of_the_window(closes, outlier
     assert {at: after[at + 1] for at in alone} == alone
 
 
+@pytest.mark.parametrize("name", ["sma_200", "ema_200", "rsi_200", "volatility_200"])
+def test_the_same_closes_give_the_same_values_to_the_last_bit(name):
+    closes = [100 + 10 * math.sin(number) + number / 7 for number in range(2_000)]
+    first = series(closes, name)
+    assert all(series(closes, name) == first for _ in range(30))
+
+
+@pytest.mark.parametrize("name", [base for base, one in FORMULAS.items() if one.shortest])
+def test_the_work_grows_with_the_window_and_not_with_its_square(name):
+    size = {window: len(str(FORMULAS[name].expression(window))) for window in (50, 100)}
+    assert size[100] < 3 * size[50]
+
+
+def test_volatility_over_a_year_of_days():
+    closes = [100 + 10 * math.sin(number) for number in range(300)]
+    expected = {end: statistics.stdev(log_returns(closes)[end - 252 : end]) for end in range(252, 300)}
+    assert series(closes, "volatility_252") == pytest.approx(expected, rel=1e-12)
+
+
 def test_division_by_zero_is_missing_and_not_a_number():
     closes = [0.0, 5.0, 0.0, 0.0, 2.0, -1.0, 3.0]
     assert series(closes, "simple_return") == {2: -1.0, 5: -1.5}

@@ -2,7 +2,8 @@
 
 Every value is computed from the closes alone and from no more of them than its formula says; what its formula leaves
 undefined (a return on a price of zero, a window that is not full yet) is missing, never a number. Windows are computed
-anew for each row, not from running sums: an outlier leaves no trace once it is out of the window.
+anew for each row, not from running sums: an outlier leaves no trace once it is out of the window. What is added is
+always added in the same order, so the same closes give the same values.
 
 p is a close, t counts bars, N is a feature's window.
 """
@@ -48,6 +49,7 @@ class Formula(Struct, frozen=True):
 
     more      how many closes beyond its window the first value needs
     shortest  the shortest window that means something; 0: the feature has none
+    mean      the mean that the expression needs in each of its terms: worked out once, before it (`_mean_name`)
     """
 
     formula: str
@@ -55,6 +57,7 @@ class Formula(Struct, frozen=True):
     more: int
     shortest: int
     expression: Callable[[int], pl.Expr]
+    mean: Callable[[int], pl.Expr] | None = None
 
 
 class Feature(Struct, frozen=True):
@@ -97,7 +100,10 @@ def compute(bars: Sequence[Bar], names: Sequence[str] = DEFAULT) -> Computed:
     values: dict[str, list[tuple[int, float]]] = {}
     if enough:
         closes = polars.DataFrame({"p": [bar.close for bar in bars]}, schema={"p": polars.Float64})
-        table = closes.select(one.formula.expression(one.window).alias(one.name) for one in enough)
+        closes = closes.with_columns(_log_return(0).alias("r"))
+        means = [one.formula.mean(one.window).alias(_mean_name(one.window)) for one in enough if one.formula.mean]
+        expressions = [one.formula.expression(one.window).alias(one.name) for one in enough]
+        table = closes.with_columns(means).select(expressions)
         for one in enough:
             column = table[one.name]
             found = [(bar.at, value) for bar, value in zip(bars, column, strict=True) if _is_number(value)]
@@ -142,8 +148,8 @@ def _is_number(value: float | None) -> bool:
     return value is not None and value - value == 0
 
 
-def _col() -> pl.Expr:
-    return library().col("p")
+def _col(name: str = "p") -> pl.Expr:
+    return library().col(name)
 
 
 def _if(condition: pl.Expr, value: pl.Expr) -> pl.Expr:
@@ -162,17 +168,24 @@ def _log_return(_window: int) -> pl.Expr:
 
 
 def _sma(window: int) -> pl.Expr:
-    return _total([_col().shift(back) for back in range(window)]) / window
+    return _mean(_col(), window)
 
 
 def _volatility(window: int) -> pl.Expr:
-    returns = [_log_return(0).shift(back) for back in range(window)]
-    mean = _total(returns) / window
-    return (_total([(one - mean) ** 2 for one in returns]) / (window - 1)).sqrt()
+    mean = _col(_mean_name(window))
+    return (_total([(_col("r").shift(back) - mean) ** 2 for back in range(window)]) / (window - 1)).sqrt()
+
+
+def _mean_return(window: int) -> pl.Expr:
+    return _mean(_col("r"), window)
+
+
+def _mean_name(window: int) -> str:
+    return f"mean_{window}"
 
 
 def _ema(window: int) -> pl.Expr:
-    return _smoothed(_col(), _sma(window), window - 1, 2 / (window + 1))
+    return _smoothed(_col(), window, window - 1, 2 / (window + 1))
 
 
 def _rsi(window: int) -> pl.Expr:
@@ -182,13 +195,13 @@ def _rsi(window: int) -> pl.Expr:
 
 
 def _wilder(moved: pl.Expr, window: int) -> pl.Expr:
-    mean = _total([moved.shift(back) for back in range(window)]) / window
-    return _smoothed(moved, mean, window, 1 / window)
+    return _smoothed(moved, window, window, 1 / window)
 
 
-def _smoothed(values: pl.Expr, seed: pl.Expr, first: int, alpha: float) -> pl.Expr:
-    """Exponential smoothing that begins with the `seed` at row `first`; missing before."""
+def _smoothed(values: pl.Expr, window: int, first: int, alpha: float) -> pl.Expr:
+    """Exponential smoothing that begins at row `first` with the mean of the window that ends there; missing before."""
     polars = library()
+    seed = values.slice(first - window + 1, window).mean()
     row = polars.int_range(polars.len())
     begun = polars.when(row == first).then(seed).when(row > first).then(values)
     return begun.ewm_mean(alpha=alpha, adjust=False, ignore_nulls=True)
@@ -203,8 +216,16 @@ def _max_drawdown(_window: int) -> pl.Expr:
     return _drawdown(0).cum_min()
 
 
+def _mean(values: pl.Expr, window: int) -> pl.Expr:
+    return _total([values.shift(back) for back in range(window)]) / window
+
+
 def _total(terms: Sequence[pl.Expr]) -> pl.Expr:
-    return library().sum_horizontal(terms, ignore_nulls=False)
+    """Their sum, missing where one is. Added in pairs: `sum_horizontal` adds in an order that its threads decide."""
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [one + other for one, other in pairs] + list(terms[len(terms) // 2 * 2 :])
+    return terms[0]
 
 
 FORMULAS: dict[str, Formula] = {
@@ -228,6 +249,7 @@ FORMULAS: dict[str, Formula] = {
         1,
         2,
         _volatility,
+        _mean_return,
     ),
     "sma": Formula(
         "the arithmetic mean of the last N closes",
