@@ -43,6 +43,10 @@ class Price:
             Bar(DAY, 2.0, low=1.0, volume=9.0),
         ),
         ({"at": 0, "close": 0}, Bar(0, 0.0)),
+        ({"timestamp": 1_704_067_200, "close": 5}, Bar(19_723 * DAY, 5.0)),
+        ({"time": 1_704_067_200.0, "close": 5}, Bar(19_723 * DAY, 5.0)),
+        ({"timestamp": "1704067200", "close": 5}, Bar(19_723 * DAY, 5.0)),
+        ({"date": 20_240_101, "close": 5}, Bar(19_723 * DAY, 5.0)),
         (Price("1970-01-02", 5, 7), Bar(DAY, 5.0, volume=7.0)),
         (Bar(DAY, 5.0), Bar(DAY, 5.0)),
     ],
@@ -60,7 +64,14 @@ def test_a_row_may_be_written_in_many_ways(row, bar):
         ({"date": "1970-01-02", "close": "five"}, "row 1 is not a price"),
         ({"date": "1970-01-02", "close": "nan"}, "not a finite number"),
         ({"date": "1970-01-02", "close": 5, "volume": float("inf")}, "not a finite number"),
-        (Bar(0, float("nan")), "not finite"),
+        ({"timestamp": 1_704_067_200_000, "close": 5}, "row 1 is not a price .*not a time"),
+        ({"at": 10**30, "close": 5}, "its time is not in the years 1 to 9999"),
+        (Bar(10**30, 5.0), "its time is not in the years 1 to 9999"),
+        (Bar(datetime(1970, 1, 2, tzinfo=UTC), 5.0), "its time is not in the years 1 to 9999"),  # type: ignore[arg-type]
+        (Bar(0, float("nan")), "not a finite number"),
+        (Bar(0, 5.0, volume=-float("inf")), "not a finite number"),
+        (Bar(0, 10**400), "not a finite number"),
+        (Bar(0, "5"), "not a finite number"),  # type: ignore[arg-type]
         (None, "row 1 has no time"),
         (("1970-01-02", 5), "row 1 has no time: it is a tuple without at, date, time or timestamp"),
     ],
@@ -90,6 +101,12 @@ def test_rows_at_hand_are_a_source():
         source("A", "1d", "2010-01-01", None)
     with pytest.raises(SourceError, match="unknown symbol B"):
         source("B", "1d", None, None)
+
+
+@pytest.mark.parametrize("row", [{"date": "2004-01-01", "close": 1}, {"symbol": "", "date": "2004-01-01", "close": 1}])
+def test_a_row_at_hand_without_a_symbol_is_named(row):
+    with pytest.raises(SourceError, match="row 2 has no symbol"):
+        RowSource([{"symbol": "A", "date": "2004-01-01", "close": 1}, row])
 
 
 @pytest.fixture

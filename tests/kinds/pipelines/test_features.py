@@ -141,6 +141,10 @@ def test_an_outlier_leaves_no_trace_once_it_is_out_of_the_window(closes, outlier
     assert {at: after[at + 1] for at in alone} == alone
 
 
+def test_a_feature_named_twice_is_computed_once():
+    assert compute(bars([1.0, 2.0]), ["sma_2", "sma_2"]) == compute(bars([1.0, 2.0]), ["sma_2"])
+
+
 @pytest.mark.parametrize("name", ["sma_200", "ema_200", "rsi_200", "volatility_200"])
 def test_the_same_closes_give_the_same_values_to_the_last_bit(name):
     closes = [100 + 10 * math.sin(number) + number / 7 for number in range(2_000)]

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from datetime import date
 from typing import Any
 
 from msgspec import Struct
@@ -90,7 +91,8 @@ class Backfill:
         if features:
             frames.library()
         self.ledger, self.source, self.warehouse = ledger, source, warehouse
-        self.features, self.limit, self.attempts, self.delay = tuple(features), limit, attempts, delay
+        self.features = tuple(dict.fromkeys(features))
+        self.limit, self.attempts, self.delay = limit, attempts, delay
         self.asset_class, self.calendar, self.on_progress = asset_class, calendar, on_progress
         self.history = PipelineHistory(ledger)
 
@@ -99,8 +101,8 @@ class Backfill:
         symbols: Sequence[str],
         timeframes: Sequence[str],
         *,
-        start: str | None = None,
-        end: str | None = None,
+        start: date | str | None = None,
+        end: date | str | None = None,
         name: str = "backfill",
         resume: str | None = None,
         stop: threading.Event | None = None,

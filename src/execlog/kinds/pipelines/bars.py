@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from msgspec import Struct
 
-from execlog.core.clock import micros, moment, parse_when
+from execlog.core.clock import MAX_AT, MIN_AT, micros, moment, parse_when
 from execlog.core.errors import ExeclogError, InvalidError
 
 _OTHER_DAYS = ("%b %d %Y", "%Y%m%d", "%m/%d/%Y")
@@ -45,8 +46,9 @@ class Source(Protocol):
     def __call__(self, symbol: str, timeframe: str, start: str | None, end: str | None, /) -> Iterable[Any]:
         """Rows from day `start` to day `end` ("2004-08-19", both included; None: no limit), in any order.
 
-        A row is a `Bar`, or a mapping or an object with a time (`at`, `date`, `time` or `timestamp`: a datetime, a date
-        or text), `close` (or `price`), and, where they are known, `open`, `high`, `low` and `volume`.
+        A row is a `Bar`, or a mapping or an object with a time (`at`, `date`, `time` or `timestamp`: a datetime, a
+        date, text, or Unix seconds; an integer `at` is UTC µs, as a Bar's), `close` (or `price`), and, where they are
+        known, `open`, `high`, `low` and `volume`.
         """
         ...
 
@@ -57,8 +59,10 @@ class RowSource:
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._bars: dict[str, list[tuple[str | None, Bar]]] = {}
         for number, row in enumerate(rows, 1):
-            frame = row.get("timeframe")
-            self._bars.setdefault(str(row["symbol"]), []).append((frame, bar_of(row, number)))
+            frame, symbol = row.get("timeframe"), row.get("symbol")
+            if symbol is None or symbol == "":
+                raise SourceError(f"row {number} has no symbol")
+            self._bars.setdefault(str(symbol), []).append((frame, bar_of(row, number)))
 
     @classmethod
     def of_csv(cls, path: Path | str) -> RowSource:
@@ -92,18 +96,16 @@ def bars_of(rows: Iterable[Any]) -> list[Bar]:
 def bar_of(row: Any, number: int = 1) -> Bar:
     """The bar in a row. Raises SourceError naming the row where it is none."""
     if isinstance(row, Bar):
-        bar = row
-        if not all(value is None or math.isfinite(value) for value in _figures(bar)):
-            raise SourceError(f"row {number} is not a price: a figure of it is not finite")
-        return bar
+        return _checked(row, number)
     get = _getter(row)
     try:
-        at = next(value for value in map(get, _TIMES) if value not in {None, ""})
+        name, at = next((name, at) for name in _TIMES if (at := get(name)) not in {None, ""})
         close = _figure(get("close"))
         close = _figure(get("price")) if close is None else close
         if close is None:
             raise SourceError(f"row {number} has no closing price")
-        return Bar(time_of(at), close, *(_figure(get(name)) for name in _FIGURES))
+        at = at if name == "at" and type(at) is int else time_of(at)
+        return _checked(Bar(at, close, *(_figure(get(name)) for name in _FIGURES)), number)
     except StopIteration:
         looked = f"{', '.join(_TIMES[:-1])} or {_TIMES[-1]}"
         raise SourceError(f"row {number} has no time: it is a {type(row).__name__} without {looked}") from None
@@ -112,13 +114,11 @@ def bar_of(row: Any, number: int = 1) -> Bar:
 
 
 def time_of(value: Any) -> int:
-    """UTC µs of a datetime, a date, or text in one of the usual ways of writing them; integers are UTC µs already."""
+    """UTC µs of a datetime, a date, text in one of the usual ways of writing them, or Unix seconds."""
     if isinstance(value, datetime):
         return micros(value)
     if isinstance(value, date):
         return micros(datetime(value.year, value.month, value.day, tzinfo=UTC))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     text = str(value).strip()
     for pattern in _OTHER_DAYS:
         try:
@@ -153,8 +153,14 @@ def _getter(row: Any) -> Callable[[str], Any]:
     return cast("Mapping[str, Any]", row).get if isinstance(row, Mapping) else lambda name: getattr(row, name, None)
 
 
-def _figures(bar: Bar) -> Sequence[float | None]:
-    return bar.close, bar.open, bar.high, bar.low, bar.volume
+def _checked(bar: Bar, number: int) -> Bar:
+    """The bar. Raises SourceError where its time or a figure is none: a Bar of the caller's may hold anything."""
+    others: Sequence[Any] = [value for value in (bar.open, bar.high, bar.low, bar.volume) if value is not None]
+    if not all(isinstance(value, int | float) and abs(value) <= sys.float_info.max for value in (bar.close, *others)):
+        raise SourceError(f"row {number} is not a price: a figure of it is not a finite number")
+    if type(bar.at) is not int or not MIN_AT <= bar.at <= MAX_AT:
+        raise SourceError(f"row {number} is not a price: its time is not in the years 1 to 9999: {bar.at!r:.60}")
+    return bar
 
 
 def _figure(value: Any) -> float | None:

@@ -94,7 +94,7 @@ def compute(bars: Sequence[Bar], names: Sequence[str] = DEFAULT) -> Computed:
     Raises FeatureError where none of them has a value, MissingExtraError without polars.
     """
     polars = library()
-    features = [feature(name) for name in names]
+    features = [feature(name) for name in dict.fromkeys(names)]
     enough = [one for one in features if len(bars) >= one.needs]
     missing = {one.name: _too_short(one, len(bars)) for one in features if len(bars) < one.needs}
     values: dict[str, list[tuple[int, float]]] = {}

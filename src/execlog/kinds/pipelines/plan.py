@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -61,11 +62,15 @@ def make_plan(
     name: str,
     symbols: Sequence[str],
     timeframes: Sequence[str],
-    start: str | None,
-    end: str | None,
+    start: date | str | None,
+    end: date | str | None,
     features: Sequence[str],
 ) -> Plan:
     """The plan, each symbol and timeframe once. Raises InvalidError for one that cannot be."""
+    for field, names in (("symbols", symbols), ("timeframes", timeframes)):
+        if isinstance(names, str):  # whose letters would be taken for names
+            raise InvalidError(f"{field} must be a list, such as [{names!r:.60}]", field=field)
+    start, end = _day(start, "start"), _day(end, "end")
     for timeframe in timeframes:
         if not timeframe or "/" in timeframe:
             raise InvalidError(f"{timeframe!r:.60} is not a timeframe, such as 1d", field="timeframes")
@@ -81,6 +86,20 @@ def make_plan(
         end=end,
         features=tuple(features),
     )
+
+
+def _day(day: date | str | None, field: str) -> str | None:
+    """The day as its text, such as 2004-08-19, which sorts; raises InvalidError for one written in another way."""
+    if day is None:
+        return None
+    text = str(day)
+    try:
+        known = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        known = False
+    if not known:
+        raise InvalidError(f"{field}: {text[:60]!r} is not a day; write 2004-08-19", field=field)
+    return text
 
 
 def look_back(store: Store, plan: Plan, resume: str | None) -> Before:
