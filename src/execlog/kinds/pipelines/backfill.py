@@ -247,8 +247,12 @@ class _Execution:
         if not plan.features:
             return figures | {"features_computed": 0}
         series = warehouse.bars(pair)
-        computed = frames.compute(series, plan.features)
-        kept = warehouse.keep(pair, plan.features, computed.values)
+        while True:
+            computed = frames.compute(series, plan.features)
+            kept = warehouse.keep(pair, plan.features, computed.values)
+            before, series = series, warehouse.bars(pair)
+            if series == before:
+                break  # otherwise another backfill of the pair changed its bars, and may have kept newer values before
         missing = {"missing": computed.missing} if computed.missing else {}
         return figures | {"features_computed": kept, "data_point_count": len(series)} | missing
 
