@@ -74,6 +74,26 @@ def test_a_schedulers_redis(execlog, valkey, empty_valkey_url, tmp_path):
     assert (again["read"], again["written"], again["refused"]) == (3, 0, 2)
 
 
+@pytest.mark.valkey
+def test_records_of_a_redis_as_they_are_found(execlog, valkey, empty_valkey_url, tmp_path):
+    """What Python's json writes for a number that is none, a clock that went back, and an old record without names."""
+    home, keys = tmp_path / "home", "scheduler:execution_history:"
+    bare = {name: value for name, value in RECORD.items() if name not in {"execution_id", "job_name"}}
+    valkey.ask("SET", keys + "nan", json.dumps(RECORD | {"execution_id": "nan", "duration_seconds": float("nan")}))
+    valkey.ask("SET", keys + "back", json.dumps(RECORD | {"execution_id": "back", "duration_seconds": -1}))
+    valkey.ask("SET", keys + "bare", json.dumps(bare))
+    valkey.ask("SET", keys + "half", json.dumps(RECORD)[:90])
+    valkey.ask("SET", keys + "run-1", json.dumps(RECORD))
+    valkey.ask("SET", keys + "run-1:backup", json.dumps(RECORD | {"status": "failed", "errors": ["an old copy"]}))
+    done = execlog(home, "import", "redis", empty_valkey_url, code=6)
+    assert "6 records read, 4 new" in done.stdout
+    assert f"left {keys}half: Input data was truncated" in done.stdout
+    assert f"left {keys}run-1:backup: the execution in it is 'run-1', whose key is another" in done.stdout
+    shown = {id_: json.loads(execlog(home, "show", id_, "--json").stdout) for id_ in ("nan", "back", "bare", "run-1")}
+    assert {one["duration"] for one in shown.values()} == {9.0}
+    assert (shown["bare"]["name"], shown["run-1"]["status"]) == ("daily", "partial")
+
+
 def test_files_of_workflows(execlog, tmp_path):
     folder, home = tmp_path / "old" / "projects" / "shop" / "executions", tmp_path / "home"
     folder.mkdir(parents=True)
@@ -90,6 +110,24 @@ def test_files_of_workflows(execlog, tmp_path):
     assert (shown["namespace"], shown["status"], shown["tokens"]["input"]) == ("shop", "succeeded", 100)
     assert sorted(path.name for path in (tmp_path / "old").rglob("*")) == before
     assert "is no folder" in execlog(home, "import", "files", str(tmp_path / "none"), code=3).stderr
+
+
+def test_files_that_are_not_quite_json(execlog, tmp_path):
+    folder, home = tmp_path / "old" / "projects" / "shop" / "executions", tmp_path / "home"
+    folder.mkdir(parents=True)
+    (folder / "nan.json").write_text(json.dumps(WORKFLOW | {"id": "nan", "costUSD": float("nan")}))
+    (folder / "endless.json").write_text(json.dumps(WORKFLOW | {"id": "endless", "duration": float("inf")}))
+    (folder / "torn.json").write_text(json.dumps(WORKFLOW | {"id": "torn", "output": "half a pair: \ud83d"}))
+    (folder / "half.json").write_text(json.dumps(WORKFLOW | {"id": "half"}, indent=2)[:90])
+    done = execlog(home, "import", "files", str(tmp_path / "old"), code=6)
+    assert "4 records read, 3 new" in done.stdout
+    assert "left projects/shop/executions/half.json: Input data was truncated" in done.stdout
+    shown = {id_: json.loads(execlog(home, "show", id_, "--json").stdout) for id_ in ("nan", "endless", "torn")}
+    assert {one["duration"] for one in shown.values()} == {2.0}
+    assert [shown[id_]["cost"] for id_ in ("nan", "endless")] == [None, 0.003]
+    assert shown["torn"]["output"] == "half a pair: \ufffd"
+    again = json.loads(execlog(home, "import", "files", str(tmp_path / "old"), "--json", code=6).stdout)
+    assert (again["written"], again["refused"]) == (0, 1)
 
 
 def test_what_is_no_file_costs_only_itself(execlog, tmp_path):
@@ -168,6 +206,28 @@ def test_tables_of_pipelines_and_queries(execlog, postgres, empty_postgres_url, 
     with Ledger.open(home=home) as ledger:
         state = ledger.store.pairs.states([APPLE])[APPLE]
     assert state.data_point_count == 500
+
+
+@pytest.mark.postgres
+def test_views_and_an_end_that_is_not_said(execlog, postgres, empty_postgres_url, tmp_path):
+    views = """
+    create schema kept;
+    create table kept.queries (execution_id text, query text, database_type text, status text,
+        execution_time numeric, started_at timestamptz);
+    insert into kept.queries values ('q-1', 'select 1', 'kdb', 'success', 0.5, '2026-01-02T03:00Z');
+    create view query_executions as select * from kept.queries;
+    create table scheduler_execution_log (execution_id uuid, started_at timestamp, completed_at timestamp,
+        duration_seconds numeric(9, 3), status text);
+    insert into scheduler_execution_log values
+        ('00000000-0000-0000-0000-000000000001', '2026-01-02 03:00', null, 33.5, 'completed'),
+        ('00000000-0000-0000-0000-000000000002', '2026-01-02 04:00', null, null, 'failed');
+    """
+    postgres.execute(views, empty_postgres_url.rpartition("/")[2])
+    home = tmp_path / "home"
+    assert "3 records read, 3 new" in execlog(home, "import", "postgres", empty_postgres_url).stdout
+    assert json.loads(execlog(home, "show", "q-1", "--json").stdout)["duration"] == 0.5
+    ended = [json.loads(execlog(home, "show", f"{'0' * 8}-0000-0000-0000-{n:012}", "--json").stdout) for n in (1, 2)]
+    assert [one["ended_at"] for one in ended] == ["2026-01-02T03:00:33.500000Z", "2026-01-02T04:00:00Z"]
 
 
 @pytest.mark.postgres

@@ -13,11 +13,11 @@ from execlog.kinds.queries.adoption import TABLE, query_event
 _ALL = {**TABLES, TABLE: query_event}
 LOG, ITEMS = "scheduler_execution_log", "symbol_computation_status"
 _PAGE = 1_000
-_FOUND = "select tablename from pg_tables where schemaname = any(current_schemas(false)) and tablename = any(%s)"
+_FOUND = "select name from unnest(%s::text[]) as name where to_regclass(name) is not null"
 
 
 def rows_in_postgres(url: str) -> Iterator[Found]:
-    """Every row of those tables that are there, table by table, in one snapshot; nothing is written.
+    """Every row of those tables (or views) that are there, table by table, in one snapshot; nothing is written.
 
     Rows are read as JSON, so that a time Python has no value for (infinity) costs its row and not the import.
 

@@ -8,6 +8,9 @@ part, and is read as the family's words alone.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
@@ -19,6 +22,7 @@ from execlog.core.codec import convert, from_json
 from execlog.core.errors import InvalidError
 from execlog.core.fold import begin
 from execlog.core.model import Event, Execution
+from execlog.core.storable import mend
 
 KEPT = "execlog"
 GROUP = "execlog.layouts"
@@ -81,8 +85,18 @@ def to_record(execution: Execution) -> Record:
 
 
 def record_in(text: bytes | str) -> Record:
-    """The record in this JSON. Raises InvalidError, also for a text that was not written as one."""
-    return from_json(text, Record)
+    """The record in this JSON. Raises InvalidError, also for a text that was not written as one.
+
+    What other programs' encoders write and JSON has not is made storable: NaN and Infinity, halves of surrogate pairs.
+    """
+    try:
+        return from_json(text, Record)
+    except InvalidError:
+        with suppress(ValueError, RecursionError):
+            record = mend(json.loads(text), Counter())
+            if isinstance(record, dict):
+                return cast("Record", record)
+        raise
 
 
 def to_execution(record: Record, kind: str, *, at: int) -> Execution:

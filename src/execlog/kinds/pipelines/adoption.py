@@ -24,8 +24,10 @@ Row = Mapping[str, Any]
 def execution_event(row: Row) -> Event:
     """A row of `scheduler_execution_log`. Raises InvalidError."""
     failed = count_of(row.get("failed_symbols"))
-    status = _status(row, failed=failed or 0)
+    status, seconds = _status(row, failed=failed or 0), seconds_of(row.get("duration_seconds"))
     started, ended = _at(row, "started_at"), _at(row, "completed_at")
+    if ended is None and started is not None and status not in OPEN:
+        ended = started + round((seconds or 0) * 1e6)
     message = row.get("error_message")
     return Event(
         id=check_id(str(row["execution_id"])),
@@ -35,8 +37,8 @@ def execution_event(row: Row) -> Event:
         name="backfill",
         subject="backfill",
         started_at=started,
-        ended_at=None if status in OPEN else ended or started,
-        duration=None if status in OPEN else seconds_of(row.get("duration_seconds")),
+        ended_at=None if status in OPEN else ended,
+        duration=None if status in OPEN else seconds,
         total=count_of(row.get("total_symbols")),
         declared_succeeded=count_of(row.get("successful_symbols")),
         declared_failed=failed,

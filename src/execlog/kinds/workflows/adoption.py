@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from execlog.core.clock import micros
 from execlog.core.errors import InvalidError, NotFoundError
@@ -16,7 +13,7 @@ from execlog.history.copying import events_of
 from execlog.kinds.workflows.record import WorkflowExecution
 from execlog.kinds.workflows.words import KIND
 from execlog.store.files.paths import path_of
-from execlog.store.layout import to_execution
+from execlog.store.layout import record_in, to_execution
 
 
 def workflows_in_files(folder: Path) -> Iterator[Found]:
@@ -32,7 +29,7 @@ def _said(folder: Path, path: Path) -> Iterator[Event]:
         text = path.read_bytes()
     except OSError as error:
         raise InvalidError(error.strerror or str(error), field="file") from error
-    record = msgspec.json.decode(text, type=dict[str, Any])
+    record = record_in(text)
     record.setdefault("projectId", path.parts[-3])
     told = WorkflowExecution.from_dict(record)
     last = told.completed_at or told.started_at
