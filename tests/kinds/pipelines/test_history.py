@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -104,6 +105,20 @@ def test_an_id_of_ones_own_is_kept(history):
     bad = history.create_scheduler_execution_log(now(), 1, execution_id="../7")
     assert bad != "../7"
     assert {entry["execution_id"] for entry in history.get_execution_history()} == {"nightly-7", bad}
+
+
+@pytest.mark.parametrize("id_", [uuid.uuid4(), 7])
+def test_an_id_need_not_be_a_text(history, ledger, id_):
+    begun = datetime(2024, 11, 13, 2, 0, tzinfo=UTC)
+    assert history.create_scheduler_execution_log(begun, 1, execution_id=id_) == str(id_)
+    other = PipelineHistory(ledger)  # as another process has it
+    assert other.log_symbol_computation_status(id_, "AAPL", status="in_progress", records_processed=5)
+    assert other.log_symbol_computation_status(id_, "AAPL", features_computed=3)
+    assert other.update_scheduler_execution_log(id_, begun + timedelta(seconds=60), successful_symbols=1)
+    (entry,) = history.get_execution_history()
+    assert (entry["execution_id"], entry["status"], entry["duration_seconds"]) == (str(id_), "completed", 60.0)
+    (item,) = ledger.store.get(str(id_)).items
+    assert (item.key, item.rows, item.data["features_computed"]) == ("AAPL/1d", 5, 3)
 
 
 def test_another_process_may_end_it(history, ledger):

@@ -91,13 +91,14 @@ class PipelineHistory:
 
         With "running" it goes on, e.g. to show how far it is; otherwise it has ended, by default now.
         """
-        if not self._is_known(execution_id):
+        id_ = self._known(execution_id)
+        if id_ is None:
             return False
         at, failed = self._stamp(), self._read.count(failed_symbols)
         canonical = self._read.status(status, failed=failed, faulty=error_message is not None)
         outcome: dict[str, Any] = {}
         if canonical not in OPEN:
-            ended_at, started_at = self._read.time(completed_at, at), self._opened.started_at(execution_id)
+            ended_at, started_at = self._read.time(completed_at, at), self._opened.started_at(id_)
             outcome = {
                 "ended_at": ended_at,
                 "duration": None if started_at is None else max(ended_at - started_at, 0) / 1e6,
@@ -105,7 +106,7 @@ class PipelineHistory:
             }
         return self.ledger.append(
             Event(
-                id=execution_id,
+                id=id_,
                 kind=PIPELINE,
                 at=at,
                 status=canonical,
@@ -174,7 +175,8 @@ class PipelineHistory:
         A completed one with features computed makes the pair fresh, from `data_point_count` data points where that is
         given, else from the records processed. `data` is kept with it, e.g. retry_count.
         """
-        if not self._is_known(execution_id):
+        id_ = self._known(execution_id)
+        if id_ is None:
             return False
         pair, at = self._read.pair(symbol, timeframe), self._stamp()
         canonical = self._read.status(status, faulty=error_message is not None)
@@ -195,10 +197,10 @@ class PipelineHistory:
             error=self._read.error(error_message, "ComputationError"),
             data={name: value for name, value in said.items() if value is not None},
         )
-        item = self._opened.take(execution_id, item)
+        item = self._opened.take(id_, item)
         if canonical is Status.SUCCEEDED and (item.data or {}).get("features_computed"):
             self._retries.succeed(pair)
-        return self.ledger.append(Event(id=execution_id, kind=PIPELINE, at=at, items=(item,)))
+        return self.ledger.append(Event(id=id_, kind=PIPELINE, at=at, items=(item,)))
 
     @_unharmed(answer=False)
     def update_feature_freshness(
@@ -289,23 +291,21 @@ class PipelineHistory:
         }  # fmt: skip
         return self.ledger.append(self.ledger.recorder.compose(fields | own))
 
-    def _is_known(self, execution_id: str) -> bool:
-        """Whether an execution of this id was begun here or is in the store; a store that is down gets the benefit."""
-        if execution_id in self._opened:
-            return True
+    def _known(self, execution_id: Any) -> str | None:
+        """The id, a UUID's text too, of an execution begun here or in the store; one that is down gets the benefit."""
         id_ = self._read.id(execution_id)
-        if id_ is None:
-            return False
+        if id_ is None or id_ in self._opened:
+            return id_
         self._settle()
         try:
             found = self.ledger.store.find(Filter(kind=PIPELINE, ids=(id_,)), limit=1).entries
         except (ExeclogError, OSError):
-            return True
+            return id_
         if not found:
             self.ledger.recorder.refuse("unknown", LookupError(f"there is no pipeline execution {id_!r}"))
-            return False
+            return None
         self._opened.begin(id_, found[0].started_at)
-        return True
+        return id_
 
     def _stamp(self) -> int:
         return self.ledger.recorder.stamp()
