@@ -64,7 +64,7 @@ def test_what_is_no_time_is_invalid(text):
 
 
 def test_a_span_needs_a_now():
-    with pytest.raises(InvalidError):
+    with pytest.raises(InvalidError, match=r"Unix seconds$"):
         parse_when("7d", now=None)
 
 

@@ -91,7 +91,8 @@ def parse_when(text: str, *, now: int | None) -> int:
     try:
         at = int(float(text) * 1_000_000) if _UNIX.fullmatch(text) else micros(_iso(text))
     except (ValueError, OverflowError) as error:
-        message = f"not a time: {text[:60]!r}; write ISO 8601 (2026-01-31T06:00:00Z), Unix seconds, or a span (7d)"
+        ways = "Unix seconds" if now is None else "Unix seconds, or a span (7d)"
+        message = f"not a time: {text[:60]!r}; write ISO 8601 (2026-01-31T06:00:00Z), {ways}"
         raise InvalidError(message) from error
     if not MIN_AT <= at <= MAX_AT:
         message = f"time out of range: {text[:60]!r}; years 1 to 9999"

@@ -110,7 +110,7 @@ def bar_of(row: Any, number: int = 1) -> Bar:
         looked = f"{', '.join(_TIMES[:-1])} or {_TIMES[-1]}"
         raise SourceError(f"row {number} has no time: it is a {type(row).__name__} without {looked}") from None
     except (TypeError, ValueError, OverflowError, InvalidError) as error:
-        raise SourceError(f"row {number} is not a price ({type(error).__name__}: {error})") from error
+        raise SourceError(f"row {number} is not a price: {error}") from None
 
 
 def time_of(value: Any) -> int:
