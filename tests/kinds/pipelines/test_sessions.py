@@ -44,6 +44,14 @@ def test_when_the_first_bar_ended_that_is_lacking(computed, timeframe, missing):
     assert missing_since(at(computed), timeframe, "XNYS") == at(missing)
 
 
+@pytest.mark.parametrize(
+    ("short", "long"), [("30s", "30 seconds"), ("5m", "5minutes"), ("1h", "1Hour"), ("1w", "1week"), ("1M", "1month")]
+)
+def test_a_timeframe_may_be_written_out(short, long):
+    computed = at("2024-11-22T15:00")
+    assert missing_since(computed, long, "XNYS") == missing_since(computed, short, "XNYS") is not None
+
+
 @pytest.mark.parametrize("timeframe", ["daily", "", "0d", "1y", "d", "1 fortnight", "-1d"])
 def test_a_timeframe_that_is_not_understood_has_no_verdict(timeframe):
     assert missing_since(at("2024-11-22T21:00"), timeframe, "XNYS") is None

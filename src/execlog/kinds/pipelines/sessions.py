@@ -13,8 +13,16 @@ from execlog.runner.calendars import check_calendar, next_session
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 _TIMEFRAME = re.compile(r"(\d{1,4})\s?([A-Za-z]+)")
-_INTRADAY = {"s": 1_000_000, "sec": 1_000_000, "m": MINUTE, "min": MINUTE, "h": HOUR, "hr": HOUR, "hour": HOUR}
-_SESSIONS = {"d": "day", "day": "day", "w": "week", "wk": "week", "week": "week", "mo": "month", "mon": "month"}
+_INTRADAY = {
+    **dict.fromkeys(("s", "sec", "second"), 1_000_000),
+    **dict.fromkeys(("m", "min", "minute"), MINUTE),
+    **dict.fromkeys(("h", "hr", "hour"), HOUR),
+}
+_SESSIONS = {
+    **dict.fromkeys(("d", "day"), "day"),
+    **dict.fromkeys(("w", "wk", "week"), "week"),
+    **dict.fromkeys(("mo", "mon", "month"), "month"),
+}
 """Units without regard to case; "1M" alone is a month, "1m" a minute."""
 
 
