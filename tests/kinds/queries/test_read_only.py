@@ -97,3 +97,20 @@ def test_a_connection_may_be_allowed_to_write(gateway, recorded):
     assert (outcome.status, outcome.part.affected_rows, outcome.part.total_rows) == (Status.SUCCEEDED, 10, 0)
     assert recorded(outcome.execution_id).metadata["response_metadata"]["affected_rows"] == 10
     assert gateway.execute(Query(query="select b from t where a = 3", connection="file")).part.values() == [["x"]]
+
+
+@pytest.mark.parametrize("left", ["begin", "create temp table t as select 0 as a"])
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb", "dbapi"])
+def test_what_a_writer_leaves_in_its_session_is_not_there_for_the_next(make_gateway, tmp_path, kind, left):
+    path = str(tmp_path / "written.db")
+    table = {"module": "sqlite3", "connect": {"database": path}} if kind == "dbapi" else {"path": path}
+    gateway = make_gateway({"desk": {"type": kind, "read_only": False, **table}}, max_concurrent=1)
+
+    def values(query):
+        return gateway.execute(Query(query=query)).part.values()
+
+    values("create table t(a integer)")
+    gateway.execute(Query(query=left))
+    values("insert into t values (1), (2)")
+    gateway.execute(Query(query="rollback"))
+    assert values("select count(*) from t") == [[2]]

@@ -111,7 +111,7 @@ class DBAPISession:
         return Answer(columns, rows(cursor))
 
     def finish(self, *, succeeded: bool) -> bool:
-        """Whether the connection may be used again: what was changed is kept, or else undone."""
+        """Whether it may only read, else the query may have left settings or tables: its changes are kept or undone."""
         if self._cursor is not None:
             with suppress(Exception):
                 self._cursor.close()
@@ -120,7 +120,7 @@ class DBAPISession:
             self._connection.commit()
         else:
             self._connection.rollback()
-        return True
+        return self._read_only
 
     def cancel(self) -> None:
         """Stop the query by the module's own method, or else by hanging up."""

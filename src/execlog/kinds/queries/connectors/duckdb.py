@@ -143,9 +143,12 @@ class DuckDBSession:
         return Answer(columns, rows(self._connection))
 
     def finish(self, *, succeeded: bool) -> bool:
-        """Always: an interrupted connection is as good as before."""
+        """Whether it may only read: then even an interrupted connection is as good as before.
+
+        In one that may write, the query may have left a transaction, tables or settings to the next one.
+        """
         del succeeded
-        return True
+        return self._read_only
 
     def cancel(self) -> None:
         """Interrupt what runs."""

@@ -113,12 +113,15 @@ class SqliteSession:
         return Answer(self._columns, cursor, affected if affected or not self._columns else None)
 
     def finish(self, *, succeeded: bool) -> bool:
-        """Always: an interrupted connection is as good as before."""
+        """Whether it may only read: then even an interrupted connection is as good as before.
+
+        In one that may write, the query may have left a transaction, tables or settings to the next one.
+        """
         del succeeded
         if self._cursor is not None:
             self._cursor.close(force=True)
             self._cursor = None
-        return True
+        return self._read_only
 
     def cancel(self) -> None:
         """Interrupt what runs."""
