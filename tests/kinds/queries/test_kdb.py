@@ -135,10 +135,30 @@ def test_a_query_is_cancelled_by_its_id(gateway, peer):
     assert running.future.result(5).status is Status.CANCELLED
 
 
-def test_a_line_that_was_lost_while_idle_is_made_anew(ask, peer):
-    assert ask("1+1").status is Status.SUCCEEDED
+@pytest.mark.parametrize("connection", ["kdb", "desk"])
+def test_a_line_that_was_lost_while_idle_is_made_anew(ask, peer, connection):
+    assert ask("1+1", connection=connection).status is Status.SUCCEEDED
     peer.hang_up()
-    assert ask("1+1").status is Status.SUCCEEDED
+    assert ask("1+1", connection=connection).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(("connection", "times"), [("kdb", 2), ("desk", 1)])
+def test_only_what_reads_is_asked_again_when_the_line_is_lost(ask, peer, connection, times):
+    def die():
+        peer.hang_up()
+        return q.NULL
+
+    peer.answers["die"] = lambda *_: die()
+    assert ask("1+1", connection=connection).status is Status.SUCCEEDED
+    assert ask("die", connection=connection).status is Status.CRASHED
+    assert [asked[1] for asked in peer.asked].count("die") == times
+
+
+def test_a_line_whose_answer_was_not_read_is_not_used_again(make_gateway, tables, peer):
+    gateway = make_gateway({"desk": {**tables["desk"], "server_timeout": False, "max_message": 1000}}, max_concurrent=1)
+    for query, status in (("1+1", Status.SUCCEEDED), ("select from trade", Status.CRASHED), ("1+1", Status.SUCCEEDED)):
+        assert gateway.execute(Query(query=query, page_size=2500)).status is status
+    assert [asked[1] for asked in peer.asked] == ["1+1", "select from trade", "1+1"]
 
 
 def test_a_process_that_dies_in_a_query_is_an_error(gateway, peer):

@@ -260,14 +260,15 @@ def test_what_the_server_refuses_is_failed_in_its_words(ask):
     assert "nowhere" in outcome.trouble.message
 
 
-def test_a_connection_that_was_lost_while_idle_is_made_anew(ask, tables):
-    assert ask("select 1").status is Status.SUCCEEDED
+@pytest.mark.parametrize("asked", ["pg", "desk"])
+def test_a_connection_that_was_lost_while_idle_is_made_anew(ask, tables, asked):
+    assert ask("select 1", connection=asked).status is Status.SUCCEEDED
     with psycopg.connect(tables["pg"]["url"], autocommit=True) as connection:
         connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'execlog' "
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'execlog' "
             "and datname = current_database()"
         )
-    assert ask("select 2").part.values() == [[2]]
+    assert ask("select 2", connection=asked).part.values() == [[2]]
 
 
 def test_a_connection_that_breaks_in_a_query_is_an_error(gateway, tables, recorded, count):

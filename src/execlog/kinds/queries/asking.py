@@ -77,7 +77,7 @@ def event_of(query: Query, connection: Connection, execution_id: str, wanted: Cu
 
 
 def ask(running: Running, place: Place, statement: Statement, wanted: Cut) -> Part:
-    """The part asked for. A kept session whose server hung up meanwhile is replaced by a new one, once."""
+    """The part asked for. A statement that reads is asked again, once, where a kept session's server was gone."""
     session, used = place.sessions.take()
     succeeded = reusable = False
     try:
@@ -85,7 +85,7 @@ def ask(running: Running, place: Place, statement: Statement, wanted: Cut) -> Pa
         try:
             answer = session.run(statement)
         except Exception as fault:
-            if not used or running.reason() or trouble_with(fault, place.connection).status is not Status.CRASHED:
+            if not used or running.reason() or not _was_gone(session, fault, place.connection):
                 raise
             session = _replace(session, running, place)
             answer = session.run(statement)
@@ -96,6 +96,12 @@ def ask(running: Running, place: Place, statement: Statement, wanted: Cut) -> Pa
         # A cancellation may still be on its way to a session that somebody tried to stop.
         reusable = running.detach()
         _put_away(session, place, succeeded=succeeded, reusable=reusable)
+
+
+def _was_gone(session: Session, fault: Exception, connection: Connection) -> bool:
+    """Whether the statement may be asked again: one that writes may have been run, and its answer lost."""
+    lost = trouble_with(fault, connection).status is Status.CRASHED and not session.is_quiet()
+    return lost and connection.limits.read_only
 
 
 def _replace(session: Session, running: Running, place: Place) -> Session:

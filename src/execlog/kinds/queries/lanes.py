@@ -85,12 +85,15 @@ class Sessions:
         self._closed = False
 
     def take(self) -> tuple[Session, bool]:
-        """A session, and whether it has been used before (its server may have hung up meanwhile)."""
-        with self._lock:
-            kept = self._idle.pop()[1] if self._idle else None
-        if kept is not None:
-            return kept, True
-        return self._connector.open(), False
+        """A session, and whether it has been used before (its server may be gone without a word)."""
+        while True:
+            with self._lock:
+                at, kept = self._idle.pop() if self._idle else (0.0, None)
+            if kept is None:
+                return self._connector.open(), False
+            if time.monotonic() - at <= _IDLE_SECONDS and kept.is_quiet():
+                return kept, True
+            kept.close()
 
     def give_back(self, session: Session) -> None:
         """Keep the session for another query."""

@@ -64,6 +64,10 @@ class Session(Protocol):
         """Whether the session may be used again: what the query left open is ended, its changes kept or undone."""
         ...
 
+    def is_quiet(self) -> bool:
+        """Whether the server of an idle one has not hung up, as far as can be told without asking it."""
+        ...
+
     def cancel(self) -> None:
         """Make the database stop the query, from another thread. It may have ended already; never raises for that."""
         ...

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from execlog.core.errors import InvalidError, SettingsError
-from execlog.core.sockets import shut_down
+from execlog.core.sockets import is_quiet, shut_down
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, rows
 from execlog.kinds.queries.lexer import DUCKDB, MYSQL, POSTGRES, SQLITE, STANDARD, TRINO, Dialect
@@ -121,6 +121,15 @@ class DBAPISession:
         else:
             self._connection.rollback()
         return self._read_only
+
+    def is_quiet(self) -> bool:
+        """Whether the server has said nothing meanwhile, where the module tells its descriptor."""
+        if not hasattr(self._connection, "fileno"):
+            return True
+        try:
+            return is_quiet(self._connection.fileno())
+        except Exception:  # noqa: BLE001 - whatever a module raises for one that is closed
+            return False
 
     def cancel(self) -> None:
         """Stop the query by the module's own method, or else by hanging up."""

@@ -150,6 +150,10 @@ class DuckDBSession:
         del succeeded
         return self._read_only
 
+    def is_quiet(self) -> bool:
+        """Always: there is no server."""
+        return True
+
     def cancel(self) -> None:
         """Interrupt what runs."""
         with suppress(Exception):  # it ended meanwhile, and was closed

@@ -126,9 +126,13 @@ class KdbSession:
         return Answer(tuple(kinds), _rows(columns, length), total=total)
 
     def finish(self, *, succeeded: bool) -> bool:
-        """Always: a message is answered whole, or the connection is gone."""
+        """Whether the last answer was read as a whole."""
         del succeeded
-        return True
+        return not self._client.is_waiting
+
+    def is_quiet(self) -> bool:
+        """Whether the process has said nothing meanwhile."""
+        return self._client.is_quiet()
 
     def cancel(self) -> None:
         """Hang up."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
-from execlog.core.sockets import shut_down
+from execlog.core.sockets import is_quiet, shut_down
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, named, rows
 from execlog.kinds.queries.lexer import POSTGRES
@@ -160,6 +160,10 @@ class PostgresSession:
         end = "commit" if succeeded and not self._read_only else "rollback"
         self._connection.execute(f"{end}; {self._afterwards}")
         return not self._connection.broken
+
+    def is_quiet(self) -> bool:
+        """Whether the server has said nothing meanwhile: an idle session hears only its end."""
+        return not self._connection.closed and is_quiet(self._connection.fileno())
 
     def cancel(self) -> None:
         """Ask the server to stop the statement."""

@@ -123,6 +123,10 @@ class SqliteSession:
             self._cursor = None
         return self._read_only
 
+    def is_quiet(self) -> bool:
+        """Always: there is no server."""
+        return True
+
     def cancel(self) -> None:
         """Interrupt what runs."""
         with suppress(apsw.ConnectionClosedError):

@@ -132,6 +132,10 @@ class TrinoSession:
                 cursor.cancel()
         return not self._stopping
 
+    def is_quiet(self) -> bool:
+        """Always: each request finds its own line."""
+        return True
+
     def cancel(self) -> None:
         """Have the coordinator stop the query, as soon as it has one."""
         self._stopping = True

@@ -7,6 +7,7 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
+from execlog.core.sockets import is_quiet
 from execlog.kinds.queries.connectors.qipc.messages import (
     HEADER,
     RESPONSE,
@@ -33,6 +34,8 @@ class Client:
 
     def __init__(self, line: socket.socket, *, max_message: int) -> None:
         self._line, self._max_message = line, max_message
+        self.is_waiting = False
+        """Whether an answer has not been read to its end."""
 
     @classmethod
     def connect(
@@ -58,12 +61,18 @@ class Client:
 
     def ask(self, value: Any) -> Any:
         """The answer to a sync message. Raises QError for kdb+'s own errors, WireError, or ConnectionError."""
+        self.is_waiting = True
         self._line.sendall(message(value, SYNC))
         while True:
             data = self._receive()
             # What the process says by itself meanwhile (published rows, callbacks) is not for us.
             if data[1] == RESPONSE:
+                self.is_waiting = False
                 return value_of(decompress(data, self._max_message) if data[2] else data)
+
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to read, the line's end included."""
+        return is_quiet(self._line.fileno())
 
     def hang_up(self) -> None:
         """End the line; a thread that waits for an answer wakes up."""
