@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -15,6 +13,7 @@ from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.core.sockets import is_quiet, shut_down
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
+from execlog.kinds.queries.connectors.postgres_values import read_well
 from execlog.kinds.queries.connectors.sql import check_sql, named, rows
 from execlog.kinds.queries.lexer import POSTGRES
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
@@ -31,11 +30,11 @@ _FORGET = "select pg_advisory_unlock_all()"
 _FORGET_ALL = f"{_FORGET}; close all; unlisten *; reset session authorization; reset all; discard temp"
 """The same for one that is kept. (`discard all` must be alone in its message, and forgets the driver's statements.)"""
 
-_INTERVAL = re.compile(
-    r"(?:([+-]?\d+) years?)? ?(?:([+-]?\d+) mons?)? ?(?:([+-]?\d+) days?)? ?"
-    r"(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?"
-)
-_LENIENT = ("date", "timestamp", "timestamptz", "interval")
+_READABLY = """
+set datestyle = iso; set intervalstyle = postgres; set extra_float_digits = 1; set standard_conforming_strings = on
+""".strip()
+"""Values are printed so that they are read right, and texts are taken as the gateway takes them, whatever the role's
+settings are."""
 
 
 class PostgresOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +82,6 @@ class PostgresConnector:
         """A connection to the server."""
         try:
             import psycopg
-            from psycopg import sql
         except ImportError as error:
             raise MissingExtraError("postgres", needed_for="a connection to PostgreSQL") from error
         said: dict[str, Any] = {
@@ -92,13 +90,29 @@ class PostgresConnector:
             "connect_timeout": self._options.connect_timeout,
         }  # fmt: skip
         given = {name: value for name, value in said.items() if value}
-        connection = psycopg.connect(self._options.url, autocommit=True, application_name="execlog", **given)
-        looking = ""
+        connection = psycopg.connect(
+            self._options.url, autocommit=True, application_name="execlog", client_encoding="utf8", **given
+        )
+        try:
+            settings = self._settings(connection)
+            connection.execute(settings.encode())
+            read_well(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return PostgresSession(connection, read_only=self._read_only, settings=settings)
+
+    def _settings(self, connection: Any) -> str:
+        """What a session begins with, as SQL."""
+        from psycopg import sql
+
+        settings = [_READABLY]
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            settings.append("set client_encoding = sql_ascii")  # in UTF-8 the server gives out no other bytes
         if self._options.search_path:
             path = sql.Literal(self._options.search_path)
-            looking = sql.SQL("select set_config('search_path', {}, false)").format(path).as_string(connection)
-            connection.execute(looking.encode())
-        return PostgresSession(connection, read_only=self._read_only, looking=looking)
+            settings.append(sql.SQL("select set_config('search_path', {}, false)").format(path).as_string(connection))
+        return "; ".join(settings)
 
     def trouble(self, fault: Exception) -> TroubleError:
         """What psycopg's exception means: its SQLSTATE decides."""
@@ -121,11 +135,10 @@ class PostgresConnector:
 class PostgresSession:
     """One connection; `cancel` is PostgreSQL's cancel request, on a connection of its own."""
 
-    def __init__(self, connection: Any, *, read_only: bool, looking: str = "") -> None:
+    def __init__(self, connection: Any, *, read_only: bool, settings: str = _READABLY) -> None:
         self._connection, self._read_only = connection, read_only
-        self._afterwards = _FORGET if read_only else f"{_FORGET_ALL}; {looking}"
+        self._afterwards = _FORGET if read_only else f"{_FORGET_ALL}; {settings}"
         self._stream: Generator[Any] | None = None
-        _read_leniently(connection)
 
     def run(self, statement: Statement) -> Answer:
         """The statement's result; rows arrive as they are read."""
@@ -138,13 +151,14 @@ class PostgresSession:
         make: Any = psycopg.Cursor if named_params else psycopg.RawCursor
         cursor = make(self._connection)
         params = statement.params or None
+        text = statement.text.encode()
         if not self._read_only:
-            cursor.execute(statement.text, params)
+            cursor.execute(text, params)
             if cursor.description is None:
                 return Answer((), (), max(cursor.rowcount, 0))
             return Answer(_columns(cursor), rows(cursor), None)
         size = _CHUNK if psycopg.capabilities.has_stream_chunked() else 1
-        stream: Generator[Any] = cursor.stream(statement.text, params, size=size)
+        stream: Generator[Any] = cursor.stream(text, params, size=size)
         self._stream = stream
         first = next(stream, None)
         return Answer(_columns(cursor), _rows(first, stream))
@@ -182,52 +196,14 @@ class PostgresSession:
 
 
 def _columns(cursor: Any) -> tuple[Column, ...]:
-    return tuple(Column(column.name, column.type_display) for column in cursor.description or ())
+    return tuple(Column(column.name, _type(column)) for column in cursor.description or ())
+
+
+def _type(column: Any) -> str:
+    """The type's name; "" for that of a table's rows, and for one made since the session began."""
+    name = column.type_display
+    return "" if name == str(column.type_code) else name
 
 
 def _rows(first: Any, stream: Iterator[Any]) -> Iterator[Sequence[Any]]:
     return iter(()) if first is None else chain((first,), stream)
-
-
-def _read_leniently(connection: Any) -> None:
-    """Times that Python has no value for (infinity, years beyond 9999, BC, months) are read as their text."""
-    from psycopg.adapt import Loader
-    from psycopg.pq import Format
-
-    for name in _LENIENT:
-        oid = connection.adapters.types[name].oid
-        strict = connection.adapters.get_loader(oid, Format.TEXT)
-
-        class Lenient(Loader):
-            inner = strict
-
-            def __init__(self, oid: int, context: Any = None) -> None:
-                super().__init__(oid, context)
-                self._strict = self.inner(oid, context)
-
-            def load(self, data: Any) -> Any:
-                text = bytes(data).decode("utf-8", "replace")
-                if text.endswith("infinity"):  # an interval of that length would be read as none at all
-                    return text
-                if "mon" in text or "year" in text:  # an interval: a month would be read as 30 days
-                    return _in_iso(text)
-                try:
-                    return self._strict.load(data)
-                except Exception:  # noqa: BLE001 - whatever it cannot read has a text
-                    return text
-
-        connection.adapters.register_loader(oid, Lenient)
-
-
-def _in_iso(interval: str) -> str:
-    """An interval as PostgreSQL prints it, as an ISO 8601 duration with a sign to each part, as its own are."""
-    found = _INTERVAL.fullmatch(interval)
-    if found is None:
-        return interval
-    years, months, days, sign, hours, minutes, seconds = (part or "0" for part in found.groups())
-    minus = "-" if sign == "-" else ""
-    date = ((years, "Y"), (months, "M"), (days, "D"))
-    clock = ((hours, "H"), (minutes, "M"), (seconds, "S"))
-    before = "".join(f"{Decimal(number)}{unit}" for number, unit in date if Decimal(number))
-    after = "".join(f"{minus}{Decimal(number)}{unit}" for number, unit in clock if Decimal(number))
-    return f"P{before}T{after}" if after else f"P{before}"
