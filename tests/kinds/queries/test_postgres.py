@@ -68,6 +68,26 @@ def test_parameters_are_bound_by_number_or_name(ask):
     assert ask("select count(*) from t where b like 'v1%'").part.values() == [[1111]]
 
 
+@pytest.mark.parametrize("connection", ["pg", "desk"])
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [
+        ("select a, b from t where false order by a", None),
+        ("select a, b from t where a = $1 -- nobody's", [-1]),
+        ("select a, b from t where b like 'x%%' and a = %(a)s", {"a": 1}),
+        ("with x as (select * from t) table x limit 0", None),
+    ],
+)
+def test_a_result_without_rows_has_columns(ask, connection, query, params):
+    part = ask(query, params=params, connection=connection).part
+    assert (part.columns, part.column_types, part.total_rows) == (("a", "b"), ("int4", "text"), 0)
+
+
+def test_a_parameter_that_is_missing_is_the_query_s_fault(ask):
+    outcome = ask("select a from t where a = $1")
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "ProtocolViolation")
+
+
 def test_rows_are_counted_up_to_the_cap_without_reading_more(make_gateway, tables, count):
     gateway = make_gateway(tables, max_rows=5000)
     before = time.monotonic()

@@ -19,6 +19,9 @@ from execlog.kinds.queries.lexer import POSTGRES
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
 _BROKEN_CLASSES = ("08", "53", "57P", "58", "F0")
+_PROTOCOL_VIOLATION = "08P01"
+"""What the server calls a query that has other parameters than were given, too."""
+
 _QUERY_CANCELED = "57014"
 _SECONDS_TO_CANCEL = 5.0
 _SECONDS_LONGER = 5.0
@@ -126,7 +129,8 @@ class PostgresConnector:
         if state is None:
             lost = isinstance(fault, psycopg.OperationalError | psycopg.InterfaceError)
             return named(fault, Status.CRASHED if lost else Status.FAILED)
-        return named(fault, Status.CRASHED if state.startswith(_BROKEN_CLASSES) else Status.FAILED)
+        broken = state.startswith(_BROKEN_CLASSES) and state != _PROTOCOL_VIOLATION
+        return named(fault, Status.CRASHED if broken else Status.FAILED)
 
     def close(self) -> None:
         """Nothing: sessions share nothing."""
@@ -161,6 +165,8 @@ class PostgresSession:
         stream: Generator[Any] = cursor.stream(text, params, size=size)
         self._stream = stream
         first = next(stream, None)
+        if first is None:
+            _describe(cursor, text, params)
         return Answer(_columns(cursor), _rows(first, stream))
 
     def finish(self, *, succeeded: bool) -> bool:
@@ -193,6 +199,15 @@ class PostgresSession:
         """Close the connection."""
         with suppress(Exception):
             self._connection.close()
+
+
+def _describe(cursor: Any, text: bytes, params: Any) -> None:
+    """Have the cursor know the columns of a result, which a stream without rows does not tell; it is not run again."""
+    import psycopg
+
+    with suppress(psycopg.Error):  # SHOW and the like, which have rows
+        cursor.execute(b"declare execlog_empty no scroll cursor for " + text, params)
+        cursor.execute("fetch 0 from execlog_empty")
 
 
 def _columns(cursor: Any) -> tuple[Column, ...]:
