@@ -197,6 +197,17 @@ def test_the_server_knows_the_time_out_too(gateway, count):
     session.close()
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_shorter_limit_of_the_role_holds(make_gateway, tables, recorded, read_only):
+    url = tables["pg"]["url"] + "?options=-c%20statement_timeout%3D300ms"
+    gateway = make_gateway({"pg": {**tables["pg"], "url": url, "read_only": read_only}})
+    for _ in range(2):
+        outcome = gateway.execute(Query(query=SLEEP, timeout=10))
+        assert (outcome.status, outcome.trouble.kind) == (Status.TIMED_OUT, "QueryCanceled")
+        assert outcome.seconds < 5
+    assert recorded(outcome.execution_id).error.message == "canceling statement due to statement timeout"
+
+
 def test_hanging_up_wakes_the_thread_that_waits_and_frees_nothing_under_it(gateway, count, monkeypatch):
     """libpq works on a connection without a lock: closing it from another thread meanwhile ends the whole process."""
     closed_by: list[threading.Thread] = []

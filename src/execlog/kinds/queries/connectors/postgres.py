@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -38,6 +39,9 @@ set datestyle = iso; set intervalstyle = postgres; set extra_float_digits = 1; s
 """.strip()
 """Values are printed so that they are read right, and texts are taken as the gateway takes them, whatever the role's
 settings are."""
+
+
+_OWN_LIMIT = "select extract(epoch from current_setting('statement_timeout')::interval)::float8"
 
 
 class PostgresOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,10 +104,13 @@ class PostgresConnector:
             settings = self._settings(connection)
             connection.execute(settings.encode())
             read_well(connection)
+            own_limit = connection.execute(_OWN_LIMIT).fetchall()[0][0]
         except BaseException:
             connection.close()
             raise
-        return PostgresSession(connection, read_only=self._read_only, settings=settings)
+        return PostgresSession(
+            connection, read_only=self._read_only, settings=settings, own_limit=own_limit or math.inf
+        )
 
     def _settings(self, connection: Any) -> str:
         """What a session begins with, as SQL."""
@@ -137,10 +144,13 @@ class PostgresConnector:
 
 
 class PostgresSession:
-    """One connection; `cancel` is PostgreSQL's cancel request, on a connection of its own."""
+    """One connection; `cancel` is PostgreSQL's cancel request, on a connection of its own.
 
-    def __init__(self, connection: Any, *, read_only: bool, settings: str = _READABLY) -> None:
-        self._connection, self._read_only = connection, read_only
+    own_limit   seconds that the server gives each statement of this role
+    """
+
+    def __init__(self, connection: Any, *, read_only: bool, settings: str, own_limit: float) -> None:
+        self._connection, self._read_only, self._own_limit = connection, read_only, own_limit
         self._afterwards = _FORGET if read_only else f"{_FORGET_ALL}; {settings}"
         self._stream: Generator[Any] | None = None
 
@@ -148,7 +158,7 @@ class PostgresSession:
         """The statement's result; rows arrive as they are read."""
         import psycopg
 
-        limit = round((statement.timeout + _SECONDS_LONGER) * 1000)
+        limit = max(1, round(min(statement.timeout + _SECONDS_LONGER, self._own_limit) * 1000))
         begin = "begin read only" if self._read_only else "begin"
         self._connection.execute(f"{begin}; set local statement_timeout = {limit}")
         named_params = isinstance(statement.params, dict)
