@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import apsw
 import pytest
 
 from execlog.core.model import Status
@@ -90,6 +91,22 @@ def test_the_second_lock_holds_without_the_first(gateway, monkeypatch):
 def test_pragmas_that_only_tell_something_are_answered(gateway, before):
     part = gateway.execute(Query(query=f"{before}pragma table_info(t)", connection="file")).part
     assert [row[1] for row in part.values()] == ["a", "b"]
+
+
+def test_a_full_text_index_of_sqlite_is_read(gateway, sqlite_file):
+    with apsw.Connection(str(sqlite_file)) as database:
+        database.execute("create virtual table found using fts5(x); insert into found values ('a word'), ('other')")
+    database.close()
+    query = "select x, highlight(found, 0, '[', ']') from found where found match 'wor*'"
+    assert gateway.execute(Query(query=query, connection="file")).part.values() == [["a word", "a [word]"]]
+
+
+def test_a_text_of_sqlite_that_is_not_utf_8_is_said_to_be(gateway):
+    outcome = gateway.execute(Query(query="select 'ok', cast(x'4aff' as text)", connection="file"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "UnicodeDecodeError")
+    assert "byte 2 of one, 0xff, is not" in outcome.trouble.message
+    read = gateway.execute(Query(query="select cast(cast(x'4aff' as text) as blob)", connection="file"))
+    assert read.part.values() == [["Sv8="]]
 
 
 def test_a_connection_may_be_allowed_to_write(gateway, recorded):

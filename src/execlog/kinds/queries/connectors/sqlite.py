@@ -25,8 +25,10 @@ _READING = frozenset(
 )
 _READING_PRAGMAS = frozenset(
     {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
-     "database_list", "function_list", "collation_list", "compile_options", "encoding", "user_version"}
+     "database_list", "function_list", "collation_list", "compile_options", "encoding", "user_version", "data_version"}
 )  # fmt: skip
+"""Those that only tell something; FTS5 itself asks for the last one when a table of its is read."""
+
 _BROKEN = (apsw.CantOpenError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.FullError, apsw.NoMemError)
 
 
@@ -71,6 +73,10 @@ class SqliteConnector:
             return RefusedError("NotReadOnly", f"this connection is read-only: {fault}")
         if isinstance(fault, KeyError):  # apsw looks a name of the statement up in the params, and says no more
             return TroubleError(Status.FAILED, "BindingsError", f"query parameter missing: {fault.args[0]}")
+        if isinstance(fault, UnicodeDecodeError):
+            where = f"byte {fault.start + 1} of one, {fault.object[fault.start]:#04x}, is not"
+            hint = "select such a column as bytes: cast(… as blob)"
+            return TroubleError(Status.FAILED, "UnicodeDecodeError", f"texts are read as UTF-8, and {where}; {hint}")
         if isinstance(fault, _BROKEN):
             return named(fault, Status.CRASHED)
         return named(fault, Status.FAILED) if isinstance(fault, apsw.Error) else trouble_of(fault)
