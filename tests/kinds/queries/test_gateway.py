@@ -312,6 +312,8 @@ def test_the_only_fitting_connection_is_found(gateway):
     ):
         with pytest.raises(InvalidError):
             gateway.find(asked)
+    with pytest.raises(InvalidError, match="'duck' is of type 'duckdb', not 'sqlite'"):
+        gateway.find(Query(query="", connection="duck", database_type="sqlite"))
 
 
 def test_closing_cancels_what_runs(make_gateway, tables, recorded):

@@ -33,6 +33,13 @@ def test_what_may_not_be_run_is_refused_and_recorded(gateway, recorded, connecti
     assert (kept.status, kept.error.type, kept.input, kept.actor) == (Status.FAILED, kind, query, "ann")
 
 
+@pytest.mark.parametrize("connection", READERS)
+@pytest.mark.parametrize("begins", ["selec", "update", "42", "explain drop"])
+def test_who_mistypes_a_statement_is_told_how_those_begin_that_read(gateway, connection, begins):
+    message = gateway.execute(Query(query=f"{begins} a from t", connection=connection)).trouble.message
+    assert message.endswith(f"begins with SELECT, WITH or the like, not with {begins.split()[-1]!r}")
+
+
 @pytest.mark.parametrize(
     ("connection", "query"),
     [

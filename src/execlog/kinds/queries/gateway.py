@@ -120,8 +120,11 @@ class Gateway:
         """The connection a query is for. Raises InvalidError."""
         if query.connection is not None:
             found = self.connections.get(query.connection)
-            if found is None or query.database_type not in {None, found.database_type}:
+            if found is None:
                 raise InvalidError(self._unknown(f"{query.connection!r:.80}"), field="connection")
+            if query.database_type not in {None, found.database_type}:
+                other = f"{found.name!r} is of type {found.database_type!r}, not {query.database_type!r:.80}"
+                raise InvalidError(f"connection {other}", field="database_type")
             return found
         fitting = [one for one in self.connections.values() if query.database_type in {None, one.database_type}]
         if len(fitting) == 1:

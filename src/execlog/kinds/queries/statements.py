@@ -72,7 +72,9 @@ def check_reads(said: Sequence[Token], dialect: Dialect = STANDARD) -> None:
         said = _explained(said)
         first = _first_word(said)
     if first not in READERS:
-        raise _not_read_only(first or "this")
+        begins = next((token.text for token in said if token.text != "("), "")
+        known = "a statement that reads begins with SELECT, WITH or the like"
+        raise RefusedError("NotReadOnly", f"this connection is read-only: {known}, not with {begins!r:.40}")
     before = ""
     for token in said:
         text = token.text.lower()
