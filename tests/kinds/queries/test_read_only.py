@@ -116,6 +116,24 @@ def test_a_text_of_sqlite_that_is_not_utf_8_is_said_to_be(gateway):
     assert read.part.values() == [["Sv8="]]
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_what_was_changed_is_counted_and_no_row_of_a_result(make_gateway, tmp_path, recorded, kind):
+    gateway = make_gateway({"desk": {"type": kind, "path": str(tmp_path / "written.db"), "read_only": False}})
+    gateway.execute(Query(query="create table t(a integer)"))
+    for query, affected, rows in (
+        ("insert into t values (1), (2), (3)", 3, []),
+        ("update t set a = a + 1 where a > 1", 2, []),
+        ("delete from t where a = 17", 0, []),
+        ("delete from t where a = 1 returning a", None, [[1]]),
+        ("begin", 0, []),
+        ("drop table t", 0, []),
+    ):
+        outcome = gateway.execute(Query(query=query))
+        part = outcome.part
+        assert (part.affected_rows, part.values(), part.total_rows) == (affected, rows, len(rows)), query
+        assert recorded(outcome.execution_id).rows == len(rows)
+
+
 def test_a_connection_may_be_allowed_to_write(gateway, recorded):
     outcome = gateway.execute(Query(query="update t set b = 'x' where a <= 10", connection="desk"))
     assert (outcome.status, outcome.part.affected_rows, outcome.part.total_rows) == (Status.SUCCEEDED, 10, 0)

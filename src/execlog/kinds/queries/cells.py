@@ -6,7 +6,7 @@ Numbers stay numbers where a double holds them exactly; what JSON cannot say bec
     NaN, infinities                       "NaN", "Infinity", "-Infinity"
     bytes                                 Base64
     dates, times                          ISO 8601; with an offset they are UTC and end in Z, without one they have none
-    timedelta                             an ISO 8601 duration; connectors give an interval with months as a text of one
+    timedelta                             an ISO 8601 duration; PostgreSQL's months come as a text of one
     UUID, anything else                   its text
 """
 

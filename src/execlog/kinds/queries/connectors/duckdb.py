@@ -138,6 +138,10 @@ class DuckDBSession:
         elif self._read_only and kind not in _READING:
             raise RefusedError("NotReadOnly", f"this connection is read-only, and {kind} does more than read")
         self._connection.execute(found[0], statement.params)
+        kinds = {str(one).rpartition(".")[2] for one in found[0].expected_result_type}
+        changed = self._connection.rowcount  # -1 where there are rows to read
+        if changed >= 0 or "QUERY_RESULT" not in kinds:
+            return Answer((), (), max(changed, 0))
         described: Any = self._connection.description or ()
         columns = tuple(Column(str(column[0]), str(column[1])) for column in described)
         return Answer(columns, rows(self._connection))
