@@ -273,9 +273,13 @@ def test_a_connection_that_was_lost_while_idle_is_made_anew(ask, tables, asked):
     assert ask("select 2", connection=asked).part.values() == [[2]]
 
 
-def test_a_connection_that_breaks_in_a_query_is_an_error(gateway, tables, recorded, count):
+@pytest.mark.parametrize("before", [False, True])
+def test_a_connection_that_breaks_in_a_query_is_an_error(gateway, tables, recorded, count, before):
+    if before:  # then its session is a kept one
+        gateway.execute(Query(query="select 1", connection="pg"))
     running = gateway.submit(Query(query=SLEEP, connection="pg"))
     wait_until(lambda: count() == 1, 5, "beginning")
+    time.sleep(1.1)  # longer than it takes to miss a server
     with psycopg.connect(tables["pg"]["url"], autocommit=True) as connection:
         connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'execlog' "

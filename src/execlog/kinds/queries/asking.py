@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from msgspec import Struct
@@ -16,6 +17,9 @@ from execlog.kinds.queries.page import Cut, Part, cut
 from execlog.kinds.queries.record import DEFAULT_PAGE, KIND, name_of
 from execlog.kinds.queries.running import Running
 from execlog.kinds.queries.trouble import TroubleError, broken, trouble_of
+
+_SECONDS_TO_MISS_IT = 1.0
+"""A server that was gone before is missed at once; a query that ran longer was ended, perhaps on purpose."""
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -82,10 +86,12 @@ def ask(running: Running, place: Place, statement: Statement, wanted: Cut) -> Pa
     succeeded = reusable = False
     try:
         running.attach(session)
+        before = time.monotonic()
         try:
             answer = session.run(statement)
         except Exception as fault:
-            if not used or running.reason() or not _was_gone(session, fault, place.connection):
+            at_once = time.monotonic() - before < _SECONDS_TO_MISS_IT
+            if not (used and at_once) or running.reason() or not _was_gone(session, fault, place.connection):
                 raise
             session = _replace(session, running, place)
             answer = session.run(statement)
