@@ -208,6 +208,17 @@ def test_a_shorter_limit_of_the_role_holds(make_gateway, tables, recorded, read_
     assert recorded(outcome.execution_id).error.message == "canceling statement due to statement timeout"
 
 
+@pytest.mark.parametrize("setting", ["transaction_timeout", "lock_timeout"])
+def test_other_limits_of_the_server_are_time_outs_too(make_gateway, tables, setting):
+    url = tables["pg"]["url"]
+    gateway = make_gateway({"pg": {"type": "postgres", "url": f"{url}?options=-c%20{setting}%3D300ms"}})
+    with psycopg.connect(url) as connection:
+        connection.execute("lock table t in access exclusive mode")
+        outcome = gateway.execute(Query(query="select pg_sleep(5) from t"))
+    assert outcome.status is Status.TIMED_OUT
+    assert "timeout" in outcome.trouble.message
+
+
 def test_hanging_up_wakes_the_thread_that_waits_and_frees_nothing_under_it(gateway, count, monkeypatch):
     """libpq works on a connection without a lock: closing it from another thread meanwhile ends the whole process."""
     closed_by: list[threading.Thread] = []

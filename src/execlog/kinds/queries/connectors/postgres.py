@@ -24,6 +24,7 @@ _PROTOCOL_VIOLATION = "08P01"
 """What the server calls a query that has other parameters than were given, too."""
 
 _QUERY_CANCELED = "57014"
+_TRANSACTION_TIMEOUT, _LOCK_NOT_AVAILABLE = "25P04", "55P03"
 _SECONDS_TO_CANCEL = 5.0
 _SECONDS_LONGER = 5.0
 _CHUNK = 16
@@ -133,6 +134,8 @@ class PostgresConnector:
         state = fault.sqlstate
         if state == _QUERY_CANCELED:
             return named(fault, Status.TIMED_OUT if "timeout" in str(fault) else Status.CANCELLED)
+        if state == _TRANSACTION_TIMEOUT or (state == _LOCK_NOT_AVAILABLE and "timeout" in str(fault)):
+            return named(fault, Status.TIMED_OUT)
         if state is None:
             lost = isinstance(fault, psycopg.OperationalError | psycopg.InterfaceError)
             return named(fault, Status.CRASHED if lost else Status.FAILED)
