@@ -15,6 +15,7 @@ from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, named, rows
+from execlog.kinds.queries.connectors.trino_values import Read, read, reader_of
 from execlog.kinds.queries.lexer import TRINO
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
 
@@ -120,7 +121,7 @@ class TrinoSession:
         if cursor.update_type is not None:
             affected = cursor.rowcount
             return Answer((), (), max(affected, 0) if affected is not None else 0)
-        return Answer(columns, self._read(cursor))
+        return Answer(columns, self._read(cursor, [reader_of(column.type) for column in columns]))
 
     def finish(self, *, succeeded: bool) -> bool:
         """Always: what was not read is cancelled."""
@@ -154,8 +155,11 @@ class TrinoSession:
         with suppress(Exception):
             self._http.close()
 
-    def _read(self, cursor: Any) -> Iterator[Sequence[Any]]:
-        yield from rows(cursor)
+    def _read(self, cursor: Any, readers: list[Read | None]) -> Iterator[Sequence[Any]]:
+        if any(readers):
+            yield from (list(map(read, readers, row)) for row in rows(cursor))
+        else:
+            yield from rows(cursor)
         self._check()
 
     def _check(self) -> None:
@@ -182,6 +186,7 @@ class TrinoSession:
             timezone=options.timezone,
             request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
             max_attempts=3 if self._read_only else 1,
+            legacy_primitive_types=True,  # as the protocol has them: the client's own fail for some, and round others
             legacy_prepared_statements=options.legacy_prepare,
         )
 
