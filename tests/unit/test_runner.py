@@ -223,6 +223,20 @@ def test_only_the_tail_of_much_output_is_kept(runner):
     assert len(lines) <= 101
 
 
+def test_of_one_endless_line_the_end_is_kept(runner):
+    result = runner.run(order(Command("seq -s ' ' 1 20000 | tr -d '\\n'; printf ' no newline'; exit 3")))
+    assert result.output["tail"].endswith("19999 20000 no newline")
+    assert len(result.output["tail"]) == 16_384
+    assert result.error.message.startswith("exit code 3: ")
+
+
+def test_of_a_progress_bar_is_kept_what_it_said_last(runner):
+    bar = "for i in $(seq 1 5000); do printf '%d of 5000 done\\r' $i; done; exit 4"
+    result = runner.run(order(Command(f"printf 'one\\r\\n'; {bar}")))
+    assert result.output["tail"] == "one\n5000 of 5000 done"
+    assert result.error.message == "exit code 4: 5000 of 5000 done"
+
+
 def test_a_timed_out_command_dies_with_its_whole_group_and_keeps_its_output(runner, tmp_path):
     pids = tmp_path / "pids"
     script = f"echo started; sleep 60 & echo $! >> {pids}; echo $$ >> {pids}; wait"

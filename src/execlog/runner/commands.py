@@ -154,15 +154,16 @@ class _Tail:
         self._lines.extend(line[-TAIL_CHARACTERS:] for line in whole)
 
     def lines(self) -> tuple[str, ...]:
-        """The lines, at most TAIL_CHARACTERS in all, the last ones kept."""
+        """The lines as a terminal shows them: at most TAIL_CHARACTERS, whole ones, or else the end of the last one."""
         rest = self._rest + self._decoder.decode(b"", final=True)
         room, kept = TAIL_CHARACTERS, deque[str]()
         lines = [*self._lines, rest] if rest else list(self._lines)
         for line in reversed(lines):
-            room -= len(line) + 1
-            if room < 0:
+            shown = line.rstrip("\r").rpartition("\r")[2]  # of a progress bar what it said last
+            room -= len(shown) + 1
+            if room < 0 and kept:
                 break
-            kept.appendleft(line.rstrip("\r"))
+            kept.appendleft(shown)
         return tuple(kept)
 
 
