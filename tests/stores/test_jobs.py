@@ -171,9 +171,9 @@ def test_settling_needs_the_fence_and_makes_the_retry_in_the_same_step(jobs):
     retry = firing(
         attempt=2, due_at=90, execution_id="r", retry_of="a-10", root_id="a-10", items=("X",), overlap="skip"
     )
-    assert jobs.settle([stale], follow=[retry]) == 0
-    assert jobs.settle([mine], follow=[retry]) == 1
-    assert jobs.settle([mine], follow=[retry]) == 0
+    assert jobs.settle([stale], follow=[retry]) == (0, [])
+    assert jobs.settle([mine], follow=[retry]) == (1, [retry])
+    assert jobs.settle([mine], follow=[retry]) == (0, [])
     assert jobs.firings(job_id="a") == [retry]
     assert jobs.due(0, limit=1).wake_at == 90
     assert jobs.claim("two", now=89, lease_until=99, limit=5) == []
@@ -191,7 +191,7 @@ def test_queued_firings_run_one_after_another_in_order(jobs):
         assert len(claimed) == 1
         assert jobs.claim("h", now=100, lease_until=200, limit=5) == []
         order.append(claimed[0].instant)
-        assert jobs.settle(jobs.begin(claimed)) == 1
+        assert jobs.settle(jobs.begin(claimed)).ended == 1
     assert order == [10, 11, 12]
 
 
@@ -214,7 +214,7 @@ def test_a_firing_that_waits_in_line_waits_for_one_that_need_not(jobs):
     (first,) = jobs.claim("h", now=100, lease_until=200, limit=5)
     assert first.instant == 10
     assert jobs.claim("h", now=100, lease_until=200, limit=5) == []
-    assert jobs.settle(jobs.begin([first])) == 1
+    assert jobs.settle(jobs.begin([first])).ended == 1
     assert [it.instant for it in jobs.claim("h", now=100, lease_until=200, limit=5)] == [11]
 
 
@@ -244,16 +244,26 @@ def test_a_claim_that_was_cancelled_says_so_when_it_begins(jobs):
     assert [it.cancel for it in jobs.begin(claimed)] == [True]
 
 
-def test_a_removed_job_takes_along_what_waits(jobs):
+def test_what_was_cancelled_is_not_retried_even_if_it_ended_before_it_heard_of_that(jobs):
+    jobs.put(entry(), expected=None)
+    jobs.enqueue(firing())
+    begun = jobs.begin(jobs.claim("h", now=10, lease_until=20, limit=1))
+    jobs.cancel("a")
+    assert jobs.settle(begun, follow=[firing(attempt=2)]) == (1, [])
+    assert jobs.firings() == []
+
+
+def test_a_removed_job_takes_along_what_waits_and_cancels_what_runs(jobs):
     jobs.put(entry(), expected=None)
     jobs.enqueue(firing(instant=10))
     begun = jobs.begin(jobs.claim("h", now=10, lease_until=20, limit=1))
     jobs.enqueue(firing(instant=11))
-    assert jobs.remove("a")
-    assert not jobs.remove("a")
+    assert [(it.instant, it.state) for it in jobs.remove("a")] == [(10, "started"), (11, "waiting")]
+    assert jobs.remove("a") is None
     assert jobs.get("a") is None
     assert [it.key for it in jobs.firings()] == [begun[0].key]
-    assert jobs.settle(begun, follow=[firing(attempt=2)]) == 1
+    assert [it.key for it in jobs.renew("h", lease_until=30)] == [begun[0].key]
+    assert jobs.settle(begun, follow=[firing(attempt=2)]) == (1, [])
     assert jobs.firings() == []
 
 

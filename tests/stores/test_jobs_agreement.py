@@ -35,7 +35,7 @@ def test_whatever_happens_one_runs_at_a_time_and_in_order(history, overlap):
             going += begun
             started += [it.instant for it in begun]
         elif going:
-            assert store.settle([going.pop()]) == 1
+            assert store.settle([going.pop()]).ended == 1
         assert len(going) <= 1
     assert started == sorted(set(started))
     waiting = len(store.firings()) - len(going)

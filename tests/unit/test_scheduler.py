@@ -127,6 +127,18 @@ def test_a_cancelled_execution_is_not_retried(house):
     assert house.jobs.firings() == []
 
 
+@pytest.mark.parametrize("end", ["cancel", "remove"])
+def test_what_fails_before_it_hears_that_it_was_cancelled_is_not_retried(house, end):
+    house.put(run=Call("chores:fail_on_b"), stocks=("B",), trigger=None, retries=Retries(3, backoff=0))
+    house.ask()
+    scheduler = house.scheduler()
+    scheduler.turn()
+    getattr(house.jobs, end)("j")
+    house.finish(scheduler)
+    assert [execution.status for execution in house.history()] == [Status.FAILED]
+    assert house.jobs.firings() == []
+
+
 @pytest.mark.parametrize(("overlap", "ran", "skipped"), [("skip", 1, 2), ("queue", 3, 0), ("allow", 3, 0)])
 def test_overlapping_instants_follow_their_policy(house, overlap, ran, skipped):
     house.put(run=Call("chores:stick_on_b"), stocks=("B",), overlap=overlap)

@@ -80,11 +80,10 @@ class Salvage:
         if job is not None:
             again = () if execution is None else unsuccessful(execution, firing.items or job.stocks)
             retry = follow_up(Claimed(firing, job), status, again, now, self._ledger.new_id)
-        if not self._jobs.settle([firing], follow=[] if retry is None else [retry]):
-            return False
-        if retry is not None and job is not None:
-            self._ledger.append(queued_event(retry, job, self._ledger.recorder.stamp()))
-        return True
+        settled = self._jobs.settle([firing], follow=[] if retry is None else [retry])
+        if settled.retries and job is not None:
+            self._ledger.append(queued_event(settled.retries[0], job, self._ledger.recorder.stamp()))
+        return settled.ended > 0
 
     def _say_lost(self, firing: Firing) -> None:
         at = self._ledger.recorder.stamp()

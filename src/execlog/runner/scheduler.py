@@ -238,9 +238,8 @@ class Scheduler:
                 self._results = ended + self._results
             raise
         jobs = {it.firing.job_id: it.job for it, _ in ended}
-        if settled == len(ended):
-            for retry in retries:
-                self._ledger.append(queued_event(retry, jobs[retry.job_id], self._ledger.recorder.stamp()))
+        for retry in settled.retries:
+            self._ledger.append(queued_event(retry, jobs[retry.job_id], self._ledger.recorder.stamp()))
         if retries or any(it.firing.overlap != "allow" for it, _ in ended):
             self._look_at = 0.0
         for it, _ in ended:

@@ -104,6 +104,13 @@ class Due(NamedTuple):
     wake_at: int | None
 
 
+class Settled(NamedTuple):
+    """How many firings ended, and the retries that were made of them."""
+
+    ended: int
+    retries: list[Firing]
+
+
 class JobStore(Protocol):
     """Where jobs and their firings are kept. Every method is atomic and durable when it returns; raises StoreError."""
 
@@ -124,8 +131,8 @@ class JobStore(Protocol):
         """A page of jobs, the newest made first."""
         ...
 
-    def remove(self, job_id: str) -> bool:
-        """Whether there was such a job. Its waiting firings go with it; what has been claimed runs on."""
+    def remove(self, job_id: str) -> list[Firing] | None:
+        """The job's firings, cancelled as by `cancel`, in the step that removes it; None where there is no such job."""
         ...
 
     def due(self, now: int, *, limit: int) -> Due:
@@ -158,10 +165,11 @@ class JobStore(Protocol):
         """The holder's firings that somebody asked to cancel; all of its leases are moved to `lease_until`."""
         ...
 
-    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> int:
-        """How many firings ended: those whose holder and fence are still these.
+    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> Settled:
+        """How many firings ended, those whose holder and fence are still these, and which retries were made.
 
-        `follow` are retries, each made only if the firing with its (job, instant) and the attempt before ended here.
+        A retry in `follow` is made only if the firing with its (job, instant) and the attempt before ended here,
+        nobody asked to cancel that one, and its job is still there.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from execlog.store.jobs import (
     Entry,
     Firing,
     FiringKey,
+    Settled,
     admit,
     changed,
     decode_job_cursor,
@@ -61,13 +62,10 @@ class MemoryJobStore:
         page = tuple(ordered[:limit])
         return Page(page, encode_job_cursor(page[-1]) if len(ordered) > limit else None)
 
-    def remove(self, job_id: str) -> bool:
-        """Whether there was such a job."""
+    def remove(self, job_id: str) -> list[Firing] | None:
+        """The job's firings as they were; None where there is no such job."""
         with self._lock:
-            for firing in self._of(job_id):
-                if firing.state == "waiting":
-                    del self._firings[firing.key]
-            return self._entries.pop(job_id, None) is not None
+            return None if self._entries.pop(job_id, None) is None else self._cancel(job_id)
 
     def due(self, now: int, *, limit: int) -> Due:
         """The due jobs, and when to look again."""
@@ -146,28 +144,20 @@ class MemoryJobStore:
             self._firings.update((firing.key, firing) for firing in mine)
             return [firing for firing in mine if firing.cancel]
 
-    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> int:
-        """How many firings ended."""
+    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> Settled:
+        """How many firings ended, and the retries made."""
         with self._lock:
-            ended = {kept.key for kept in self._held(firings)}
+            ended = {kept.key: kept for kept in self._held(firings)}
             for key in ended:
                 del self._firings[key]
-            for firing in follow:
-                before = firing.key._replace(attempt=firing.attempt - 1)
-                if before in ended and firing.job_id in self._entries:
-                    self._firings.setdefault(firing.key, firing)
-            return len(ended)
+            retries = [firing for firing in follow if self._is_owed(firing, ended)]
+            self._firings.update((firing.key, firing) for firing in retries)
+            return Settled(len(ended), retries)
 
     def cancel(self, job_id: str) -> list[Firing]:
         """The job's firings as they were."""
         with self._lock:
-            found = sorted(self._of(job_id), key=lambda firing: firing.due_at)
-            for firing in found:
-                if firing.state == "waiting":
-                    del self._firings[firing.key]
-                else:
-                    self._firings[firing.key] = replace(firing, cancel=True)
-            return found
+            return self._cancel(job_id)
 
     def firings(self, *, job_id: str | None = None, expired_at: int | None = None, limit: int = 1000) -> list[Firing]:
         """Firings by due time."""
@@ -182,6 +172,20 @@ class MemoryJobStore:
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def _cancel(self, job_id: str) -> list[Firing]:
+        found = sorted(self._of(job_id), key=lambda firing: (firing.due_at, firing.key))
+        for firing in found:
+            if firing.state == "waiting":
+                del self._firings[firing.key]
+            else:
+                self._firings[firing.key] = replace(firing, cancel=True)
+        return found
+
+    def _is_owed(self, retry: Firing, ended: Mapping[FiringKey, Firing]) -> bool:
+        before = ended.get(retry.key._replace(attempt=retry.attempt - 1))
+        known = retry.job_id in self._entries and retry.key not in self._firings
+        return before is not None and not before.cancel and known
 
     def _of(self, job_id: str) -> list[Firing]:
         return [firing for firing in self._firings.values() if firing.job_id == job_id]

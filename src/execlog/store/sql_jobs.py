@@ -22,6 +22,7 @@ from execlog.store.jobs import (
     Entry,
     Firing,
     FiringKey,
+    Settled,
     admit,
     changed,
     decode_job_cursor,
@@ -88,12 +89,10 @@ class SqlJobStore(ABC):
         entries = tuple(map(_entry, rows[:limit]))
         return Page(entries, encode_job_cursor(entries[-1]) if len(rows) > limit else None)
 
-    def remove(self, job_id: str) -> bool:
-        """Whether there was such a job."""
+    def remove(self, job_id: str) -> list[Firing] | None:
+        """The job's firings as they were; None where there is no such job."""
         with self.transaction() as run:
-            gone = bool(run("delete_job", id=job_id))
-            run("delete_waiting", id=job_id)
-        return gone
+            return _cancel(run, job_id) if run("delete_job", id=job_id) else None
 
     def due(self, now: int, *, limit: int) -> Due:
         """The due jobs, and when to look again."""
@@ -153,27 +152,24 @@ class SqlJobStore(ABC):
             run("renew_firings", holder=holder, lease_until=lease_until)
             return [_firing(row) for row in run("cancelled_firings", holder=holder)]
 
-    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> int:
-        """How many firings ended."""
+    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> Settled:
+        """How many firings ended, and the retries made."""
         if not firings:
-            return 0
+            return Settled(0, [])
         with self.transaction() as run:
             self.hold(run, (firing.job_id for firing in follow))
-            ended = {FiringKey(*row) for row in run("settle_firings", firings=_claims(firings))}
-            after = [it for it in follow if it.key._replace(attempt=it.attempt - 1) in ended]
+            rows = run("settle_firings", firings=_claims(firings))
+            owed = {FiringKey(*row[:3]) for row in rows if not row[3]}
+            after = [it for it in follow if it.key._replace(attempt=it.attempt - 1) in owed]
             after = [it for it in after if run("version_of", id=it.job_id)]
-            if after:
-                run("insert_firings", firings=_encode(after))
-        return len(ended)
+            made = {FiringKey(*row) for row in (run("insert_firings", firings=_encode(after)) if after else ())}
+        return Settled(len(rows), [it for it in after if it.key in made])
 
     def cancel(self, job_id: str) -> list[Firing]:
         """The job's firings as they were."""
         with self.transaction() as run:
             self.hold(run, (job_id,))
-            found = [_firing(row) for row in run("firings_of", job_id=job_id, limit=_ALL)]
-            run("delete_waiting", id=job_id)
-            run("flag_firings", job_id=job_id)
-        return found
+            return _cancel(run, job_id)
 
     def firings(self, *, job_id: str | None = None, expired_at: int | None = None, limit: int = 1000) -> list[Firing]:
         """Firings by due time."""
@@ -210,6 +206,13 @@ class SqlJobStore(ABC):
 _ENTRY_FIELDS = ("id", "next_at", "due_at", "last_at", "skipped", "created_at", "updated_at")
 _STEP_FIELDS = ("job_id", "version", "was_at", "next_at", "due_at", "last_at", "skipped")
 _CLAIM_FIELDS = ("job_id", "instant", "attempt", "holder", "fence")
+
+
+def _cancel(run: Run, job_id: str) -> list[Firing]:
+    found = [_firing(row) for row in run("firings_of", job_id=job_id, limit=_ALL)]
+    run("delete_waiting", id=job_id)
+    run("flag_firings", job_id=job_id)
+    return found
 
 
 def _encode(value: Any) -> str:

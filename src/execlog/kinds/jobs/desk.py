@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -178,10 +178,10 @@ class Desk:
 
     def delete(self, job_id: str) -> bool:
         """Whether there was such a job. Its executions under way are cancelled, its history stays."""
-        self._cancel(job_id, "the job was deleted")
         removed = self._jobs.remove(job_id)
+        self._say_cancelled(removed or (), "the job was deleted")
         self._wake()
-        return removed
+        return removed is not None
 
     def run(self, job_id: str, request: RunRequest = _EVERYTHING, *, triggered_by: str = "manual") -> Started:
         """The execution asked for. Raises InvalidError, NotFoundError.
@@ -220,9 +220,10 @@ class Desk:
     def cancel(self, job_id: str, *, reason: str = "cancelled on request") -> Cancelled:
         """What was cancelled. Raises NotFoundError for an unknown job."""
         self._entry(job_id)
-        cancelled = self._cancel(job_id, reason)
+        cancelled = self._jobs.cancel(job_id)
+        self._say_cancelled(cancelled, reason)
         self._wake()
-        return cancelled
+        return Cancelled(tuple(firing.execution_id for firing in cancelled))
 
     def view(self, entry: Entry) -> JobView:
         """The job of an entry as the API shows it."""
@@ -324,12 +325,11 @@ class Desk:
         self._wake()
         return self.view(entry)
 
-    def _cancel(self, job_id: str, reason: str) -> Cancelled:
-        firings = self._jobs.cancel(job_id)
+    def _say_cancelled(self, firings: Sequence[Firing], reason: str) -> None:
+        """Tell the history of those that waited; of the others their holders tell."""
         waiting = [firing for firing in firings if firing.state == "waiting"]
         if waiting:
             self._registry.append([_never_begun(firing, self._registry.stamp(), reason) for firing in waiting])
-        return Cancelled(tuple(firing.execution_id for firing in firings))
 
 
 def stocks_left(job: Job, before: Execution) -> tuple[str, ...] | None:

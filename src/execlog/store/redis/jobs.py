@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from execlog.core.errors import StoreError
 from execlog.core.filter import Page
-from execlog.store.jobs import Advance, Due, Entry, Firing, decode_job_cursor, encode_job_cursor
+from execlog.store.jobs import Advance, Due, Entry, Firing, Settled, decode_job_cursor, encode_job_cursor
 from execlog.store.memory_jobs import MemoryJobStore
 from execlog.store.redis.connection import Command, Connection
 from execlog.store.redis.keys import SEPARATOR, Keys
@@ -76,8 +76,8 @@ class RedisJobStore:
         entries = self._entries([id_ for id_, _ in found[:limit]])
         return Page(tuple(entries), encode_job_cursor(entries[-1]) if len(found) > limit and entries else None)
 
-    def remove(self, job_id: str) -> bool:
-        """Whether there was such a job."""
+    def remove(self, job_id: str) -> list[Firing] | None:
+        """The job's firings as they were; None where there is no such job."""
         return self._change([job_id], lambda jobs: jobs.remove(job_id))
 
     def due(self, now: int, *, limit: int) -> Due:
@@ -128,8 +128,8 @@ class RedisJobStore:
             held = self._client.smembers(self._key("held", holder))
         return self._change(_jobs_of(held), lambda jobs: jobs.renew(holder, lease_until=lease_until))
 
-    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> int:
-        """How many firings ended."""
+    def settle(self, firings: Sequence[Firing], *, follow: Sequence[Firing] = ()) -> Settled:
+        """How many firings ended, and the retries made."""
         ids = [firing.job_id for firing in (*firings, *follow)]
         return self._change(ids, lambda jobs: jobs.settle(firings, follow=follow))
 

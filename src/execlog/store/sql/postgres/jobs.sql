@@ -193,7 +193,7 @@ with mine as (
 delete from firings
 using mine
 where firings.job_id = mine.job_id and firings.instant = mine.instant and firings.attempt = mine.attempt
-returning firings.job_id, firings.instant, firings.attempt;
+returning firings.job_id, firings.instant, firings.attempt, firings.cancel;
 
 -- name: firings_of
 select job_id, instant, attempt, execution_id, due_at, state, holder, fence, lease_until, overlap, manual, triggered_by,

@@ -165,7 +165,7 @@ where (job_id, instant, attempt, holder, fence) in (
     select f.value ->> 'job_id', f.value ->> 'instant', f.value ->> 'attempt', f.value ->> 'holder', f.value ->> 'fence'
     from json_each(:firings) as f
 )
-returning job_id, instant, attempt;
+returning job_id, instant, attempt, cancel;
 
 -- name: firings_of
 select job_id, instant, attempt, execution_id, due_at, state, holder, fence, lease_until, overlap, manual, triggered_by,
