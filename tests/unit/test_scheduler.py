@@ -308,6 +308,20 @@ def test_stopping_cancels_what_runs_and_frees_its_claims(house):
     assert house.jobs.firings() == []
 
 
+@pytest.mark.parametrize("run", [Command("sleep 60"), Call("chores:stick_on_b")])
+def test_what_a_stop_cuts_short_is_tried_again_by_the_next_scheduler(house, run):
+    house.put(run=run, stocks=("A", "B"), trigger=None, retries=Retries(1, backoff=0))
+    house.ask()
+    house.clock = house.ledger.clock
+    scheduler = house.scheduler()
+    scheduler.start()
+    wait_for(lambda: scheduler.in_flight)
+    scheduler.stop(timeout=2.5)
+    first, again = house.history()
+    assert (first.status, again.status, again.retry_of) == (Status.CANCELLED, Status.QUEUED, first.id)
+    assert [(firing.state, firing.attempt) for firing in house.jobs.firings()] == [("waiting", 2)]
+
+
 def test_stopping_with_patience_lets_work_end(house):
     house.put(run=Command("sleep 0.3"), stocks=(), trigger=None)
     house.ask()

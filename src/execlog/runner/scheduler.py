@@ -37,6 +37,7 @@ _QUICK_FACTOR = 5
 _WEIGHT = 0.05
 _PAUSE_AFTER_ERROR = 1.0
 _SECOND = 1_000_000
+_STOPPED = "the scheduler was stopped"
 
 
 class Scheduler:
@@ -99,6 +100,7 @@ class Scheduler:
     def stop(self, *, timeout: float = 2.5, patience: float = 0.0) -> None:
         """Claim no more, let what runs go on for `patience` seconds, then cancel it; settle, and give claims back.
 
+        What it cancels is retried where its job has retries, by another scheduler or the next one of this process.
         Takes about `patience` plus `timeout` seconds at most. Stopping twice is fine.
         """
         self._stopping.set()
@@ -111,7 +113,7 @@ class Scheduler:
             self._stopping.wait(0)
             self._woken.wait(0.05)
             self._woken.clear()
-        self.runner.close(timeout=timeout, reason="the scheduler was stopped")
+        self.runner.close(timeout=timeout, reason=_STOPPED)
         try:
             self._settle()
             self.jobs.renew(self.holder, lease_until=0)
@@ -229,7 +231,7 @@ class Scheduler:
         retries = [
             retry
             for it, result in ended
-            if (retry := follow_up(it, result.status, result.unsuccessful, now, self._ledger.new_id)) is not None
+            if (retry := follow_up(it, _owing(result), result.unsuccessful, now, self._ledger.new_id)) is not None
         ]
         try:
             settled = self.jobs.settle([it.firing for it, _ in ended], follow=retries)
@@ -287,3 +289,9 @@ class Scheduler:
             actor=firing.triggered_by,
         )
         self._ledger.append(event)
+
+
+def _owing(result: Result) -> Status:
+    """The status its retries go by: what a scheduler's stop cuts short is owed one, as what its death does."""
+    cut_short = result.status is Status.CANCELLED and result.error is not None and result.error.message == _STOPPED
+    return Status.CRASHED if cut_short else result.status
