@@ -206,6 +206,14 @@ def test_asking_for_a_run_now_respects_the_overlap(jobs):
     assert jobs.enqueue(firing(overlap="allow", execution_id="z")).instant == 12
 
 
+def test_a_line_that_is_full_is_no_reason_to_let_the_job_queue(jobs):
+    jobs.put(entry(), expected=None)
+    for number in range(MAX_WAITING):
+        jobs.enqueue(firing(instant=number, overlap="queue", execution_id=f"e{number}"))
+    with pytest.raises(ConflictError, match=f"{MAX_WAITING} runs of job 'a' wait in line already"):
+        jobs.enqueue(firing(instant=1000, overlap="queue", execution_id="x"))
+
+
 def test_a_firing_that_waits_in_line_waits_for_one_that_need_not(jobs):
     """The job's overlap was changed in between, and both are due at once."""
     jobs.put(entry(), expected=None)

@@ -149,7 +149,8 @@ class JobStore(Protocol):
     def enqueue(self, firing: Firing) -> Firing:
         """The firing, waiting; its instant moved up by microseconds when that one is taken.
 
-        Raises ConflictError when it overlaps and its policy is to skip, NotFoundError when the job is gone.
+        Raises ConflictError when it overlaps and its policy is to skip, or its line is full, NotFoundError when the job
+        is gone.
         """
         ...
 
@@ -220,6 +221,13 @@ def decode_job_cursor(cursor: str) -> tuple[int, str]:
     if not dot or not at.lstrip("-").isascii() or not at.lstrip("-").isdigit() or len(at) > _DIGITS:
         raise InvalidError("this cursor is not one of ours: use next_cursor as it was given", field="cursor")
     return int(at), job_id
+
+
+def refused(firing: Firing) -> ConflictError:
+    """The error of a run that its overlap policy does not let in."""
+    if firing.overlap == "queue":
+        return ConflictError(f"{MAX_WAITING} runs of job {firing.job_id!r} wait in line already: that is the most")
+    return ConflictError(f"job {firing.job_id!r} is running; cancel that first, or let its overlap be queue or allow")
 
 
 def taken(job_id: str) -> ConflictError:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from execlog.core.errors import ConflictError, NotFoundError
+from execlog.core.errors import NotFoundError
 from execlog.core.filter import Page
 from execlog.store.jobs import (
     Advance,
@@ -20,6 +20,7 @@ from execlog.store.jobs import (
     changed,
     decode_job_cursor,
     encode_job_cursor,
+    refused,
     taken,
 )
 
@@ -109,9 +110,7 @@ class MemoryJobStore:
                 firing = replace(firing, instant=firing.instant + 1)
             admitted = self._admit(replace(firing, state="waiting"))
             if admitted is None:
-                raise ConflictError(
-                    f"job {firing.job_id!r} is running; cancel that first, or let its overlap be queue or allow"
-                )
+                raise refused(firing)
             return admitted
 
     def claim(self, holder: str, *, now: int, lease_until: int, limit: int) -> list[Firing]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from execlog.core.errors import ConflictError, NotFoundError
+from execlog.core.errors import NotFoundError
 from execlog.core.filter import Page
 from execlog.store.jobs import (
     Advance,
@@ -27,6 +27,7 @@ from execlog.store.jobs import (
     changed,
     decode_job_cursor,
     encode_job_cursor,
+    refused,
     taken,
 )
 
@@ -125,9 +126,7 @@ class SqlJobStore(ABC):
             instant = run("next_instant", job_id=firing.job_id, instant=firing.instant)[0][0]
             made = self._insert(run, [replace(firing, state="waiting", instant=instant)])
         if not made:
-            raise ConflictError(
-                f"job {firing.job_id!r} is running; cancel that first, or let its overlap be queue or allow"
-            )
+            raise refused(firing)
         return made[0]
 
     def claim(self, holder: str, *, now: int, lease_until: int, limit: int) -> list[Firing]:
