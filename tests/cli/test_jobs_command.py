@@ -116,6 +116,17 @@ def test_a_job_runs_here_where_no_server_runs(execlog, on_terminal, home):
         assert "MSFT, GOOG, AAPL" in terminal.output
 
 
+def test_a_job_that_waits_is_not_called_running(execlog, home):
+    execlog(home, "jobs", "add", "later", "--shell", "true")
+    waits = execlog(home, "jobs", "run", "later", "--no-wait").stdout.strip()
+    assert execlog(home, "jobs", "list", "--no-header").stdout.split("\t")[2] == "scheduled"
+    shown = execlog(home, "jobs", "show", "later").stdout
+    assert re.search(rf"^waiting +{waits}$", shown, re.MULTILINE), shown
+    assert not re.search("^running", shown, re.MULTILINE), shown
+    execlog(home, "jobs", "pause", "later")
+    assert execlog(home, "jobs", "list", "--no-header").stdout.split("\t")[2] == "paused"
+
+
 @pytest.mark.parametrize("launcher", ["threads", "processes"])
 def test_a_job_calls_a_function_of_the_folder_it_is_run_in(execlog, home, tmp_path, monkeypatch, launcher):
     monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as the script `execlog` does, and unlike `python -m`

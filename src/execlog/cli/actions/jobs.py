@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -62,15 +62,24 @@ def _latest(app: SchedulerServingApp, subject: str | None = None) -> dict[str, E
     return {one.subject or "": one for one in found}
 
 
+def _waiting(app: SchedulerServingApp, jobs: Sequence[JobView]) -> set[str]:
+    """The ids of those of the jobs' executions that wait: for their time, or for the one before."""
+    firings = (firing for job in jobs if job.running for firing in app.jobs.firings(job_id=job.id))
+    return {firing.execution_id for firing in firings if firing.state == "waiting"}
+
+
 def _list(options: Options, terminal: Terminal) -> int:
     with _open(options) as app:
         jobs, latest = _every(app), _latest(app)
+        waiting = _waiting(app, jobs)
     if options.json:
         terminal.line(msgspec.json.encode(jobs).decode())
     elif not terminal.interactive:
-        write_values(terminal, view.FIELDS, (view.values(job, latest) for job in jobs), header=not options.no_header)
+        write_values(
+            terminal, view.FIELDS, (view.values(job, latest, waiting) for job in jobs), header=not options.no_header
+        )
     elif jobs:
-        write_table(terminal, view.columns(terminal, now(), latest), jobs)
+        write_table(terminal, view.columns(terminal, now(), latest, waiting), jobs)
     else:
         terminal.line("No jobs yet. Try: execlog jobs add hello --every 10s -- echo hello")
     return exits.OK
@@ -80,10 +89,11 @@ def _show(options: Options, terminal: Terminal) -> int:
     with _open(options) as app:
         job = app.desk.get(options.job)
         last = _latest(app, options.job).get(options.job)
+        waiting = _waiting(app, [job])
     if options.json:
         terminal.line(msgspec.json.encode(job).decode())
     else:
-        view.write_job(terminal, job, now(), last)
+        view.write_job(terminal, job, now(), last, waiting)
     return exits.OK
 
 

@@ -21,12 +21,14 @@ _LABEL = 14
 _INSTANTS = 5
 
 
-def columns(terminal: Terminal, now: int, latest: Mapping[str, Execution]) -> Sequence[Column[JobView]]:
-    """The columns of a list of jobs; `latest` is the newest execution of each."""
+def columns(
+    terminal: Terminal, now: int, latest: Mapping[str, Execution], waiting: set[str]
+) -> Sequence[Column[JobView]]:
+    """The columns of a list of jobs; `latest` is the newest execution of each, `waiting` the ids of what waits."""
     return [
         Column("JOB", lambda job: Cell(job.id, "bold"), least=12),
         Column("NAME", lambda job: Cell(job.name if job.name != job.id else ""), least=12, drop=1),
-        Column("STATE", _state_cell),
+        Column("STATE", lambda job: _state_cell(job, waiting)),
         Column("WHAT", lambda job: Cell(action_text(job)), least=16, drop=2),
         Column("WHEN", lambda job: Cell(trigger_text(job.trigger, units.seconds)), least=12),
         Column("NEXT", lambda job: Cell(_when(job.next_run_at, now)), right=True),
@@ -35,13 +37,13 @@ def columns(terminal: Terminal, now: int, latest: Mapping[str, Execution]) -> Se
     ]
 
 
-def values(job: JobView, latest: Mapping[str, Execution]) -> list[str]:
-    """The values of `FIELDS`."""
+def values(job: JobView, latest: Mapping[str, Execution], waiting: set[str]) -> list[str]:
+    """The values of `FIELDS`; see `columns`."""
     last = latest.get(job.id)
     plain = (
         job.id,
         job.name,
-        state(job),
+        state(job, waiting),
         trigger_text(job.trigger, units.seconds),
         job.next_run_at,
         job.last_run_at,
@@ -53,21 +55,21 @@ def values(job: JobView, latest: Mapping[str, Execution]) -> list[str]:
     return ["" if value is None else str(value) for value in plain]
 
 
-def write_job(terminal: Terminal, job: JobView, now: int, last: Execution | None) -> None:
-    """Write everything about a job."""
-    terminal.line(f"{terminal.paint(printable(job.id), 'bold')}  {terminal.paint(*_state_cell(job))}")
-    for label, value in _facts(job, now, last, terminal):
+def write_job(terminal: Terminal, job: JobView, now: int, last: Execution | None, waiting: set[str]) -> None:
+    """Write everything about a job; see `columns`."""
+    terminal.line(f"{terminal.paint(printable(job.id), 'bold')}  {terminal.paint(*_state_cell(job, waiting))}")
+    for label, value in _facts(job, now, last, waiting, terminal):
         if value:
             terminal.line(f"{terminal.paint(f'{label:<{_LABEL}}', 'dim')}{printable(value)}")
 
 
-def state(job: JobView) -> str:
+def state(job: JobView, waiting: set[str]) -> str:
     """running, paused, idle (nothing to come) or scheduled."""
-    if job.running:
+    if not waiting.issuperset(job.running):
         return "running"
     if not job.enabled:
         return "paused"
-    return "scheduled" if job.next_run_at else "idle"
+    return "scheduled" if job.next_run_at or job.running else "idle"
 
 
 def action_text(job: JobView) -> str:
@@ -83,7 +85,9 @@ def action_text(job: JobView) -> str:
             return f"{command if isinstance(command, str) else shlex.join(command)}{over}"
 
 
-def _facts(job: JobView, now: int, last: Execution | None, terminal: Terminal) -> Iterator[tuple[str, str]]:
+def _facts(
+    job: JobView, now: int, last: Execution | None, waiting: set[str], terminal: Terminal
+) -> Iterator[tuple[str, str]]:
     yield "name", job.name if job.name != job.id else ""
     yield "for", job.description
     yield "runs", action_text(job)
@@ -95,7 +99,8 @@ def _facts(job: JobView, now: int, last: Execution | None, terminal: Terminal) -
         "last",
         f"{status_cell(last.status, terminal).text}, {units.age(last.created_at, now)}, {last.id}" if last else "",
     )
-    yield "running", ", ".join(job.running)
+    yield "running", ", ".join(one for one in job.running if one not in waiting)
+    yield "waiting", ", ".join(one for one in job.running if one in waiting)
     yield "skipped", units.count(job.skipped) if job.skipped else ""
     yield (
         "retries",
@@ -119,8 +124,8 @@ def _then(job: JobView) -> Iterator[str]:
             yield said
 
 
-def _state_cell(job: JobView) -> Cell:
-    word = state(job)
+def _state_cell(job: JobView, waiting: set[str]) -> Cell:
+    word = state(job, waiting)
     return Cell(word, {"running": "blue", "paused": "yellow", "idle": "dim"}.get(word, ""))
 
 
