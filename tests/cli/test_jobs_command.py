@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -70,6 +71,12 @@ def test_a_job_from_its_making_to_its_removal(execlog, home):
         (["--stocks", "A", "--source", "nowhere"], "there is no source 'nowhere'"),
         (["--shell", "true", "--overlap", "alow"], "did you mean allow?"),
         (["--shell", "true", "--at", "2001-01-01"], "in the past"),
+        (["--shell", "true", "--at", "2030-01-01T02:00", "--timezone", "Asia/Tokyo"], "--at takes an offset"),
+        (["--shell", "true", "--every", "1d", "--timezone", "Asia/Tokyo"], "--timezone goes with --cron"),
+        (["--shell", "true", "--every", "1d", "--offset", "5m"], "--offset goes with --session"),
+        (["--shell", "true", "--every", "1d", "--at-open"], "--at-open goes with --session"),
+        (["--shell", "true", "--arg", "a=1"], "--arg goes with --call"),
+        (["--shell", "true", "--at", "tomorrow"], "'tomorrow'; write ISO 8601"),
         (["--shell", "true", "--every", "0s"], "$.trigger.seconds"),
         (["--shell", "true", "--session", "XNYS", "--offset", "20000d"], "$.trigger.offset"),
         (["--shell", "true", "--concurrency", "1000000"], "$.concurrency"),
@@ -114,6 +121,13 @@ def test_a_job_runs_here_where_no_server_runs(execlog, on_terminal, home):
     with on_terminal(home, "jobs", "show", "sample") as terminal:
         assert terminal.wait() == 0
         assert "MSFT, GOOG, AAPL" in terminal.output
+
+
+def test_once_may_be_so_long_from_now(execlog, home):
+    execlog(home, "jobs", "add", "soon", "--at", "90m", "--shell", "true")
+    job = json.loads(execlog(home, "jobs", "show", "soon", "--json").stdout)
+    made, at = (datetime.fromisoformat(job[name]) for name in ("created_at", "next_run_at"))
+    assert at - made == pytest.approx(timedelta(minutes=90), abs=timedelta(minutes=1))
 
 
 def test_a_job_that_waits_is_not_called_running(execlog, home):

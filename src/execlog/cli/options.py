@@ -180,6 +180,17 @@ def a_time(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def a_time_to_come(text: str) -> int:
+    """UTC µs; a span counts from now on."""
+    from execlog.core.clock import MAX_AT, SystemClock
+
+    try:
+        seconds = a_duration(text) if text[-1:].isalpha() else None
+    except argparse.ArgumentTypeError:
+        seconds = None
+    return a_time(text) if seconds is None else min(SystemClock().now() + round(seconds * 1e6), MAX_AT)
+
+
 def a_duration(text: str) -> float:
     """Seconds."""
     from execlog.core.clock import parse_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from execlog.cli.options import a_count, a_duration, a_positive_count, a_tag, a_time, one_of
+from execlog.cli.options import a_count, a_duration, a_positive_count, a_tag, a_time_to_come, one_of
 from execlog.cli.parser import Parser
 
 
@@ -44,9 +44,9 @@ def _add_trigger(parser: Parser) -> None:
     when = group.add_mutually_exclusive_group()
     when.add_argument("--cron", metavar="EXPR", help='cron expression, 5 fields, or 6 with seconds first: "0 2 * * *"')
     when.add_argument("--every", metavar="TIME", type=a_duration, help="every so often: 30s, 15m, 6h")
-    when.add_argument("--at", metavar="TIME", type=a_time, help="once: 2026-01-31T06:00Z")
+    when.add_argument("--at", metavar="TIME", type=a_time_to_come, help="once: 2026-01-31T06:00Z, or 90m from now")
     when.add_argument("--session", metavar="CALENDAR", help="at each session of an exchange: XNYS (extra: calendars)")
-    group.add_argument("--timezone", metavar="ZONE", default="UTC", help="with --cron: Europe/Berlin (default UTC)")
+    group.add_argument("--timezone", metavar="ZONE", help="with --cron: Europe/Berlin (default UTC)")
     group.add_argument("--at-open", action="store_true", help="with --session: at its open (default: its close)")
     group.add_argument(
         "--offset", metavar="TIME", type=a_duration, default=0.0, help="with --session: so long after it"

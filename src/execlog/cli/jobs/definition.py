@@ -19,6 +19,7 @@ _ACTIONS = "what to run: --stocks of a --source, --call, --shell, or a command a
 
 def job_of(options: Options) -> Job:
     """The job that the options of `arguments.add_definition` describe. Raises InvalidError."""
+    _check_partners(options)
     return Job(
         id=options.job,
         name=options.name or options.job,
@@ -37,6 +38,17 @@ def job_of(options: Options) -> Job:
         enabled=not options.paused,
         tags=dict(options.tag),
     )
+
+
+_PARTNERS = {"timezone": "cron", "at_open": "session", "offset": "session", "arg": "call"}
+
+
+def _check_partners(options: Options) -> None:
+    """Nothing, if no option is said that the others leave without effect. Raises InvalidError."""
+    for name, partner in _PARTNERS.items():
+        if getattr(options, name) and getattr(options, partner) is None:
+            hint = "; --at takes an offset, 2026-01-31T06:00+01:00" if name == "timezone" and options.at else ""
+            raise InvalidError(f"--{name.replace('_', '-')} goes with --{partner}{hint}")
 
 
 def jobs_in(path: str) -> list[Job]:
@@ -91,7 +103,7 @@ def _action_of(options: Options) -> Fetch | Call | Command:
 
 def _trigger_of(options: Options) -> Cron | Interval | Once | Session | None:
     if options.cron is not None:
-        return Cron(options.cron, options.timezone)
+        return Cron(options.cron, options.timezone or "UTC")
     if options.every is not None:
         return Interval(options.every)
     if options.at is not None:
