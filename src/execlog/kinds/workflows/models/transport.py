@@ -34,13 +34,11 @@ def send(
     A call that is not wanted any more ends at once: its connection is shut from the other thread.
     """
     connection, path = _connection(endpoint, dialect)
-    forget = watch.on_stop(lambda: _shut(connection))
     try:
-        with _faults(endpoint, watch):
+        with _faults(endpoint, watch, endpoint.connect_timeout):
             connection.connect()
-            if connection.sock is not None:
-                connection.sock.settimeout(endpoint.timeout)
-            # The wish to stop may have come before there was a socket to shut.
+        with _faults(endpoint, watch, endpoint.timeout), _shut_on_stop(connection.sock, watch):
+            connection.sock.settimeout(endpoint.timeout)
             watch.check()
             connection.request("POST", path, json.dumps(body, ensure_ascii=False).encode(), _headers(endpoint, dialect))
             response = connection.getresponse()
@@ -53,7 +51,6 @@ def send(
             error.args = tuple(str(part).replace(endpoint.key, MASK) for part in error.args)
         raise
     finally:
-        forget()
         connection.close()
 
 
@@ -122,14 +119,32 @@ def _tls() -> ssl.SSLContext:
 
 
 @contextmanager
-def _faults(endpoint: Endpoint, watch: Watch) -> Generator[None]:
-    """What can go wrong on the wire, as ModelCallErrors that say where."""
+def _shut_on_stop(sock: socket.socket, watch: Watch) -> Generator[None]:
+    """Have the socket shut when the call is not wanted any more.
+
+    Not by way of the connection: it lets go of its socket where the server will close it, and the response reads on.
+    """
+
+    def shut() -> None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    forget = watch.on_stop(shut)
+    try:
+        yield
+    finally:
+        forget()
+
+
+@contextmanager
+def _faults(endpoint: Endpoint, watch: Watch, patience: float) -> Generator[None]:
+    """What can go wrong on the wire, as ModelCallErrors that say where; `patience`: seconds that were waited."""
     host = urlsplit(endpoint.url).netloc.rpartition("@")[2]
     try:
         yield
     except TimeoutError as error:
         watch.check()
-        raise ModelTimeoutError(f"{host} did not answer within {endpoint.timeout:g} s", retry=True) from error
+        raise ModelTimeoutError(f"{host} did not answer within {patience:g} s", retry=True) from error
     except ssl.SSLCertVerificationError as error:
         raise ModelCallError(f"{host}: {error.verify_message}") from error
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
@@ -182,8 +197,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value < 1e9 else None  # noqa: PLR2004 - and not a NaN
-
-
-def _shut(connection: http.client.HTTPConnection) -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        connection.sock.shutdown(socket.SHUT_RDWR)

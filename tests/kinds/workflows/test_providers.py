@@ -1,0 +1,82 @@
+"""What providers really send, and what an engine makes of it: every answer that was paid for counts, whatever it is."""
+
+from __future__ import annotations
+
+import socket
+import time
+from decimal import Decimal
+
+import pytest
+
+from execlog.kinds.workflows import Endpoint, ExecutionEngine, Flow
+from servers import wait_until
+
+from .provider_peer import HANG, ProviderPeer, chunks, events, typed
+
+TEXT = "Grüße 价格 🎉"
+
+
+@pytest.fixture
+def run(ledger, tariff):
+    """Run one question to a peer: run(peer, "openai", stream=True, …) gives the execution."""
+
+    def start(peer, api="openai", *, stream=False, retries=1, timeout=None, **fields):
+        endpoint = Endpoint(api=api, base_url=peer.url, retries=retries, timeout=20)
+        engine = ExecutionEngine(ledger, endpoints={"default": endpoint}, prices=tariff, jitter=lambda: 1.0)
+        flow = Flow("w")
+        flow.llm("a", model="m", prompt="x", stream=stream, timeout=timeout, **fields)
+        return engine.start(flow)
+
+    def finish(*args, **fields):
+        return start(*args, **fields).wait(30)
+
+    finish.start = start
+    return finish
+
+
+def counts(done):
+    """Calls, tokens in and out, and cost."""
+    used = (done.models or {}).get("m")
+    return used and (used.calls, used.input, used.output, used.cost_usd)
+
+
+ONCE = (1, 1000, 200, Decimal("0.0014"))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"closes": True}, {"cut": 1}, {"newline": b"\r\n"}, {"cut": 3, "newline": b"\r\n"}],
+    ids=["chunked", "closing", "byte by byte", "crlf", "crlf in threes"],
+)
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+def test_a_stream_is_the_same_however_it_is_cut(run, api, how):
+    said = {"openai": chunks, "anthropic": typed}[api]("Grüße ", "价格 ", "🎉")
+    with ProviderPeer(events(b": OPENROUTER PROCESSING\n\n", *said, **how)) as peer:
+        done = run(peer, api, stream=True)
+    assert (done.output, counts(done), done.logs) == (TEXT, ONCE, ())
+
+
+@pytest.mark.parametrize("closes", [False, True], ids=["kept", "closing"])
+def test_a_silent_stream_ends_at_once_when_it_is_cancelled(run, closes):
+    with ProviderPeer(events(*typed("Grü")[:4], HANG, closes=closes)) as peer:
+        running = run.start(peer, "anthropic", stream=True)
+        wait_until(lambda: peer.asked, 10, "the question")
+        time.sleep(0.1)  # until the answer began
+        began = time.monotonic()
+        running.cancel("enough")
+        done = running.wait(20)
+    assert time.monotonic() - began < 3
+    assert (done.status, counts(done)) == ("cancelled", (1, 1000, 1, Decimal("0.001002")))
+
+
+def test_a_server_that_cannot_be_reached_is_given_up_after_the_time_for_that(ledger):
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):  # nobody else gets in
+            url = f"http://127.0.0.1:{full.getsockname()[1]}"
+            endpoint = Endpoint(base_url=url, connect_timeout=0.3, retries=0)
+            flow = Flow("w")
+            flow.llm("a", model="m", prompt="x")
+            done = ExecutionEngine(ledger, endpoints={"default": endpoint}).run(flow)
+    assert "did not answer within 0.3 s" in done.error
