@@ -11,7 +11,7 @@ import pytest
 from execlog.kinds.workflows import Endpoint, ExecutionEngine, Flow
 from servers import wait_until
 
-from .provider_peer import HANG, ProviderPeer, chunks, events, typed
+from .provider_peer import HANG, ProviderPeer, chunks, completion, events, typed, whole
 
 TEXT = "Grüße 价格 🎉"
 
@@ -54,6 +54,31 @@ def test_a_stream_is_the_same_however_it_is_cut(run, api, how):
     with ProviderPeer(events(b": OPENROUTER PROCESSING\n\n", *said, **how)) as peer:
         done = run(peer, api, stream=True)
     assert (done.output, counts(done), done.logs) == (TEXT, ONCE, ())
+
+
+@pytest.mark.parametrize("status", [425, 501, 522, 524, 529])
+def test_a_servers_own_trouble_is_waited_for(run, status):
+    with ProviderPeer(whole(b"error code: 5xx", status, retry_after=0), whole(completion())) as peer:
+        assert run(peer).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        ({"code": 402, "message": "Insufficient credits"}, 1),
+        ({"code": 403, "message": "flagged"}, 1),
+        ({"code": 429, "message": "busy"}, 2),
+        ({"code": "context_length_exceeded", "type": "invalid_request_error", "message": "too long"}, 1),
+        ({"code": "insufficient_quota", "type": "insufficient_quota", "message": "no credit"}, 1),
+        ({"code": None, "type": "server_error", "message": "oh"}, 2),
+        ("busy", 2),
+    ],
+)
+def test_an_error_in_an_answer_is_tried_again_where_that_may_help(run, error, tries):
+    with ProviderPeer(whole({"error": error})) as peer:
+        done = run(peer)
+    assert done.error == f"step 'a': {error['message'] if isinstance(error, dict) else error}"
+    assert (len(peer.asked), counts(done)) == (tries, None)
 
 
 @pytest.mark.parametrize("closes", [False, True], ids=["kept", "closing"])

@@ -10,6 +10,9 @@ from msgspec import Struct
 from execlog.core.errors import ExeclogError
 from execlog.core.pricing import CallUsage
 
+NEVER = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+"""Codes of errors that asking again does not mend, though their status is that of too many requests."""
+
 
 class Question(Struct, frozen=True, kw_only=True):
     """What is asked of a model."""
@@ -115,3 +118,8 @@ class ModelCallError(ExeclogError):
 
 class ModelTimeoutError(ModelCallError, TimeoutError):
     """A model did not answer in time."""
+def may_pass(status: int) -> bool:
+    """Whether what an HTTP status says may be over when one asks again."""
+    return status in {408, 409, 425, 429} or status >= 500  # noqa: PLR2004 - the server's own trouble
+
+

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from execlog.core.pricing import CallUsage
-from execlog.kinds.workflows.models.asking import Answer, ModelCallError, Question
+from execlog.kinds.workflows.models.asking import NEVER, Answer, ModelCallError, Question, may_pass
 from execlog.kinds.workflows.models.usage import from_openai
 
 Json = Mapping[str, Any]
+WITHHELD = "a content filter withheld the answer"
+CALLS_TOOLS = "the model calls tools instead of answering; an llm step runs none"
+_NO_CHOICE = "the answer has no choices"
+_WRONG = NEVER | {"invalid_request_error"}
+_TOOLS = frozenset({"tool_calls", "function_call"})
 
 
 class OpenAI:
@@ -89,9 +94,14 @@ class OpenAIStream:
 
 def _check_error(data: Json) -> None:
     """Nothing; ModelCallError for an error that came with status 200. Many servers say `"error": null` for none."""
-    if data.get("error"):
-        message, code = complaint_of(data)
-        raise ModelCallError(message, retry=code not in {"invalid_request_error", "insufficient_quota"})
+    error = data.get("error")
+    if not error:
+        return
+    said: Json = cast("Json", error) if isinstance(error, Mapping) else {}
+    code: Any = said.get("code")
+    # Some say the HTTP status that it would have been.
+    retry = may_pass(code) if isinstance(code, int) else not {str(code), str(said.get("type"))} & _WRONG
+    raise ModelCallError(complaint_of(data)[0], retry=retry)
 
 
 def text_of(content: Any) -> str:

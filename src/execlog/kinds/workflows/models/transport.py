@@ -16,12 +16,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from execlog.core.redact import MASK
-from execlog.kinds.workflows.models.asking import Dialect, ModelCallError, ModelTimeoutError, Watch
+from execlog.kinds.workflows.models.asking import NEVER, Dialect, ModelCallError, ModelTimeoutError, Watch, may_pass
 from execlog.kinds.workflows.models.endpoint import Endpoint
 
 MAX_RESPONSE = 32 * 2**20
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 529})
-_NEVER = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _OK = 200
 
 
@@ -168,7 +166,7 @@ def _refusal(response: http.client.HTTPResponse, dialect: Dialect) -> ModelCallE
     message, code = dialect.complaint(body)
     headers = {name.lower(): value for name, value in response.getheaders()}
     asked = headers.get("x-should-retry")
-    retry = (response.status in RETRIED and code not in _NEVER) if asked is None else asked == "true"
+    retry = (may_pass(response.status) and code not in NEVER) if asked is None else asked == "true"
     return ModelCallError(
         f"HTTP {response.status} {response.reason}: {message[:1000]}",
         status=response.status,
