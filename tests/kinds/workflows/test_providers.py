@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from execlog.core.redact import Redactor
 from execlog.kinds.workflows import Endpoint, ExecutionEngine, Flow
 from servers import wait_until
 
-from .provider_peer import HANG, ProviderPeer, chunks, completion, events, typed, whole
+from .provider_peer import HANG, RESET, USAGE, ProviderPeer, chunk, chunks, completion, events, message, typed, whole
 
 TEXT = "Grüße 价格 🎉"
 
@@ -54,6 +55,74 @@ def test_a_stream_is_the_same_however_it_is_cut(run, api, how):
     with ProviderPeer(events(b": OPENROUTER PROCESSING\n\n", *said, **how)) as peer:
         done = run(peer, api, stream=True)
     assert (done.output, counts(done), done.logs) == (TEXT, ONCE, ())
+
+
+def test_of_several_answers_the_first_is_taken(run):
+    mixed = [chunk(content="one"), chunk(content="two", index=1), chunk("stop", index=1), *chunks(" more")[1:]]
+    with ProviderPeer(events(*mixed)) as peer:
+        assert run(peer, stream=True, options={"n": 2}).output == "one more"
+
+
+def test_a_step_whose_options_ask_for_a_stream_gets_one(run):
+    with ProviderPeer(events(*chunks("fine"))) as peer:
+        assert run(peer, options={"stream": True}).output == "fine"
+
+
+@pytest.mark.parametrize(
+    ("api", "answer", "why"),
+    [
+        ("openai", whole(completion(None, refusal="I'm sorry.")), "the model refused: I'm sorry."),
+        (
+            "openai",
+            events(*chunks()[:1], chunk(refusal="I'm "), chunk(refusal="sorry."), *chunks()[1:]),
+            "the model refused: I'm sorry.",
+        ),
+        ("openai", whole(completion("", "content_filter")), "a content filter withheld the answer"),
+        ("openai", events(*chunks(stop="content_filter")), "a content filter withheld the answer"),
+        ("openai", whole(completion() | {"choices": []}), "the answer has no choices"),
+        ("openai", events(chunk(usage=USAGE), "[DONE]"), "the answer has no choices"),
+        ("openai", whole(completion(None, "tool_calls", tool_calls=[{"id": "call_1"}])), "the model calls tools"),
+        ("anthropic", whole(message("I'd rather", "refusal")), "the model refused: I'd rather"),
+        ("anthropic", whole(message(stop="refusal", content=[])), "the model refused"),
+        ("anthropic", events(*typed(stop="refusal")), "the model refused"),
+        ("anthropic", whole(message(stop="tool_use", content=[{"type": "tool_use"}])), "the model calls tools"),
+    ],
+)
+def test_what_is_no_answer_fails_the_step_at_once_and_is_paid_for(run, api, answer, why):
+    with ProviderPeer(answer) as peer:
+        done = run(peer, api, stream=True, retry={"attempts": 2, "delay": 0})
+    assert done.status == "failed"
+    assert done.error.startswith(f"step 'a': {why}")
+    assert (counts(done), len(peer.asked)) == (ONCE, 1)
+
+
+@pytest.mark.parametrize("stop", ["length", "content_filter"])
+def test_an_answer_that_is_cut_off_is_taken_with_a_warning(run, stop):
+    with ProviderPeer(whole(completion("half of", stop))) as peer:
+        done = run(peer)
+    assert (done.status, done.output, done.logs[0].level) == ("completed", "half of", "warning")
+    assert done.logs[0].message.startswith("the answer is cut off: m ")
+    assert Redactor().value(done.logs[0].message) == done.logs[0].message, "nothing in it looks like a secret"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        [RESET],
+        [],
+        [{"error": {"message": "The server had an error", "type": "server_error", "param": None, "code": None}}],
+        [chunk("error") | {"error": {"code": 502, "message": "Provider disconnected"}}],
+    ],
+    ids=["reset", "closed", "error", "error with a choice"],
+)
+def test_a_stream_that_ends_before_its_usage_counts_as_a_call_of_unknown_cost(run, end):
+    with ProviderPeer(events(*chunks("Grü")[:2], *end), events(*chunks(TEXT))) as peer:
+        done = run(peer, stream=True)
+    assert (done.output, counts(done)) == (TEXT, (2, *ONCE[1:]))
+    assert "m did not say how many tokens it used" in [line.message for line in done.logs]
+    with ProviderPeer(events(*chunks("Grü")[:2], *end)) as peer:
+        done = run(peer, stream=True, retries=0)
+    assert (done.status, counts(done), done.cost_usd) == ("failed", (1, 0, 0, None), None)
 
 
 @pytest.mark.parametrize("status", [425, 501, 522, 524, 529])

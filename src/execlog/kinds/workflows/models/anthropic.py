@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from execlog.core.pricing import CallUsage
 from execlog.kinds.workflows.models.asking import Answer, ModelCallError, Question
-from execlog.kinds.workflows.models.openai import complaint_of, text_of
+from execlog.kinds.workflows.models.openai import CALLS_TOOLS, complaint_of, refused, text_of
 from execlog.kinds.workflows.models.usage import from_anthropic
 
 Json = Mapping[str, Any]
@@ -46,12 +46,14 @@ class Anthropic:
         """The answer in a whole response."""
         if not isinstance(body.get("content"), list):
             raise ModelCallError("the answer has no content: is this an Anthropic-compatible endpoint?")
+        text, stop = text_of(body.get("content")), _text(body.get("stop_reason"))
         return Answer(
-            text=text_of(body.get("content")),
+            text=text,
             model=_text(body.get("model")),
-            stop=_text(body.get("stop_reason")),
+            stop=stop,
             usage=from_anthropic(body.get("usage")),
             id=_text(body.get("id")),
+            objection=_objection(text, stop),
         )
 
     def stream(self) -> AnthropicStream:
@@ -101,13 +103,21 @@ class AnthropicStream:
 
     def answer(self) -> Answer:
         """The answer, as far as it came."""
+        text = "".join(self._texts)
         return Answer(
-            text="".join(self._texts),
+            text=text,
             model=_text(self._head.get("model")),
             stop=self._stop,
             usage=self.usage,
             id=_text(self._head.get("id")),
+            objection=_objection(text, self._stop),
         )
+
+
+def _objection(text: str, stop: str | None) -> str | None:
+    if stop == "refusal":
+        return refused(text)
+    return CALLS_TOOLS if stop == "tool_use" and not text else None
 
 
 def _part(data: Json, name: str) -> Json:

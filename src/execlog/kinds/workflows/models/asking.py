@@ -32,6 +32,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     model        the one that really answered, where it says so
     stop         why it stopped, as the provider says it
     usage        None where the answer reports none
+    objection    why it is none, though it was paid for: it was refused, withheld, or has no text
     """
 
     text: str
@@ -39,6 +40,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     stop: str | None = None
     usage: CallUsage | None = None
     id: str | None = None
+    objection: str | None = None
 
 
 class Watch(Protocol):
@@ -116,10 +118,10 @@ class ModelCallError(ExeclogError):
         self.retry_after = retry_after
 
 
-class ModelTimeoutError(ModelCallError, TimeoutError):
-    """A model did not answer in time."""
 def may_pass(status: int) -> bool:
     """Whether what an HTTP status says may be over when one asks again."""
     return status in {408, 409, 425, 429} or status >= 500  # noqa: PLR2004 - the server's own trouble
 
 
+class ModelTimeoutError(ModelCallError, TimeoutError):
+    """A model did not answer in time."""

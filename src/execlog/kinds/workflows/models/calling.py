@@ -54,22 +54,30 @@ def _once(endpoint: Endpoint, question: Question, watch: Watch, used: Used) -> A
     dialect = DIALECTS[endpoint.api]
     with send(endpoint, dialect, dialect.body(question), watch) as response:
         # An endpoint may not know how to stream, and answer whole.
-        streamed = question.stream and "event-stream" in (response.getheader("content-type") or "")
+        streamed = "event-stream" in (response.getheader("content-type") or "")
         if not streamed:
             answer = dialect.answer(read_whole(response))
             used(answer.usage, answer.model)
-            return answer
+            return _checked(answer)
         stream = dialect.stream()
         try:
             whole = any(_last(stream, data, watch) for data in read_events(response))
             answer = stream.answer()
             _check_whole(answer, whole=whole)
         except BaseException:
-            if stream.usage is not None:
-                used(stream.usage, stream.answer().model)
+            # Some say only at the end what was used: that something was is known once the answer began.
+            if (begun := stream.answer()).id is not None or begun.usage is not None or begun.text:
+                used(begun.usage, begun.model)
             raise
         used(answer.usage, answer.model)
-        return answer
+        return _checked(answer)
+
+
+def _checked(answer: Answer) -> Answer:
+    """The answer. Raises ModelCallError where it is none."""
+    if answer.objection is not None:
+        raise ModelCallError(answer.objection)
+    return answer
 
 
 def _last(stream: Stream, data: Mapping[str, Any] | None, watch: Watch) -> bool:

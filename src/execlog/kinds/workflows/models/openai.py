@@ -41,19 +41,18 @@ class OpenAI:
     def answer(self, body: Json) -> Answer:
         """The answer in a whole response."""
         _check_error(body)
-        choices = body.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        choice, usage = _first(body), from_openai(body.get("usage"))
+        if choice is None and usage is None:
             raise ModelCallError("the answer has no choices: is this an OpenAI-compatible endpoint?")
-        choice = cast("Json", choices[0])
-        message = cast("Json", choice.get("message") or {})
-        if message.get("content") is None and message.get("refusal"):
-            raise ModelCallError(f"the model refused: {message['refusal']:.500}")
+        message = cast("Json", (choice or {}).get("message") or {})
+        text, stop = text_of(message.get("content")), _text((choice or {}).get("finish_reason"))
         return Answer(
-            text=text_of(message.get("content")),
+            text=text,
             model=_text(body.get("model")),
-            stop=_text(choice.get("finish_reason")),
-            usage=from_openai(body.get("usage")),
+            stop=stop,
+            usage=usage,
             id=_text(body.get("id")),
+            objection=_NO_CHOICE if choice is None else _objection(text, message.get("refusal"), stop),
         )
 
     def stream(self) -> OpenAIStream:
@@ -71,6 +70,8 @@ class OpenAIStream:
     def __init__(self) -> None:
         self.usage: CallUsage | None = None
         self._texts: list[str] = []
+        self._refusals: list[str] = []
+        self._began = False
         self._model: str | None = None
         self._stop: str | None = None
         self._id: str | None = None
@@ -81,15 +82,42 @@ class OpenAIStream:
         self._model = _text(data.get("model")) or self._model
         self._id = _text(data.get("id")) or self._id
         self.usage = from_openai(data.get("usage")) or self.usage
-        for choice in cast("list[Json]", data.get("choices") or [])[:1]:
+        choice = _first(data)
+        if choice is not None:
+            self._began = True
             delta = cast("Json", choice.get("delta") or {})
             self._texts.append(text_of(delta.get("content")))
+            self._refusals.append(text_of(delta.get("refusal")))
             self._stop = _text(choice.get("finish_reason")) or self._stop
         return False
 
     def answer(self) -> Answer:
         """The answer, as far as it came."""
-        return Answer(text="".join(self._texts), model=self._model, stop=self._stop, usage=self.usage, id=self._id)
+        text = "".join(self._texts)
+        objection = _objection(text, "".join(self._refusals), self._stop) if self._began else _NO_CHOICE
+        return Answer(text=text, model=self._model, stop=self._stop, usage=self.usage, id=self._id, objection=objection)
+
+
+def _first(data: Json) -> Json | None:
+    """The first of the answers that were asked for; the pieces of several come mixed."""
+    choices: Any = data.get("choices")
+    for choice in cast("list[Any]", choices) if isinstance(choices, list) else ():
+        if isinstance(choice, Mapping) and not cast("Json", choice).get("index"):
+            return cast("Json", choice)
+    return None
+
+
+def _objection(text: str, refusal: Any, stop: str | None) -> str | None:
+    if text:
+        return None
+    if refusal:
+        return refused(refusal)
+    return WITHHELD if stop == "content_filter" else CALLS_TOOLS if stop in _TOOLS else None
+
+
+def refused(why: Any) -> str:
+    """What is said of an answer that the model did not want to give."""
+    return f"the model refused: {why!s:.500}" if why else "the model refused"
 
 
 def _check_error(data: Json) -> None:

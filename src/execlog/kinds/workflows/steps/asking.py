@@ -14,7 +14,12 @@ from execlog.kinds.workflows.models.calling import ask
 from execlog.kinds.workflows.models.endpoint import Endpoint
 from execlog.kinds.workflows.steps.context import StepContext
 
-_CUT_OFF = frozenset({"length", "max_tokens"})
+_CUT_OFF = {
+    "length": "reached its limit of tokens",
+    "max_tokens": "reached its limit of tokens",
+    "model_context_window_exceeded": "reached the end of its context",
+    "content_filter": "was stopped by a content filter",
+}
 _FENCE = "```"
 
 
@@ -70,7 +75,8 @@ def _note(answer: Answer, step: LLMStep, context: StepContext) -> None:
     facts = {"answeredBy": answer.model, "stop": answer.stop, "responseId": answer.id}
     context.facts.update((name, value) for name, value in facts.items() if value is not None)
     if answer.stop in _CUT_OFF:
-        context.log(f"{step.model} reached its limit of tokens: the answer is cut off", "warning")
+        # Not "tokens: …": what follows such a word and a colon is taken for a secret.
+        context.log(f"the answer is cut off: {step.model} {_CUT_OFF[answer.stop]}", "warning")
 
 
 def _json_of(text: str) -> Any:
