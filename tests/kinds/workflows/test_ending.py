@@ -11,6 +11,7 @@ import pytest
 from execlog.core.model import Status
 from execlog.kinds.workflows import (
     Flow,
+    current_step,
 )
 from execlog.kinds.workflows.engine import Order
 from execlog.runner.stop import is_cancelled
@@ -55,6 +56,53 @@ def test_tries_are_counted_and_each_rest_is_longer(engine):
     flow.python("a", boom, retry={"attempts": 2, "delay": 0})
     failed = engine.run(flow)
     assert (failed.status, failed.step("a").attempt) == ("failed", 2)
+
+
+@pytest.mark.parametrize("on_failure", ["continue", "stop"])
+def test_a_step_that_runs_whatever_happens_has_all_its_tries(engine, on_failure):
+    def second_time():
+        return "done" if current_step().attempt == 2 else boom()
+
+    flow = Flow("w", on_failure=on_failure)
+    flow.python("broken", boom)
+    flow.python("tidy", second_time, retry={"attempts": 2, "delay": 0}, needs=["broken"], join="always")
+    tidy = engine.run(flow).step("tidy")
+    assert (tidy.status, tidy.attempt, tidy.output) == ("completed", 2, "done")
+
+
+def test_a_branch_that_goes_on_after_a_failure_has_all_its_tries(engine):
+    broken = threading.Event()
+
+    def fail():
+        broken.set()
+        boom()
+
+    def second_time():
+        if current_step().attempt < 2:
+            broken.wait(10)
+            time.sleep(0.2)
+            boom()
+
+    flow = Flow("w", on_failure="continue")
+    flow.python("broken", fail)
+    flow.python("a", second_time, retry={"attempts": 2, "delay": 0})
+    done = engine.run(flow)
+    assert (done.step("a").status, done.step("a").attempt) == ("completed", 2)
+
+
+def test_a_step_that_rests_is_not_tried_again_after_a_failure(engine):
+    def fail_later():
+        time.sleep(0.3)
+        boom("later")
+
+    flow = Flow("w")
+    flow.python("broken", fail_later)
+    flow.python("a", boom, input={"message": "at once"}, retry={"attempts": 2, "delay": 30})
+    began = time.monotonic()
+    done = engine.run(flow)
+    assert time.monotonic() - began < 15
+    a = done.step("a")
+    assert (done.error, a.status, a.attempt, a.error) == ("step 'broken': later", "failed", 1, "at once")
 
 
 def test_a_step_that_takes_too_long_is_told_to_stop(engine):

@@ -37,7 +37,10 @@ STOP_GRACE = 5.0
 
 
 class State(Struct):
-    """How a step stands while the workflow runs; times on the monotonic clock, `began` of its first try."""
+    """How a step stands while the workflow runs; times on the monotonic clock, `began` of its first try.
+
+    fault    what ended its last try that failed
+    """
 
     phase: Phase = "waiting"
     attempt: int = 0
@@ -47,6 +50,7 @@ class State(Struct):
     again_at: float | None = None
     output: Any = None
     error: str | None = None
+    fault: BaseException | None = None
 
 
 class Report(Struct, frozen=True):
@@ -116,9 +120,11 @@ class Coordination:
 
     def _begin_what_can(self) -> None:
         """Judge every step whose needs are over, and begin what may begin while there is room."""
-        now = time.monotonic()
-        for step_id in [one for one in self._resting if now >= (self._states[one].again_at or now)]:
-            if self._has_room():
+        for step_id in list(self._resting):
+            state = self._states[step_id]
+            if state.fault is not None and self._is_halting(self._graph.steps[step_id]):
+                self._fail(step_id, state.fault)
+            elif self._is_past(state.again_at) and self._has_room():
                 self._begin(step_id)
         while True:
             while (candidate := self._frontier.pop()) is not None:
@@ -242,8 +248,8 @@ class Coordination:
     def _failed(self, step_id: str, fault: BaseException) -> None:
         """A try failed: rest before the next one, or fail the step."""
         step, state = self._graph.steps[step_id], self._states[step_id]
-        state.deadline = None
-        if state.attempt < step.retry.attempts and is_mendable(fault) and self._failure is None:
+        state.deadline, state.fault = None, fault
+        if state.attempt < step.retry.attempts and is_mendable(fault) and not self._is_halting(step):
             delay = min(step.retry.delay * step.retry.factor ** (state.attempt - 1), step.retry.max_delay)
             self._set(step_id, "resting")
             state.again_at = time.monotonic() + delay
