@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from execlog.core.redact import Redactor
-from execlog.kinds.workflows import Endpoint, ExecutionEngine, Flow
+from execlog.kinds.workflows import Endpoint, ExecutionEngine, ExecutionHistoryService, Flow
 from servers import wait_until
 
 from .provider_peer import HANG, RESET, USAGE, ProviderPeer, chunk, chunks, completion, events, message, typed, whole
@@ -161,6 +161,19 @@ def test_a_silent_stream_ends_at_once_when_it_is_cancelled(run, closes):
         done = running.wait(20)
     assert time.monotonic() - began < 3
     assert (done.status, counts(done)) == ("cancelled", (1, 1000, 1, Decimal("0.001002")))
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_what_a_call_used_that_took_too_long_counts(run, ledger, optional):
+    with ProviderPeer(events(*typed("Grü")[:4], HANG)) as peer:
+        done = run(peer, "anthropic", stream=True, timeout=0.3, optional=optional)
+    assert (done.step("a").error, counts(done)) == (
+        "step 'a' took longer than 0.3 s",
+        (1, 1000, 1, Decimal("0.001002")),
+    )
+    assert done.step("a").token_usage.total == done.token_usage.total == 1001
+    ledger.flush()
+    assert ExecutionHistoryService(ledger).get_execution("default", done.id).to_dict() == done.to_dict()
 
 
 def test_a_server_that_cannot_be_reached_is_given_up_after_the_time_for_that(ledger):

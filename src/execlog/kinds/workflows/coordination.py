@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from execlog.core.errors import ExeclogError, InvalidError
 from execlog.core.model import Error, Status
-from execlog.kinds.workflows.definition import AnyStep
+from execlog.kinds.workflows.definition import AnyStep, LLMStep
 from execlog.kinds.workflows.frontier import Frontier, Queue
 from execlog.kinds.workflows.graph import Graph
 from execlog.kinds.workflows.reuse import Keeping, Reuse
@@ -34,6 +34,8 @@ _OVER = frozenset({"completed", "failed", "skipped"})
 _HALTED = "the workflow failed before"
 STOP_GRACE = 5.0
 """Seconds that cancelled steps have to end before they are left alone."""
+CALL_GRACE = 1.0
+"""Seconds that calls of models which took too long have to say what they used before the workflow is over."""
 
 
 class State(Struct):
@@ -77,6 +79,7 @@ class Coordination:
         self._ready = Queue(graph)
         self._busy: set[str] = set()
         self._resting: set[str] = set()
+        self._left: set[StepContext] = set()  # calls of models that took too long, and say yet what they used
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
         self._failure: tuple[Status, Error] | None = None
         self._partial = False
@@ -103,7 +106,7 @@ class Coordination:
             self._end_all(f"interrupted by {type(fault).__name__}")
             raise
         finally:
-            self._stop_rest()
+            self._stop_what_runs("the workflow is over")
 
     def _is_ended(self) -> bool:
         """Whether it was cancelled or took too long; then everything is ended, and the outcome decided."""
@@ -231,9 +234,12 @@ class Coordination:
             if context is not None:
                 message = f"step {step_id!r} took longer than {self._graph.steps[step_id].timeout:g} s"
                 context.stop.set(message)
+                if isinstance(self._graph.steps[step_id], LLMStep):
+                    self._left.add(context)
                 self._failed(step_id, TimeoutError(message))
 
     def _take(self, report: Report) -> None:
+        self._left.discard(report.context)
         state = self._states[report.step_id]
         if state.phase != "running" or state.context is not report.context:
             return  # a try that was given up long ago
@@ -293,35 +299,34 @@ class Coordination:
 
     def _end_all(self, why: str) -> None:
         """End every step that runs or rests, and wait a little for those that can stop."""
-        for step_id in (*self._busy, *self._resting):
-            context = self._states[step_id].context
-            if context is not None:
-                context.stop.set(why)
-        self._settle(set(self._busy))
+        running = self._stop_what_runs(why)
+        self._settle(running | self._left, STOP_GRACE)
         for step_id in (*self._busy, *self._resting):
             self._end(step_id, Status.CANCELLED, error=Error("Cancelled", why))
             self._set(step_id, "failed")
 
-    def _settle(self, waiting: set[str]) -> None:
-        deadline = time.monotonic() + STOP_GRACE
+    def _settle(self, waiting: set[StepContext], seconds: float) -> None:
+        """Wait at most so long for the reports of these tries, which were told to stop."""
+        deadline = time.monotonic() + seconds
         while waiting and not self._is_past(deadline):
             try:
                 report = self._reports.get(timeout=max(deadline - time.monotonic(), 0.001))
             except queue.Empty:
                 continue
-            if report is None or report.context is not self._states[report.step_id].context:
-                continue
-            waiting.discard(report.step_id)
-            if report.fault is None:
-                self._take(report)
+            if report is not None:
+                waiting.discard(report.context)
+                if report.fault is None:
+                    self._take(report)
 
-    def _stop_rest(self) -> None:
-        for step_id in self._busy:
-            context = self._states[step_id].context
-            if context is not None:
-                context.stop.set("the workflow is over")
+    def _stop_what_runs(self, why: str) -> set[StepContext]:
+        """The tries that run, each told to stop."""
+        running = {context for step_id in self._busy if (context := self._states[step_id].context) is not None}
+        for context in running:
+            context.stop.set(why)
+        return running
 
     def _conclude(self) -> None:
+        self._settle(self._left, CALL_GRACE)
         try:
             self._run.output = self._output()
         except InvalidError as error:
