@@ -288,6 +288,25 @@ def test_killed_in_the_middle_it_is_failed_and_can_be_resumed(tmp_path, file_sto
 
 
 @pytest.mark.crash
+def test_killed_it_can_be_resumed_at_once_where_no_server_watches(tmp_path, file_store):
+    marks, gate, home = tmp_path / "marks", tmp_path / "gate", tmp_path / "home"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "EXECLOG_HOME": str(home), "EXECLOG_STORE": file_store}
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM))
+    process = subprocess.Popen([sys.executable, program, marks, gate], env=environment)
+    try:
+        _until(lambda: _pid(gate), process)
+    finally:
+        process.kill()
+        process.wait()
+    gate.touch()
+    with Ledger.open(file_store, home=home) as ledger:
+        done = ExecutionEngine(ledger).resume("p", "victim")
+    assert (done.status, done.output, done.step("load").data["reusedFrom"]) == ("completed", "42", "victim")
+    assert marks.read_text() == "once\n"
+
+
+@pytest.mark.crash
 def test_interrupted_it_is_cancelled(tmp_path, file_store):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT / "src"),

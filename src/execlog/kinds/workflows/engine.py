@@ -29,7 +29,7 @@ from execlog.kinds.workflows.reuse import UNRECORDED, Keeping, digest_of, reusab
 from execlog.kinds.workflows.running import Prepared, RunningExecution
 from execlog.kinds.workflows.service import ExecutionHistoryService
 from execlog.kinds.workflows.tracing import WorkflowRun, waiting
-from execlog.kinds.workflows.words import KIND, check_execution, check_project
+from execlog.kinds.workflows.words import KIND, WORDS, check_execution, check_project
 from execlog.ledger import Ledger
 from execlog.recorder.context import surroundings
 from execlog.recorder.recorder import Recorder
@@ -170,11 +170,12 @@ class ExecutionEngine:
         before = None
         if self.history is not None:
             self.history.reader(everything=True)  # whoever of this process ran it
+            self.history.end_dead()
             before = self.history.find(project_id, execution_id)
         if before is None:
             raise NotFoundError(f"project {project_id!r} has no execution {execution_id!r}")
         if before.status in OPEN or before.status is Status.SUCCEEDED:
-            raise ConflictError(f"execution {execution_id!r} is {before.status.value}: there is nothing to resume")
+            raise ConflictError(f"execution {execution_id!r} is {WORDS[before.status]}: there is nothing to resume")
         return before
 
     def _prepare(

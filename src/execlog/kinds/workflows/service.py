@@ -148,6 +148,11 @@ class ExecutionHistoryService:
             if cursor is None:
                 return
 
+    def end_dead(self) -> None:
+        """Have what processes of this home left open that are gone end as crashed, now. Raises StoreError."""
+        if isinstance(self._history, Ledger):
+            self._history.drain_dead()
+
     def _sums(self, store: Store, wanted: Filter) -> tuple[Bucket, list[Execution]]:
         """The sums of what ended, and what is still open.
 
