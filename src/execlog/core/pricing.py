@@ -32,6 +32,8 @@ class CallUsage(Struct, frozen=True, kw_only=True):
     cached and the two writes are part of `input`, reasoning is part of `output`.
 
     cache_write       tokens written to the provider's cache in all; cache_write_1h of them for an hour
+    more              what else may have a price, by its name in genai-prices: input_audio_tokens, web_searches …
+    terms             what the price depends on besides: service_tier, speed
     """
 
     input: int = 0
@@ -40,6 +42,8 @@ class CallUsage(Struct, frozen=True, kw_only=True):
     reasoning: int = 0
     cache_write: int = 0
     cache_write_1h: int = 0
+    more: dict[str, int] = {}
+    terms: dict[str, str] = {}
 
 
 class Price(Struct, frozen=True):
@@ -112,7 +116,10 @@ class GenaiPrices:
             cache_write_tokens=usage.cache_write,
             cache_write_5m_tokens=max(usage.cache_write - usage.cache_write_1h, 0),
             cache_write_1h_tokens=usage.cache_write_1h,
+            output_reasoning_tokens=usage.reasoning,
+            **usage.more,
         )
+        place["price_context"] = usage.terms or None
         try:
             found = self._package.calc_price(used, model, genai_request_timestamp=at, **place)
         except (LookupError, ValueError):

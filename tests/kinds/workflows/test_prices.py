@@ -67,11 +67,70 @@ def test_usage_fields_of_both_formats():
     assert from_anthropic([]) is None
 
 
+APART = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 135}
+"""What a model reasoned is left out of its completion, and told only by the total, or besides."""
+REASONED = {"completion_tokens_details": {"reasoning_tokens": 94}}
+RESEARCH = {
+    "prompt_tokens": 33, "completion_tokens": 7163, "total_tokens": 7196, "citation_tokens": 20016,
+    "num_search_queries": 18, "reasoning_tokens": 94305,
+}  # fmt: skip
+AUDIO = {
+    "prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500,
+    "prompt_tokens_details": {"audio_tokens": 400, "text_tokens": 600, "cached_tokens": 0},
+    "completion_tokens_details": {"audio_tokens": 300, "text_tokens": 200, "reasoning_tokens": 0},
+}  # fmt: skip
+SEARCHED = ANTHROPIC_USAGE | {"server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 0}}
+
+
+@pytest.mark.parametrize(
+    ("said", "output", "reasoning"),
+    [
+        (APART | REASONED, 103, 94),
+        (APART, 103, 94),
+        (RESEARCH, 7163 + 94305 + 20016, 94305),
+        (OPENAI_USAGE | {"total_tokens": 1200}, 200, 150),
+        (APART | {"completion_tokens_details": {"reasoning_tokens": 5}}, 9, 5),
+        (APART | {"total_tokens": 12}, 9, 0),
+    ],
+)
+def test_reasoning_that_is_counted_apart_is_part_of_the_output(said, output, reasoning):
+    used = from_openai(said)
+    assert (used.output, used.reasoning) == (output, reasoning)
+
+
+def test_tokens_of_the_cache_by_another_name():
+    hits = {"prompt_tokens": 1000, "prompt_cache_hit_tokens": 640, "prompt_cache_miss_tokens": 360}
+    assert from_openai(hits).cached == 640
+
+
+@pytest.mark.parametrize(
+    ("usage", "model", "dollars"),
+    [
+        (from_openai(OPENAI_USAGE, "default"), "gpt-5", "0.002575"),
+        (from_openai(OPENAI_USAGE, "flex"), "gpt-5", "0.0012875"),
+        (from_openai(OPENAI_USAGE, "priority"), "gpt-5", "0.00515"),
+        (from_openai(OPENAI_USAGE, None), "gpt-5", "0.002575"),
+        (from_anthropic(ANTHROPIC_USAGE | {"service_tier": "standard"}), "claude-opus-5", "0.0081375"),
+        (from_anthropic(ANTHROPIC_USAGE | {"speed": "fast"}), "claude-opus-5", "0.016275"),
+    ],
+)
+def test_the_cost_is_that_of_the_tier_it_was_served_in(usage, model, dollars):
+    pytest.importorskip("genai_prices")
+    provider = "openai" if model == "gpt-5" else "anthropic"
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    price = GenaiPrices().price(model, usage, provider=provider, base_url=None, at=at)
+    assert price.nano == to_nano(Decimal(dollars))
+
+
 @pytest.mark.parametrize(
     ("provider", "flavor", "usage", "read", "model"),
     [
         ("openai", "chat", OPENAI_USAGE, from_openai, "gpt-4o"),
+        ("openai", "chat", AUDIO, from_openai, "gpt-audio"),
+        ("x-ai", "chat", APART | REASONED, from_openai, "grok-3-mini"),
+        ("perplexity", "default", RESEARCH, from_openai, "sonar-deep-research"),
         ("anthropic", "default", ANTHROPIC_USAGE, from_anthropic, "claude-sonnet-4-5"),
+        ("anthropic", "default", SEARCHED, from_anthropic, "claude-sonnet-4-5"),
     ],
 )
 def test_the_cost_is_the_tables_own(provider, flavor, usage, read, model):

@@ -41,7 +41,7 @@ class OpenAI:
     def answer(self, body: Json) -> Answer:
         """The answer in a whole response."""
         _check_error(body)
-        choice, usage = _first(body), from_openai(body.get("usage"))
+        choice, usage = _first(body), from_openai(body.get("usage"), body.get("service_tier"))
         if choice is None and usage is None:
             raise ModelCallError("the answer has no choices: is this an OpenAI-compatible endpoint?")
         message = cast("Json", (choice or {}).get("message") or {})
@@ -81,7 +81,7 @@ class OpenAIStream:
         _check_error(data)
         self._model = _text(data.get("model")) or self._model
         self._id = _text(data.get("id")) or self._id
-        self.usage = from_openai(data.get("usage")) or self.usage
+        self.usage = from_openai(data.get("usage"), data.get("service_tier")) or self.usage
         choice = _first(data)
         if choice is not None:
             self._began = True
