@@ -10,6 +10,8 @@ import pytest
 
 from execlog.core.redact import Redactor
 from execlog.kinds.workflows import Endpoint, ExecutionEngine, ExecutionHistoryService, Flow
+from execlog.kinds.workflows.models.asking import Question
+from execlog.kinds.workflows.models.openai import OpenAI
 from servers import wait_until
 
 from .provider_peer import HANG, RESET, USAGE, ProviderPeer, chunk, chunks, completion, events, message, typed, whole
@@ -174,6 +176,33 @@ def test_what_a_call_used_that_took_too_long_counts(run, ledger, optional):
     assert done.step("a").token_usage.total == done.token_usage.total == 1001
     ledger.flush()
     assert ExecutionHistoryService(ledger).get_execution("default", done.id).to_dict() == done.to_dict()
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+def test_a_query_of_the_address_goes_with_every_request(ledger, api):
+    with ProviderPeer(whole({"openai": completion, "anthropic": message}[api]())) as peer:
+        endpoint = Endpoint(api=api, base_url=f"{peer.url}?api-version=2024-10-21")
+        flow = Flow("w")
+        flow.llm("a", model="m", prompt="x")
+        assert ExecutionEngine(ledger, endpoints={"default": endpoint}).run(flow).output == "fine"
+    path = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}[api]
+    assert peer.paths == [f"{path}?api-version=2024-10-21"]
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("", "max_completion_tokens"),
+        ("https://api.openai.com/v1/", "max_completion_tokens"),
+        ("https://ours.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("http://localhost:8000/v1", "max_tokens"),
+        ("https://openrouter.ai/api/v1", "max_tokens"),
+    ],
+)
+def test_the_limit_of_an_answer_is_called_as_its_server_wants_it(address, name):
+    question = Question(model="gpt-5", messages=(), max_tokens=50)
+    body = OpenAI().body(question, Endpoint(base_url=address))
+    assert body == {"model": "gpt-5", "messages": [], name: 50}
 
 
 def test_a_server_that_cannot_be_reached_is_given_up_after_the_time_for_that(ledger):

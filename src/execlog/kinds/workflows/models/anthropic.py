@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from execlog.core.pricing import CallUsage
 from execlog.kinds.workflows.models.asking import Answer, ModelCallError, Question
+from execlog.kinds.workflows.models.endpoint import Endpoint
 from execlog.kinds.workflows.models.openai import CALLS_TOOLS, complaint_of, refused, text_of
 from execlog.kinds.workflows.models.usage import from_anthropic
 
@@ -27,8 +28,9 @@ class Anthropic:
         """The headers that say who asks."""
         return {"anthropic-version": VERSION} | ({"x-api-key": key} if key else {})
 
-    def body(self, question: Question) -> dict[str, Any]:
+    def body(self, question: Question, endpoint: Endpoint) -> dict[str, Any]:
         """The request."""
+        del endpoint
         body: dict[str, Any] = {
             "model": question.model,
             "max_tokens": question.max_tokens or DEFAULT_MAX_TOKENS,

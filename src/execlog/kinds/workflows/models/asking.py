@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from execlog.core.errors import ExeclogError
 from execlog.core.pricing import CallUsage
+from execlog.kinds.workflows.models.endpoint import Endpoint
 
 NEVER = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Codes of errors that asking again does not mend, though their status is that of too many requests."""
@@ -72,8 +73,8 @@ class Dialect(Protocol):
         """The headers that say who asks."""
         ...
 
-    def body(self, question: Question) -> dict[str, Any]:
-        """The request."""
+    def body(self, question: Question, endpoint: Endpoint) -> dict[str, Any]:
+        """The request to this endpoint."""
         ...
 
     def answer(self, body: Mapping[str, Any]) -> Answer:

@@ -52,7 +52,7 @@ def ask(
 
 def _once(endpoint: Endpoint, question: Question, watch: Watch, used: Used) -> Answer:
     dialect = DIALECTS[endpoint.api]
-    with send(endpoint, dialect, dialect.body(question), watch) as response:
+    with send(endpoint, dialect, dialect.body(question, endpoint), watch) as response:
         # An endpoint may not know how to stream, and answer whole.
         streamed = "event-stream" in (response.getheader("content-type") or "")
         if not streamed:

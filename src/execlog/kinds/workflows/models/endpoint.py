@@ -21,7 +21,8 @@ _KEYS: dict[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API
 class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An endpoint that speaks the OpenAI (chat completions) or the Anthropic (messages) format.
 
-    base_url       its address, as the provider's own clients take it; empty: the provider's own
+    base_url       its address, as the provider's own clients take it; a query, such as Azure's ?api-version=…, goes
+                   with each request; empty: the provider's own
     api_key        its key; better: `api_key_env`, the name of the environment variable that holds it
     provider       whose prices hold, as the price table calls it; without one, told by the address
     headers        further headers of each request
@@ -53,6 +54,12 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def url(self) -> str:
         """Its address, without a slash at the end."""
         return (self.base_url or _BASES[self.api]).rstrip("/")
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether OpenAI's own models are there: at its address, or at Azure."""
+        host = urlsplit(self.url).hostname or ""
+        return host == urlsplit(_BASES["openai"]).hostname or host.endswith(".openai.azure.com")
 
     @property
     def key(self) -> str | None:

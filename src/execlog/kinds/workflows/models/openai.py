@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from execlog.core.pricing import CallUsage
 from execlog.kinds.workflows.models.asking import NEVER, Answer, ModelCallError, Question, may_pass
+from execlog.kinds.workflows.models.endpoint import Endpoint
 from execlog.kinds.workflows.models.usage import from_openai
 
 Json = Mapping[str, Any]
@@ -26,12 +27,13 @@ class OpenAI:
         """The headers that say who asks."""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def body(self, question: Question) -> dict[str, Any]:
+    def body(self, question: Question, endpoint: Endpoint) -> dict[str, Any]:
         """The request; a streamed answer is asked to report its usage too."""
         system = [{"role": "system", "content": question.system}] if question.system else []
         body: dict[str, Any] = {"model": question.model, "messages": [*system, *question.messages]}
         if question.max_tokens is not None:
-            body["max_tokens"] = question.max_tokens
+            # OpenAI's models that reason refuse the old name, and many compatible servers do not know the new one.
+            body["max_completion_tokens" if endpoint.is_openai else "max_tokens"] = question.max_tokens
         if question.temperature is not None:
             body["temperature"] = question.temperature
         if question.stream:

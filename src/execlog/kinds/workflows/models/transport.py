@@ -100,6 +100,7 @@ def _connection(endpoint: Endpoint, dialect: Dialect) -> tuple[http.client.HTTPC
     # An address may be given with or without the format's own first segment.
     head, _, _ = dialect.path[1:].partition("/")
     path = base.removesuffix(f"/{head}") + dialect.path if head == "v1" else base + dialect.path
+    path += f"?{parts.query}" if parts.query else ""
     host, timeout = parts.hostname or "", endpoint.connect_timeout
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=_tls()), path
