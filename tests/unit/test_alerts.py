@@ -226,7 +226,7 @@ def test_a_sample_is_of_what_the_rule_is_about():
         (PLACE | {"status": ["faild"]}, r"it is one of bad, cancelled, .*timed_out - at `\$.status"),
         (PLACE | {"status": []}, "it never tells anything: a status or silent is needed"),
         (PLACE | {"every": "often"}, r"Expected Seconds, or a span with its unit: .*90s.* - at `\$.every`"),
-        (PLACE | {"every": 3600}, r"Expected `str`, got `int` - at `\$.every`"),
+        (PLACE | {"every": 3600}, r"Expected `str`, got `int` \(Seconds, or a span .*15m\) - at `\$.every`"),
         (PLACE | {"silent": "0s"}, "silent: a second or more is needed"),
         (PLACE | {"recovery": "no"}, r"Expected `bool`, got `str` - at `\$.recovery`"),
         (PLACE | {"pages": "here"}, "pages is no URL"),

@@ -109,6 +109,42 @@ def test_yaml_that_is_refused(text, said):
         parse_workflow(text, form="yaml")
 
 
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (
+            "type: llm, model: m, prompt: x, max_tokens: 5",
+            "unknown field `max_tokens`; did you mean `maxTokens`? - at `$.s",
+        ),
+        ("type: llm, model: m, promt: x", "unknown field `promt`; did you mean `prompt`? - at `$.steps[0]` (step 'a')"),
+        ("type: shell, command: [ls], colour: red", "unknown field `colour` - at"),
+        (
+            "type: llm, model: m, prompt: x, maxTokens: many",
+            "Expected `int | null`, got `str` - at `$.steps[0].maxTokens`",
+        ),
+        (
+            "type: shell, command: [ls], timeout: 5m",
+            "Expected `float | null`, got `str` (Seconds) - at `$.steps[0].timeout`",
+        ),
+        (
+            "type: shell, command: [ls], needs: [b-1]",
+            "Expected Letters, digits and _, no digit first: load_prices - at",
+        ),
+        (
+            "type: http, command: [ls]",
+            "'http'; it is one of python, tool, shell, llm - at `$.steps[0].type` (step 'a')",
+        ),
+        ("type: shell, command: [ls, ], timeout: [", "doc.yaml: not YAML: while parsing a flow node"),
+    ],
+)
+def test_an_error_names_the_place_and_what_would_fit(step, said):
+    text = f"name: x\nsteps:\n- {{id: a, {step}}}\n"
+    with pytest.raises(InvalidError, match=r"^doc\.yaml: ") as caught:
+        parse_workflow(text, form="yaml", where="doc.yaml")
+    assert said in str(caught.value)
+    assert "byte string" not in str(caught.value)
+
+
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff", b"null", b"[" * 100_000, b" " * 2_000_000])
 def test_json_that_is_none_is_refused(data):
     with pytest.raises(InvalidError):
@@ -300,5 +336,5 @@ def test_any_text_is_a_template_or_refused(text):
 
 
 def test_a_step_of_an_unknown_type_says_which_types_there_are():
-    with pytest.raises(InvalidError, match=r"\(step 'a'\): a step's type is one of python, tool, shell, llm"):
+    with pytest.raises(InvalidError, match=r"it is one of python, tool, shell, llm - at .*\(step 'a'\)"):
         parse_workflow('{"name": "w", "steps": [{"id": "a", "type": "command", "command": "true"}]}')

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-StepId = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$", examples=["load_prices"])]
+StepId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$",
+        description="Letters, digits and _, no digit first",
+        examples=["load_prices"],
+    ),
+]
 Seconds = Annotated[float, Meta(gt=0, le=604_800, description="Seconds")]
 Join = Literal["all", "any", "always"]
 

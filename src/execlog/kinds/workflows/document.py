@@ -6,17 +6,18 @@ import re
 import sys
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import msgspec
 
 from execlog.core.codec import convert
 from execlog.core.errors import InvalidError, MissingExtraError
-from execlog.kinds.workflows.definition import AnyStep, Workflow
+from execlog.kinds.workflows.definition import Workflow
 
 MAX_BYTES = 1_048_576
 SCHEMA_ID = "urn:execlog:workflow:1"
-_TYPES = ", ".join(str(step.__struct_config__.tag) for step in get_args(AnyStep))
+_UNNAMED = 'in "<byte string>", '
+"""How PyYAML names a text that came from no file."""
 _BOOLEAN = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
 
 
@@ -33,7 +34,7 @@ def parse_workflow(data: bytes | str, *, form: str = "json", where: str = "workf
     if len(raw) > MAX_BYTES:
         raise InvalidError(f"{where}: a workflow may have {MAX_BYTES} bytes")
     try:
-        plain = _from_yaml(raw) if form == "yaml" else msgspec.json.decode(raw)
+        plain = _from_yaml(raw, where) if form == "yaml" else msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidError(f"{where}: not JSON: {error}") from error
     return workflow_of(plain, where=where)
@@ -70,13 +71,12 @@ def _named(plain: Any, message: str) -> str:
     """The step an error speaks of by number, by its id."""
     place = message.partition("$.steps[")[2].partition("]")[0]
     try:
-        named = f" (step {plain['steps'][int(place)]['id']!r})"
+        return f" (step {plain['steps'][int(place)]['id']!r})"
     except (ValueError, LookupError, TypeError):
         return ""
-    return f"{named}: a step's type is one of {_TYPES}" if "].type`" in message else named
 
 
-def _from_yaml(raw: bytes) -> Any:
+def _from_yaml(raw: bytes, where: str) -> Any:
     try:
         import yaml
     except ImportError as error:
@@ -84,7 +84,7 @@ def _from_yaml(raw: bytes) -> Any:
     try:
         return yaml.load(raw, Loader=_loader(yaml))  # noqa: S506 - it is a SafeLoader
     except yaml.YAMLError as error:
-        raise InvalidError(f"not YAML: {error}") from error
+        raise InvalidError(f"{where}: not YAML: {str(error).replace(_UNNAMED, '')}") from error
 
 
 def _loader(yaml: Any) -> Any:
