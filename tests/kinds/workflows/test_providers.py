@@ -163,6 +163,7 @@ def test_a_silent_stream_ends_at_once_when_it_is_cancelled(run, closes):
         done = running.wait(20)
     assert time.monotonic() - began < 3
     assert (done.status, counts(done)) == ("cancelled", (1, 1000, 1, Decimal("0.001002")))
+    assert done.logs == (), "nothing is said of a broken answer, nor of another try"
 
 
 @pytest.mark.parametrize("optional", [False, True])
@@ -176,6 +177,15 @@ def test_what_a_call_used_that_took_too_long_counts(run, ledger, optional):
     assert done.step("a").token_usage.total == done.token_usage.total == 1001
     ledger.flush()
     assert ExecutionHistoryService(ledger).get_execution("default", done.id).to_dict() == done.to_dict()
+
+
+def test_half_a_character_in_a_prompt_is_asked_as_a_question_mark(ledger):
+    with ProviderPeer(whole(completion())) as peer:
+        flow = Flow("w")
+        flow.llm("a", model="m", prompt="{{ input.text }}")
+        engine = ExecutionEngine(ledger, endpoints={"default": Endpoint(base_url=peer.url)})
+        assert engine.run(flow, {"text": "Gr\udcfc\udcdfe 价"}).output == "fine"
+    assert peer.asked[0]["messages"] == [{"role": "user", "content": "Gr??e 价"}]
 
 
 @pytest.mark.parametrize("api", ["openai", "anthropic"])

@@ -40,6 +40,7 @@ def ask(
         try:
             return _once(endpoint, question, watch, used)
         except ModelCallError as error:
+            watch.check()  # a connection that was shut because nobody wants the answer looks like one that broke off
             wait = _wait(error, number, jitter)
             if not error.retry or number > endpoint.retries:
                 raise

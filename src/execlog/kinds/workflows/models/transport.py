@@ -38,7 +38,9 @@ def send(
         with _faults(endpoint, watch, endpoint.timeout), _shut_on_stop(connection.sock, watch):
             connection.sock.settimeout(endpoint.timeout)
             watch.check()
-            connection.request("POST", path, json.dumps(body, ensure_ascii=False).encode(), _headers(endpoint, dialect))
+            # A half of a surrogate pair, as in badly decoded text, has no UTF-8.
+            data = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+            connection.request("POST", path, data, _headers(endpoint, dialect))
             response = connection.getresponse()
             if response.status != _OK:
                 raise _refusal(response, dialect)
