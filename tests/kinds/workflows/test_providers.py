@@ -179,6 +179,28 @@ def test_what_a_call_used_that_took_too_long_counts(run, ledger, optional):
     assert ExecutionHistoryService(ledger).get_execution("default", done.id).to_dict() == done.to_dict()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "`"}',
+        ' \n{"a": "`"}\n',
+        '```json\n{"a": "`"}\n```',
+        '```{"a": "`"}```',
+        'Here you are:\n\n```JSON\n{"a": "`"}\n```\nIs there anything else?',
+    ],
+)
+def test_the_json_in_an_answer_is_found(run, text):
+    with ProviderPeer(whole(completion(text))) as peer:
+        assert run(peer, output="json").output == {"a": "`"}
+
+
+@pytest.mark.parametrize("text", ["", "none", '{"a": 1} thanks', "```json\n{```", '```{"a": 1}``` or ```{"a": 2}```'])
+def test_an_answer_without_json_fails_the_step_and_is_paid_for(run, text):
+    with ProviderPeer(whole(completion(text))) as peer:
+        done = run(peer, output="json")
+    assert (done.status, done.error_type, counts(done)) == ("failed", "AnswerError", ONCE)
+
+
 def test_half_a_character_in_a_prompt_is_asked_as_a_question_mark(ledger):
     with ProviderPeer(whole(completion())) as peer:
         flow = Flow("w")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +22,7 @@ _CUT_OFF = {
     "model_context_window_exceeded": "reached the end of its context",
     "content_filter": "was stopped by a content filter",
 }
-_FENCE = "```"
+_FENCED = re.compile(r"```(?:json)?\s*(.*)```", re.DOTALL | re.IGNORECASE)
 
 
 class AnswerError(ExeclogError):
@@ -80,12 +82,12 @@ def _note(answer: Answer, step: LLMStep, context: StepContext) -> None:
 
 
 def _json_of(text: str) -> Any:
-    """The JSON in an answer, which models like to put into a fence."""
-    bare = text.strip()
-    if bare.startswith(_FENCE) and bare.endswith(_FENCE):
-        bare = bare[len(_FENCE) : -len(_FENCE)].partition("\n")[2]
+    """The JSON in an answer, which models like to put into a fence, with words around it."""
+    fenced = _FENCED.search(text)
     try:
-        return json.loads(bare)
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+        return json.loads(fenced[1] if fenced is not None else text)
     except ValueError as error:
         raise AnswerError(f"the answer is not JSON: {error}: {text[:200]!r}") from error
 
