@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -91,6 +92,28 @@ def test_a_chain_of_resumptions_keeps_its_root_and_where_outputs_come_from(engin
     assert last.step("load").data["reusedFrom"] == first.id
     assert last.step("work").data["reusedFrom"] == third.id
     assert counting.calls.count("load") == 1
+
+
+def test_resumed_in_an_event_loop_async_functions_run_in_it(engine):
+    loops = []
+
+    async def work():
+        loops.append(asyncio.get_running_loop())
+        if len(loops) == 1:
+            raise ConnectionError("gone")
+        return "done"
+
+    async def main():
+        flow = Flow("w")
+        flow.python("a", work)
+        failed = await engine.arun(flow, project_id="p")
+        done = await engine.aresume("p", failed.id, flow, triggered_by="bob")
+        assert (failed.status, done.status, done.output, done.triggered_by) == ("failed", "completed", "done", "bob")
+        assert (done.retry_of, loops) == (failed.id, [asyncio.get_running_loop()] * 2)
+        with pytest.raises(ConflictError, match="is completed: there is nothing to resume"):
+            await engine.aresume("p", done.id, flow)
+
+    asyncio.run(main())
 
 
 def test_tokens_are_paid_for_once(ledger):

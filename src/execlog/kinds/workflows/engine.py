@@ -152,12 +152,20 @@ class ExecutionEngine:
         Raises NotFoundError, ConflictError for an execution that runs or completed, InvalidError where what was
         recorded is not whole (redacted, or too long), or where the input is another one: give it again.
         """
-        before = self._resumable(project_id, execution_id)
-        if workflow is None:
-            workflow = workflow_of(_recorded(before, "workflow", (before.params or {}).get("workflow")))
-        if input is None:
-            input = _recorded(before, "input", before.input)
-        return self._prepare(workflow, input, Order(project_id=project_id, **wishes), before=before).execute()
+        return self._prepare_again(execution_id, workflow, input, Order(project_id=project_id, **wishes)).execute()
+
+    async def aresume(
+        self,
+        project_id: str,
+        execution_id: str,
+        workflow: AnyWorkflow | None = None,
+        input: Any = None,
+        **wishes: Unpack[Wishes],
+    ) -> WorkflowExecution:
+        """As `resume`, without blocking the event loop; async functions of the workflow run in this loop."""
+        order, loop = Order(project_id=project_id, **wishes), asyncio.get_running_loop()
+        prepared = await asyncio.to_thread(self._prepare_again, execution_id, workflow, input, order, loop=loop)
+        return await RunningExecution(prepared).finished()
 
     def cancel(self, execution_id: str, reason: str = "cancelled", *, project_id: str = DEFAULT_PROJECT) -> bool:
         """Whether an execution of this engine ran, and was asked to end."""
@@ -177,6 +185,22 @@ class ExecutionEngine:
         if before.status in OPEN or before.status is Status.SUCCEEDED:
             raise ConflictError(f"execution {execution_id!r} is {WORDS[before.status]}: there is nothing to resume")
         return before
+
+    def _prepare_again(
+        self,
+        execution_id: str,
+        workflow: AnyWorkflow | None,
+        given: Any,
+        order: Order,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Prepared:
+        before = self._resumable(order.project_id, execution_id)
+        if workflow is None:
+            workflow = workflow_of(_recorded(before, "workflow", (before.params or {}).get("workflow")))
+        if given is None:
+            given = _recorded(before, "input", before.input)
+        return self._prepare(workflow, given, order, before=before, loop=loop)
 
     def _prepare(
         self,
