@@ -105,6 +105,17 @@ def test_rows_at_hand_are_a_source():
         source("B", "1d", None, None)
 
 
+def test_rows_may_name_their_timeframe_or_none():
+    rows = [
+        {"symbol": "A", "date": "2004-01-01", "close": 1, "timeframe": ""},
+        {"symbol": "B", "date": "2004-01-01", "close": 2, "timeframe": "1h"},
+    ]
+    source = RowSource(rows)
+    assert [bar.close for bar in source("A", "1d", None, None)] == [1]
+    with pytest.raises(SourceError, match="B has no rows on 1d, only on 1h"):
+        source("B", "1d", None, None)
+
+
 @pytest.mark.parametrize("row", [{"date": "2004-01-01", "close": 1}, {"symbol": "", "date": "2004-01-01", "close": 1}])
 def test_a_row_at_hand_without_a_symbol_is_named(row):
     with pytest.raises(SourceError, match="row 2 has no symbol"):

@@ -59,7 +59,7 @@ class RowSource:
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._bars: dict[str, list[tuple[str | None, Bar]]] = {}
         for number, row in enumerate(rows, 1):
-            frame, symbol = row.get("timeframe"), row.get("symbol")
+            frame, symbol = row.get("timeframe") or None, row.get("symbol")
             if symbol is None or symbol == "":
                 raise SourceError(f"row {number} has no symbol")
             self._bars.setdefault(str(symbol), []).append((frame, bar_of(row, number)))
@@ -82,7 +82,9 @@ class RowSource:
         if found:
             return found
         if not known:
-            raise SourceError(f"unknown symbol {symbol}")
+            frames = sorted({str(frame) for frame, _ in self._bars.get(symbol, ())})
+            there = f"{symbol} has no rows on {timeframe}, only on {', '.join(frames)}"
+            raise SourceError(there if frames else f"unknown symbol {symbol}")
         first = min(bar.at for bar in known)
         raise SourceError(nothing_between(symbol, start, end, first))
 
