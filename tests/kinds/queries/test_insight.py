@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 
 import pytest
 
@@ -180,3 +181,14 @@ def test_one_that_cannot_be_understood_does_not_end_the_thinking(gateway, monkey
     gateway.execute(Query(query="select 2, 3", connection="file"))
     assert gateway.insight.settle(10)
     assert gateway.insight.known("select 2, 3", gateway.connections["file"].connector) is not None
+
+
+@pytest.mark.parametrize("nest", [("array[", "]"), ("x::int[", "]"), ("struct (", ")")])
+def test_what_would_take_sqlglot_minutes_is_not_looked_at_closer(nest):
+    opening, closing = nest
+    before = time.monotonic()
+    found = analyse("select " + opening * 24 + "1" + closing * 24, POSTGRES, "postgres")
+    assert time.monotonic() - before < 5
+    assert (len(found.fingerprint), found.complexity) == (16, None)
+    usual = "select " + "(" * 12 + "array[1], array[array[2]]" + ")" * 12 + " from t"
+    assert analyse(usual, POSTGRES, "postgres").tables == ("t",)

@@ -23,7 +23,11 @@ from execlog.kinds.queries.lexer import Dialect
 
 Complexity = Literal["simple", "moderate", "complex"]
 MAX_LENGTH = 50_000
+MAX_NESTED = 8
+"""Arrays and structs in each other; sqlglot takes twice as long for each level, which is minutes for 20."""
+
 _SIMPLE, _MODERATE = 2, 8
+_BRACKETS = re.compile(r"(?:\b(?:array|struct)\s*+)?[\[(]|[\])]", re.IGNORECASE)
 _VALUE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"|\b\d[\d.:DT]*+[a-z]?\b')
 
 
@@ -50,7 +54,7 @@ def fingerprint_of(query: str, dialect: Dialect | None) -> str:
 
 def look_closer(query: str, fingerprint: str, language: str) -> Analysis:
     """The analysis by sqlglot; the fingerprint alone where it is not installed or cannot read the query."""
-    if not _has_sqlglot() or len(query) > MAX_LENGTH:
+    if not _has_sqlglot() or len(query) > MAX_LENGTH or _nests_too_deeply(query):
         return Analysis(fingerprint)
     import sqlglot
 
@@ -60,6 +64,20 @@ def look_closer(query: str, fingerprint: str, language: str) -> Analysis:
         return Analysis(fingerprint, _complexity(tree), _tables(tree), tuple(_suggestions(tree)))
     except (sqlglot.ParseError, sqlglot.TokenError, RecursionError, ValueError):
         return Analysis(fingerprint)
+
+
+def _nests_too_deeply(query: str) -> bool:
+    opened: list[bool] = []
+    depth = 0
+    for bracket in _BRACKETS.findall(query):
+        if bracket[-1] in "[(":
+            opened.append(bracket != "(")
+            depth += opened[-1]
+            if depth > MAX_NESTED:
+                return True
+        elif opened:
+            depth -= opened.pop()
+    return False
 
 
 @contextmanager
