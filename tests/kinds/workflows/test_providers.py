@@ -134,6 +134,31 @@ def test_a_servers_own_trouble_is_waited_for(run, status):
 
 
 @pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (
+            {"error": {"message": "no such model", "type": "invalid_request_error", "code": "model_not_found"}},
+            "no such model",
+        ),
+        ({"error": "no such model"}, "no such model"),
+        ({"error": {"type": "not_found_error"}}, "not_found_error"),
+        ({"object": "error", "message": "no such model", "type": "NotFoundError", "code": 404}, "no such model"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body", "model"], "msg": "größer"}]}, '[{"loc": ["body", "model"], "msg": "größer"}]'),
+        ([{"error": {"code": 404, "message": "no such model", "status": "NOT_FOUND"}}], "no such model"),
+        ({"status": "broken"}, '{"status": "broken"}'),
+        (b"<html>nothing here", "<html>nothing here"),
+        ({}, "no reason given"),
+        ([], "no reason given"),
+        (b"", "no reason given"),
+    ],
+)
+def test_why_a_server_refuses_is_said_wherever_it_says_it(run, body, why):
+    with ProviderPeer(whole(body, 404)) as peer:
+        assert run(peer).error == f"step 'a': HTTP 404 Said: {why}"
+
+
+@pytest.mark.parametrize(
     ("error", "tries"),
     [
         ({"code": 402, "message": "Insufficient credits"}, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -145,14 +146,17 @@ def text_of(content: Any) -> str:
 
 
 def complaint_of(body: Any) -> tuple[str, str | None]:
-    """The message of {"error": {"message", "type", "code"}}, which both formats have, and its code or type."""
-    error: Any = cast("Json", body).get("error") if isinstance(body, Mapping) else None
-    if isinstance(error, Mapping):
-        said = cast("Json", error)
-        return str(said.get("message") or said.get("type") or "no reason given"), _text(
-            said.get("code") or said.get("type")
-        )
-    return (str(error) if error else "no reason given"), None
+    """The message of {"error": {"message", "type", "code"}}, which both formats have, and its code or type.
+
+    Some compatible servers put it one level up, or into a list, or call the message `detail`.
+    """
+    listed = cast("list[Any]", body) if isinstance(body, list) else [body]
+    whole: Any = listed[0] if listed else None
+    error: Any = cast("Json", whole).get("error", cast("Json", whole)) if isinstance(whole, Mapping) else whole
+    said: Json = cast("Json", error) if isinstance(error, Mapping) else {}
+    why: Any = next((said[name] for name in ("message", "detail", "type") if said.get(name)), cast("Any", error))
+    written = (why if isinstance(why, str) else json.dumps(why, ensure_ascii=False)) if why else "no reason given"
+    return written, _text(said.get("code") or said.get("type"))
 
 
 def _text(value: Any) -> str | None:
