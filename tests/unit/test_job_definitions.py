@@ -95,7 +95,7 @@ def test_what_cannot_be_run_is_refused_by_name(job, field):
 @pytest.mark.parametrize(
     ("job", "hint"),
     [
-        (Job(name="n", run=Command("ls"), trigger=Cron("@daily")), "instead of @daily write 0 0"),
+        (Job(name="n", run=Command("ls"), trigger=Cron("@reboot")), "and @hourly, @daily, @weekly"),
         (Job(name="n", run=Command("ls"), trigger=Cron("0 0 * * MON-SUN")), "SUN-SAT: every day"),
         (Job(name="n", stocks=("BTC/USD",)), "write e.g. BTC-USD"),
     ],

@@ -96,6 +96,24 @@ def test_asking_from_within_the_hour_that_comes_twice_does_not_go_back():
     assert iso(after(trigger, at("2025-10-26T01:10:00Z"))) == "2025-10-27T01:30:00Z"
 
 
+@pytest.mark.parametrize(
+    ("shortcut", "expected"),
+    [
+        ("@hourly", "2024-01-31T13:00:00Z"),
+        ("@daily", "2024-01-31T23:00:00Z"),
+        ("@Midnight", "2024-01-31T23:00:00Z"),
+        ("@weekly", "2024-02-03T23:00:00Z"),
+        ("@monthly", "2024-01-31T23:00:00Z"),
+        ("@yearly", "2024-12-31T23:00:00Z"),
+        ("@annually", "2024-12-31T23:00:00Z"),
+    ],
+)
+def test_cron_knows_the_usual_shortcuts(shortcut, expected):
+    trigger = Cron(shortcut, "Europe/Berlin")
+    check_trigger(trigger)
+    assert iso(after(trigger, micros(datetime(2024, 1, 31, 12, 30, tzinfo=UTC)))) == expected
+
+
 def test_intervals_keep_to_their_grid():
     trigger = Interval(60, datetime(2025, 1, 1, tzinfo=UTC))
     assert instants(trigger, "2024-06-01T00:00:00Z", 2) == ["2025-01-01T00:00:00Z", "2025-01-01T00:01:00Z"]

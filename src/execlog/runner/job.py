@@ -26,7 +26,7 @@ FETCH_TIMEOUT = 300.0
 
 
 class Cron(Struct, frozen=True, tag="cron", forbid_unknown_fields=True):
-    """At the times of a cron expression (5 fields, or 6 with seconds first) on the wall clock of a time zone.
+    """At the times of a cron expression (5 fields, 6 with seconds first, or @daily) on the wall clock of a time zone.
 
     As in Debian's cron: a time that a DST change skips runs right after the gap, one that it repeats runs once.
     """

@@ -29,7 +29,7 @@ LEAST_GRACE = 2.0
 _SECOND = 1_000_000
 _ACCEPTED = (
     "accepted are 5 fields, or 6 with seconds first, as in */5 9-17 * * MON-FRI; a range goes up (SUN-SAT: every day), "
-    "and instead of @daily write 0 0 * * *"
+    "and @hourly, @daily, @weekly, @monthly and @yearly"
 )
 _HORIZON = datetime(9990, 1, 1)  # noqa: DTZ001 - compared with naive and aware alike through its year
 

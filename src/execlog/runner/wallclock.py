@@ -7,6 +7,15 @@ from datetime import UTC, datetime
 from cronsim import CronSim
 
 _MINUTE, _HOUR = 60, 3600
+_SHORTCUTS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
 
 
 class WallCron(CronSim):
@@ -18,7 +27,7 @@ class WallCron(CronSim):
     """
 
     def __init__(self, expression: str, dt: datetime) -> None:
-        super().__init__(expression, dt)
+        super().__init__(_SHORTCUTS.get(expression.strip().lower(), expression), dt)
         minute, hour = self.parts[1:3]
         if dt.tzinfo is not None and not minute.startswith("*") and not hour.startswith("*"):
             self.fixup_tz = dt.tzinfo

@@ -42,7 +42,7 @@ def _add_action(parser: Parser) -> None:
 def _add_trigger(parser: Parser) -> None:
     group = parser.add_argument_group("when (default: only by `jobs run`)")
     when = group.add_mutually_exclusive_group()
-    when.add_argument("--cron", metavar="EXPR", help='cron expression, 5 fields, or 6 with seconds first: "0 2 * * *"')
+    when.add_argument("--cron", metavar="EXPR", help='5 fields, or 6 with seconds first: "0 2 * * *"; or @daily')
     when.add_argument("--every", metavar="TIME", type=a_duration, help="every so often: 30s, 15m, 6h")
     when.add_argument("--at", metavar="TIME", type=a_time_to_come, help="once: 2026-01-31T06:00Z, or 90m from now")
     when.add_argument("--session", metavar="CALENDAR", help="at each session of an exchange: XNYS (extra: calendars)")
