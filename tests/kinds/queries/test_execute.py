@@ -62,6 +62,7 @@ def test_what_was_asked_is_in_the_user_s_history(client, ledger):
     [
         ({"query": "select * from nowhere"}, 422, "failed", "SQLError"),
         ({"query": "drop table t"}, 422, "failed", "NotReadOnly"),
+        ({"query": "select 1\0, 2"}, 422, "failed", "SyntaxError"),
         ({"query": SLOW, "timeout": 0.1}, 504, "timeout", "TimeoutError"),
     ],
 )

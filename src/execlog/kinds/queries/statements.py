@@ -43,9 +43,11 @@ _LIST = re.compile(r"\(\?(?:, \?)+\)")
 def single(query: str, dialect: Dialect = STANDARD) -> tuple[str, tuple[Token, ...]]:
     """The one statement in the query without what follows it, and its tokens without comments.
 
-    Raises RefusedError for none, for several, for a quote or comment that never ends, and for a comment of which it
-    depends on the database, or its version, whether it is one.
+    Raises RefusedError for none, for several, for a quote or comment that never ends, for a comment of which it depends
+    on the database, or its version, whether it is one, and for a NUL, where some drivers end a query.
     """
+    if "\0" in query:
+        raise RefusedError("SyntaxError", f"a NUL, which no query may have, is character {query.index(chr(0)) + 1}")
     said: list[Token] = []
     end = None
     for token in tokens(query, dialect):
