@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_a_job_from_its_making_to_its_removal(execlog, home):
     assert execlog(home, "jobs", "pause", "nightly").stdout == "nightly paused\n"
     line = execlog(home, "jobs", "list", "--no-header").stdout.rstrip("\n").split("\t")
     assert line[:5] == ["nightly", "nightly", "paused", "0 2 * * * Europe/Berlin", ""]
-    execlog(home, "jobs", "resume", "nightly")
+    assert re.fullmatch(r"nightly resumed, next in \d+ (min|h)\n", execlog(home, "jobs", "resume", "nightly").stdout)
     assert json.loads(execlog(home, "jobs", "list", "--json").stdout)[0]["enabled"] is True
     assert execlog(home, "jobs", "history", "nightly", "--no-header").stdout == ""
     done = execlog(home, "jobs", "rm", "nightly", "nothing", code=6)
@@ -139,6 +139,16 @@ def test_a_job_that_waits_is_not_called_running(execlog, home):
     assert not re.search("^running", shown, re.MULTILINE), shown
     execlog(home, "jobs", "pause", "later")
     assert execlog(home, "jobs", "list", "--no-header").stdout.split("\t")[2] == "paused"
+
+
+def test_resuming_says_where_nothing_is_to_come(execlog, home):
+    execlog(home, "jobs", "add", "once", "--at", "2s", "--shell", "true")
+    execlog(home, "jobs", "add", "by-hand", "--shell", "true")
+    execlog(home, "jobs", "pause", "once", "by-hand")
+    at = json.loads(execlog(home, "jobs", "show", "once", "--json").stdout)["trigger"]["at"]
+    servers.wait_until(lambda: datetime.now(UTC) > datetime.fromisoformat(at), 10, "the instant to pass")
+    said = execlog(home, "jobs", "resume", "once", "by-hand").stdout
+    assert said == "once resumed; nothing is to come\nby-hand resumed\n"
 
 
 @pytest.mark.parametrize("launcher", ["threads", "processes"])

@@ -158,19 +158,23 @@ def _run(options: Options, terminal: Terminal) -> int:
 
 
 def _pause(options: Options, terminal: Terminal) -> int:
-    return _enable(options, terminal, "paused", enabled=False)
+    def pause(app: SchedulerServingApp, job: str) -> str:
+        app.desk.set_enabled(job, enabled=False)
+        return "paused"
+
+    return _each(options, terminal, pause)
 
 
 def _resume(options: Options, terminal: Terminal) -> int:
-    return _enable(options, terminal, "resumed", enabled=True)
+    def resume(app: SchedulerServingApp, job: str) -> str:
+        resumed = app.desk.set_enabled(job, enabled=True)
+        if resumed.trigger is None:
+            return "resumed"
+        return (
+            f"resumed, next {view.when_next(resumed, now())}" if resumed.next_run_at else "resumed; nothing is to come"
+        )
 
-
-def _enable(options: Options, terminal: Terminal, word: str, *, enabled: bool) -> int:
-    def change(app: SchedulerServingApp, job: str) -> str:
-        app.desk.set_enabled(job, enabled=enabled)
-        return word
-
-    return _each(options, terminal, change)
+    return _each(options, terminal, resume)
 
 
 def _cancel(options: Options, terminal: Terminal) -> int:

@@ -31,7 +31,7 @@ def columns(
         Column("STATE", lambda job: _state_cell(job, waiting)),
         Column("WHAT", lambda job: Cell(action_text(job)), least=16, drop=2),
         Column("WHEN", lambda job: Cell(trigger_text(job.trigger, units.seconds)), least=12),
-        Column("NEXT", lambda job: Cell(_when(job.next_run_at, now)), right=True),
+        Column("NEXT", lambda job: Cell(when_next(job, now)), right=True),
         Column("LAST", lambda job: _last_cell(latest.get(job.id), terminal)),
         Column("", lambda job: Cell(_last_when(latest.get(job.id), now), "dim"), right=True, drop=1),
     ]
@@ -135,6 +135,11 @@ def _last_cell(last: Execution | None, terminal: Terminal) -> Cell:
 
 def _last_when(last: Execution | None, now: int) -> str:
     return units.age(last.created_at, now) if last else ""
+
+
+def when_next(job: JobView, now: int) -> str:
+    """How long until it runs again, "" where nothing is to come."""
+    return _when(job.next_run_at, now)
 
 
 def _when(at: str | None, now: int) -> str:
