@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import threading
 from contextlib import closing
 
@@ -25,6 +26,7 @@ from execlog.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.valkey
 SECOND = 1_000_000
+T0 = 1_700_000_000 * SECOND
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def store(empty_valkey_url, tmp_path):
 
 
 def execution(number: int, *, kind: str = "job", subject: str = "daily", **fields) -> Event:
-    at = 1_700_000_000 * SECOND + number * SECOND
+    at = T0 + number * SECOND
     said = {"at": at, "status": Status.SUCCEEDED, "started_at": at, "ended_at": at + SECOND, "duration": 1.0}
     return Event(id=f"exec-{number}", kind=kind, subject=subject, name=subject, **(said | fields))
 
@@ -156,6 +158,23 @@ def test_an_index_keeps_the_newest_hundred_and_no_orphans(store, client):
     kept = {key.rpartition(":")[2] for key in client.scan_iter("scheduler:execution_history:*")}
     assert kept == set(ids)
     assert store.count(Filter()) == 100
+
+
+def test_a_backlog_finds_its_place_among_a_newer_one_in_few_steps(empty_valkey_url, client, tmp_path):
+    dice = random.Random(3)
+    ours, theirs = list(range(0, 4_000, 2)), list(range(1, 4_000, 2))
+    with closing(RedisStore(empty_valkey_url, Settings(home=tmp_path, redis_history_limit=10_000))) as store:
+        store.apply([execution(number) for number in ours])
+        client.config_resetstat()
+        store.apply([execution(number) for number in theirs])
+        looked_at = client.info("commandstats")["cmdstat_zscore"]["calls"]
+        assert looked_at < 30 * len(theirs)
+        for number in dice.sample(range(4_000), 50):  # and one that begins at another time is moved
+            store.apply([execution(number, started_at=T0 + (number + 4_000) * SECOND)])
+        expected = client.zrevrange("execlog:order", 0, -1)
+    kept = client.lrange("scheduler:job_history_index:daily", 0, -1)
+    assert len(kept) == 4_000
+    assert kept == [member.partition("\x1f")[0] for member in expected]
 
 
 def test_saving_again_is_an_update_wherever_it_stands(store, client):

@@ -5,20 +5,24 @@
 -- Answers the ids that have left and whose records are still to be removed.
 local index, times = KEYS[1], KEYS[2]
 
--- Puts an id where it belongs: nearly always first, else the places behind are looked at twenty at a time.
+-- Puts an id where it belongs: nearly always first, else it is looked for in steps that double until one is too
+-- far, and then by halves.
 local function insert(id, created)
-    local at, step, some = 0, 1, nil
-    repeat
-        some = redis.call('LRANGE', index, at, at + step - 1)
-        for _, other in ipairs(some) do
-            local score = redis.call('ZSCORE', times, other)
-            if not score or tonumber(score) <= created then
-                return redis.call('LINSERT', index, 'BEFORE', other, id)
-            end
+    local length = redis.call('LLEN', index)
+    local low, high, step = 0, length, 1 -- what stands before `low` is newer, what stands at `high` is not
+    while low < high do
+        local at = high < length and math.floor((low + high) / 2) or math.min(low + step, high) - 1
+        local score = redis.call('ZSCORE', times, redis.call('LINDEX', index, at))
+        if score and tonumber(score) > created then
+            low, step = at + 1, 2 * step
+        else
+            high = at
         end
-        at, step = at + step, 20
-    until #some == 0
-    return redis.call('RPUSH', index, id)
+    end
+    if low == length then
+        return redis.call('RPUSH', index, id)
+    end
+    return redis.call('LINSERT', index, 'BEFORE', redis.call('LINDEX', index, low), id)
 end
 
 for at = 3, #ARGV, 2 do

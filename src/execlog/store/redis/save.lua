@@ -8,20 +8,24 @@
 local order, open, ttl, limit = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 local call = redis.call
 
--- Puts an id where it belongs: nearly always first, else the places behind are looked at twenty at a time.
+-- Puts an id where it belongs: nearly always first, else it is looked for in steps that double until one is too
+-- far, and then by halves.
 local function insert(index, id, created, suffix)
-    local at, step, some = 0, 1, nil
-    repeat
-        some = call('LRANGE', index, at, at + step - 1)
-        for _, other in ipairs(some) do
-            local score = call('ZSCORE', order, other .. suffix)
-            if not score or tonumber(score) <= created then
-                return call('LINSERT', index, 'BEFORE', other, id)
-            end
+    local length = call('LLEN', index)
+    local low, high, step = 0, length, 1 -- what stands before `low` is newer, what stands at `high` is not
+    while low < high do
+        local at = high < length and math.floor((low + high) / 2) or math.min(low + step, high) - 1
+        local score = call('ZSCORE', order, call('LINDEX', index, at) .. suffix)
+        if score and tonumber(score) > created then
+            low, step = at + 1, 2 * step
+        else
+            high = at
         end
-        at, step = at + step, 20
-    until #some == 0
-    return call('RPUSH', index, id)
+    end
+    if low == length then
+        return call('RPUSH', index, id)
+    end
+    return call('LINSERT', index, 'BEFORE', call('LINDEX', index, low), id)
 end
 
 local function place(record, index, id, created, suffix)
