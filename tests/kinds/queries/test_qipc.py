@@ -186,14 +186,14 @@ atoms = st.one_of(
         st.sampled_from(samples).map(lambda raw, kind=kind: q.Atom(kind, single(raw) if kind == q.REAL else raw))
         for kind, samples in SAMPLES.items()
     ),
-    st.text(st.characters(exclude_characters="\0"), max_size=5).map(q.symbol),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5).map(q.symbol),
 )
 vectors = st.one_of(
     *(
         st.lists(st.sampled_from(samples), max_size=4).map(lambda raws, kind=kind: q.vector(kind, raws))
         for kind, samples in SAMPLES.items()
     ),
-    st.lists(st.text(st.characters(exclude_characters="\0"), max_size=4), max_size=4).map(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4), max_size=4).map(
         lambda texts: q.Vector(q.SYMBOL, texts)
     ),
     st.text(max_size=8).map(q.string),
