@@ -49,18 +49,7 @@ def questions(ids: list[str]) -> dict[str, Question]:
             ask=lambda store, dice: store.get(dice.choice(ids)),
             path=lambda dice: f"/api/executions/{dice.choice(ids)}",
         ),
-        "7 days of a subject": Question(
-            ask=lambda store, dice: store.stats(week(dice, job(dice))),
-            path=lambda dice: counted(week(dice, job(dice))),
-        ),
-        "7 days of a user": Question(
-            ask=lambda store, dice: store.stats(week(dice, user(dice))),
-            path=lambda dice: counted(week(dice, user(dice))),
-        ),
-        "7 days of everything": Question(
-            ask=lambda store, dice: store.stats(week(dice, Filter())),
-            path=lambda dice: counted(week(dice, Filter())),
-        ),
+        **_weeks(),
         "text of an error": Question(
             ask=lambda store, dice: store.find(Filter(text=dice.choice(TEXTS))),
             path=lambda dice: listed(Filter(text=dice.choice(TEXTS)), limit=50),
@@ -83,6 +72,23 @@ def questions(ids: list[str]) -> dict[str, Question]:
         "first page with its count": Question(
             ask=lambda store, _: (store.find(Filter()), store.count(Filter())),
             path=lambda _: listed(Filter(), limit=50) + "&count=true",
+        ),
+    }
+
+
+def _weeks() -> dict[str, Question]:
+    return {
+        "7 days of a subject": Question(
+            ask=lambda store, dice: store.stats(week(dice, job(dice))),
+            path=lambda dice: counted(week(dice, job(dice))),
+        ),
+        "7 days of a user": Question(
+            ask=lambda store, dice: store.stats(week(dice, user(dice))),
+            path=lambda dice: counted(week(dice, user(dice))),
+        ),
+        "7 days of everything": Question(
+            ask=lambda store, dice: store.stats(week(dice, Filter())),
+            path=lambda dice: counted(week(dice, Filter())),
         ),
     }
 

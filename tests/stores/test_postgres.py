@@ -102,13 +102,6 @@ def test_several_processes_may_open_a_new_database_at_once(empty_postgres_url):
     assert (len(opened), errors) == (4, [])
 
 
-@pytest.mark.parametrize("options", ["", "?options=-c%20jit%3Don%20-c%20work_mem%3D8MB"])
-def test_plans_follow_the_values_and_are_not_compiled(empty_postgres_url, options):
-    with closing(PostgresStore(empty_postgres_url + options)) as store, store.connections.read() as session:
-        shown = [session.value(f"show {name}") for name in ("plan_cache_mode", "jit", "work_mem")]
-    assert shown == ["force_custom_plan", "off", "8MB" if options else "4MB"]
-
-
 def test_statements_are_prepared_and_outlive_months_and_columns_that_come_and_go(empty_postgres_url, store):
     def ids() -> list[str]:
         return [one.id for one in store.find(Filter()).entries]
@@ -233,7 +226,6 @@ def test_the_pages_of_growing_tables_keep_their_plans(store):
     ])  # fmt: skip
     from execlog.store.postgres.query import ask, order
     from execlog.store.postgres.reading import HEAD
-    from execlog.store.sql import queries
 
     with store.connections.write() as session:
         session.run("analyze")
@@ -382,24 +374,3 @@ def test_a_text_is_found_near_or_far_in_order(store, monkeypatch, sort, farther)
                 cursor = page.next_cursor
                 if cursor is None:
                     break
-
-
-def test_statistics_of_a_long_history_look_their_cells_up(postgres, store):
-    """The planner takes the starts of a window for a thousand, and would rather read all cells."""
-    name = store.url.rpartition("/")[2].partition("?")[0]
-    postgres.execute(
-        "insert into buckets (resolution, start, series, sketch) select 3600, hour * 3600000000::bigint, 'actor' || "
-        "chr(31) || 'job' || chr(31) || 'user-' || number || chr(31), '+' from generate_series(1, 300) as hour, "
-        "generate_series(1, 500) as number; analyze buckets",
-        name,
-    )
-    lows = [f"actor\x1f{kind}\x1fuser-7\x1f" for kind in ("job", "query", "workflow")]
-    windows = {"resolutions": [86_400, 3_600], "sinces": [0, 0], "untils": [0, 24 * 3_600_000_000]}
-    bindings = {**windows, "sketches": True, "lows": lows}
-    bindings["highs"] = [low.replace("7\x1f", "7 ") for low in lows]
-    statistics = queries("postgres", "statistics")
-    with psycopg.connect(postgres.database_url(name)) as connection:
-        sql = statistics["cells"].format(key=statistics["key_series"])
-        plan = "\n".join(row[0] for row in connection.execute(f"explain {sql}", bindings))
-    assert "Seq Scan on buckets" not in plan
-    assert plan.count("buckets_pkey") == 3, plan

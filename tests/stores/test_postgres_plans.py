@@ -1,11 +1,23 @@
-"""Which of PostgreSQL's statements are planned once, and which for the values they are asked with."""
+"""How PostgreSQL plans our statements: once, or for the values they are asked with, and by which index."""
 
+from contextlib import closing
+
+import psycopg
 import pytest
 
 from execlog.core.filter import Filter
+from execlog.store.postgres.store import PostgresStore
+from execlog.store.sql import queries
 from execlog.testing.making import MIDNIGHT, ended
 
 pytestmark = pytest.mark.postgres
+
+
+@pytest.mark.parametrize("options", ["", "?options=-c%20jit%3Don%20-c%20work_mem%3D8MB"])
+def test_plans_follow_the_values_and_are_not_compiled(empty_postgres_url, options):
+    with closing(PostgresStore(empty_postgres_url + options)) as store, store.connections.read() as session:
+        shown = [session.value(f"show {name}") for name in ("plan_cache_mode", "jit", "work_mem")]
+    assert shown == ["force_custom_plan", "off", "8MB" if options else "4MB"]
 
 
 def test_statistics_and_single_executions_are_planned_once(postgres_store):
@@ -24,3 +36,24 @@ def test_statistics_and_single_executions_are_planned_once(postgres_store):
                 found.append((once, anew))
     assert planned["buckets"] == planned["execution_keys"] == [(True, False)]
     assert planned["executions.name ="] == [(False, True)]
+
+
+def test_statistics_of_a_long_history_look_their_cells_up(postgres, postgres_store):
+    """The planner takes the starts of a window for a thousand, and would rather read all cells."""
+    name = postgres_store.url.rpartition("/")[2].partition("?")[0]
+    postgres.execute(
+        "insert into buckets (resolution, start, series, sketch) select 3600, hour * 3600000000::bigint, 'actor' || "
+        "chr(31) || 'job' || chr(31) || 'user-' || number || chr(31), '+' from generate_series(1, 300) as hour, "
+        "generate_series(1, 500) as number; analyze buckets",
+        name,
+    )
+    lows = [f"actor\x1f{kind}\x1fuser-7\x1f" for kind in ("job", "query", "workflow")]
+    windows = {"resolutions": [86_400, 3_600], "sinces": [0, 0], "untils": [0, 24 * 3_600_000_000]}
+    bindings = {**windows, "sketches": True, "lows": lows}
+    bindings["highs"] = [low.replace("7\x1f", "7 ") for low in lows]
+    statistics = queries("postgres", "statistics")
+    with psycopg.connect(postgres.database_url(name)) as connection:
+        sql = statistics["cells"].format(key=statistics["key_series"])
+        plan = "\n".join(row[0] for row in connection.execute(f"explain {sql}", bindings))
+    assert "Seq Scan on buckets" not in plan
+    assert plan.count("buckets_pkey") == 3, plan

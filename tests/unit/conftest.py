@@ -1,4 +1,4 @@
-"""What the tests share: a scheduler's house, a recorder, a ledger."""
+"""What the tests share: a scheduler's house, a runner, a recorder, a ledger."""
 
 import pytest
 
@@ -6,6 +6,8 @@ from chores import gate
 from execlog.core.settings import load
 from execlog.ledger import Ledger
 from execlog.recorder.recorder import Recorder
+from execlog.runner.runner import Runner
+from flights import Events
 from scheduler_house import House
 
 
@@ -15,6 +17,18 @@ def house(tmp_path):
     made = House(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def sink():
+    return Events()
+
+
+@pytest.fixture
+def runner(sink):
+    made = Runner(sink)
+    yield made
+    made.close(timeout=5)
 
 
 @pytest.fixture

@@ -1,66 +1,21 @@
-"""Executions in flight: items side by side, time-outs, cancellation, commands, and workers that die."""
+"""Executions in flight: items side by side, time-outs, cancellation, and workers that die."""
 
 import os
-import signal
-import threading
 import time
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from chores import gate, seen, state, wait_for
-from execlog.core.fold import fold
 from execlog.core.model import Status
 from execlog.core.settings import load
 from execlog.ledger import Ledger
-from execlog.runner.job import Call, Command, Job
+from execlog.runner.job import Call, Job
 from execlog.runner.launcher import ThreadLauncher, WorkerDiedError
 from execlog.runner.order import Order
 from execlog.runner.processes import ProcessLauncher
 from execlog.runner.runner import Runner
-
-
-class Events:
-    """A sink that keeps what is said."""
-
-    origin = "boot:journal"
-
-    def __init__(self):
-        self.said = []
-        self._at = time.time_ns() // 1000
-        self._lock = threading.Lock()
-
-    def append(self, event):
-        self.said.append(event)
-        return True
-
-    def stamp(self):
-        with self._lock:
-            self._at = max(self._at + 1, time.time_ns() // 1000)
-            return self._at
-
-    def execution(self):
-        folded = None
-        for event in self.said:
-            folded = fold(folded, event)
-        return folded
-
-
-@pytest.fixture
-def sink():
-    return Events()
-
-
-@pytest.fixture
-def runner(sink):
-    made = Runner(sink)
-    yield made
-    made.close(timeout=5)
-
-
-def order(run, stocks=(), **fields):
-    return Order(execution_id="e", job=Job(id="j", name="J", run=run, stocks=tuple(stocks), **fields))
+from flights import order
 
 
 def call(function, *stocks, args=None, **fields):
@@ -196,84 +151,6 @@ def test_progress_of_a_long_execution_is_told_while_it_runs(runner, sink):
     assert sum(len(event.items) for event in sink.said if event.id == "e") == 7
 
 
-def test_a_command_tells_exit_code_and_tail(runner, sink):
-    result = runner.run(order(Command("echo one; echo two >&2; exit 3")))
-    assert result.status is Status.FAILED
-    assert result.error.message == "exit code 3: two"
-    assert result.output["exit_code"] == 3
-    assert result.output["tail"] == "one\ntwo"
-    assert [line.message for line in sink.execution().logs] == ["one", "two"]
-
-
-def test_a_command_runs_once_an_item_and_knows_it(runner):
-    run = Command(("sh", "-c", 'echo "$EXECLOG_ITEM $EXECLOG_JOB_ID $EXECLOG_EXECUTION_ID $X"'), env={"X": "y"})
-    result = runner.run(order(run, ["A;rm", "B"]))
-    assert [item.output["tail"] for item in result.items] == ["A;rm j e y", "B j e y"]
-
-
-def test_a_command_that_is_not_there_fails_clearly(runner):
-    result = runner.run(order(Command(("/no/such/command",))))
-    assert (result.status, result.error.type) == (Status.FAILED, "FileNotFoundError")
-
-
-def test_only_the_tail_of_much_output_is_kept(runner):
-    result = runner.run(order(Command("seq 1 200000; printf 'no newline'")))
-    lines = result.output["tail"].split("\n")
-    assert lines[-2:] == ["200000", "no newline"]
-    assert len(lines) <= 101
-
-
-def test_of_one_endless_line_the_end_is_kept(runner):
-    result = runner.run(order(Command("seq -s ' ' 1 20000 | tr -d '\\n'; printf ' no newline'; exit 3")))
-    assert result.output["tail"].endswith("19999 20000 no newline")
-    assert len(result.output["tail"]) == 16_384
-    assert result.error.message.startswith("exit code 3: ")
-
-
-def test_of_a_progress_bar_is_kept_what_it_said_last(runner):
-    bar = "for i in $(seq 1 5000); do printf '%d of 5000 done\\r' $i; done; exit 4"
-    result = runner.run(order(Command(f"printf 'one\\r\\n'; {bar}")))
-    assert result.output["tail"] == "one\n5000 of 5000 done"
-    assert result.error.message == "exit code 4: 5000 of 5000 done"
-
-
-def test_a_timed_out_command_dies_with_its_whole_group_and_keeps_its_output(runner, tmp_path):
-    pids = tmp_path / "pids"
-    script = f"echo started; sleep 60 & echo $! >> {pids}; echo $$ >> {pids}; wait"
-    result = runner.run(order(Command(script), timeout=0.3))
-    assert (result.status, result.error.message) == (Status.TIMED_OUT, "Timeout after 0.3s")
-    assert result.output["tail"] == "started"
-    for pid in map(int, pids.read_text().split()):
-        wait_for(lambda pid=pid: not is_alive(pid))
-
-
-def test_a_command_that_ignores_sigterm_is_killed(runner, monkeypatch):
-    monkeypatch.setattr("execlog.runner.commands.KILL_GRACE", 0.2)
-    result = runner.run(order(Command("trap '' TERM; echo stubborn; while :; do sleep 0.05; done"), item_timeout=0.2))
-    assert (result.status, result.output["exit_code"], result.output["tail"]) == (Status.TIMED_OUT, -9, "stubborn")
-
-
-def test_a_cancelled_command_is_killed_and_still_tells_what_it_said(runner, tmp_path):
-    ended, pid = [], tmp_path / "pid"
-    runner.start(
-        order(Command(f"echo $$ > {pid}.new; mv {pid}.new {pid}; echo hello; sleep 60")), lambda _o, r: ended.append(r)
-    )
-    wait_for(pid.exists)
-    runner.cancel("e", "cancelled by hand")
-    wait_for(lambda: ended)
-    assert (ended[0].status, ended[0].error.message) == (Status.CANCELLED, "cancelled by hand")
-    assert ended[0].output["tail"] == "hello"
-    assert not is_alive(int(pid.read_text()))
-
-
-def test_a_child_left_behind_does_not_hold_a_command_open(runner, tmp_path):
-    began, pid = time.monotonic(), tmp_path / "pid"
-    result = runner.run(order(Command(f"echo done; sleep 20 & echo $! > {pid}")))
-    assert result.status is Status.SUCCEEDED
-    assert time.monotonic() - began < 8
-    os.kill(int(pid.read_text()), signal.SIGKILL)
-
-
 def test_a_dead_worker_process_is_a_crashed_item_not_a_hung_job(runner):
     result = runner.run(call("die_on_b", *"ABC", launcher="processes", concurrency=2))
     assert result.status is Status.PARTIAL
@@ -346,14 +223,6 @@ def test_closing_cancels_what_runs(sink):
     assert ended[0].status is Status.CANCELLED
     with pytest.raises(RuntimeError):
         runner.start(call("double", "A"), lambda *_: None)
-
-
-def is_alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        return stat.rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class RefusingLauncher(ThreadLauncher):

@@ -68,11 +68,11 @@ def test_a_row_may_be_written_in_many_ways(row, bar):
         ({"timestamp": 1_704_067_200_000, "close": 5}, "row 1 is not a price: not a time: .* Unix seconds$"),
         ({"at": 10**30, "close": 5}, "its time is not in the years 1 to 9999"),
         (Bar(10**30, 5.0), "its time is not in the years 1 to 9999"),
-        (Bar(datetime(1970, 1, 2, tzinfo=UTC), 5.0), "its time is not in the years 1 to 9999"),  # type: ignore[arg-type]
+        (Bar(datetime(1970, 1, 2, tzinfo=UTC), 5.0), "its time is not in the years 1 to 9999"),
         (Bar(0, float("nan")), "not a finite number"),
         (Bar(0, 5.0, volume=-float("inf")), "not a finite number"),
         (Bar(0, 10**400), "not a finite number"),
-        (Bar(0, "5"), "not a finite number"),  # type: ignore[arg-type]
+        (Bar(0, "5"), "not a finite number"),
         (None, "row 1 has no time"),
         (("1970-01-02", 5), "row 1 has no time: it is a tuple without at, date, time or timestamp"),
     ],
