@@ -52,6 +52,22 @@ def opened(request, new_store_url):
         yield store
 
 
+@pytest.fixture
+def looked(monkeypatch):
+    """Of each question whether it was told where to look."""
+    told: list[bool] = []
+    look = slowest.look
+
+    def watched(*arguments):
+        found = look(*arguments)
+        told.append(found is not None)
+        return found
+
+    for store in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"execlog.store.{store}.slowest.look", watched)
+    return told
+
+
 def windows(dice: random.Random) -> list[dict[str, int]]:
     """All of time, and two windows that begin and end anywhere."""
     starts = [MIDNIGHT + dice.randrange(DAYS * SECOND) for _ in range(2)]
@@ -59,18 +75,8 @@ def windows(dice: random.Random) -> list[dict[str, int]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_they_are_the_ones_that_sorting_all_finds(opened, monkeypatch, seed):
+def test_they_are_the_ones_that_sorting_all_finds(opened, looked, monkeypatch, seed):
     monkeypatch.setattr(slowest, "FEW", 0)
-    looked: list[bool] = []
-    look = slowest.look
-
-    def watched(*arguments):
-        found = look(*arguments)
-        looked.append(found is not None)
-        return found
-
-    for store in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"execlog.store.{store}.slowest.look", watched)
     dice = random.Random(seed)
     judge = MemoryStore()
     events = [made(dice, number) for number in range(1_300)]
@@ -99,15 +105,22 @@ def test_nothing_is_found_in_nothing_and_what_has_no_duration(opened, monkeypatc
     assert len(opened.find(Filter(**asked, sort="slowest")).entries) == 1
 
 
-def test_few_and_what_very_many_reach_are_sorted_all(monkeypatch, new_store_url):
-    events = [ended(number * 60, id=f"run-{number:03d}", duration=30.0) for number in range(300)]
+@pytest.mark.parametrize(
+    ("limits", "is_looked_for"),
+    [
+        ({"FEW": 0}, True),
+        ({"FEW": 600}, False),
+        ({"FEW": 0, "MOST_ROWS": 599}, False),
+        ({"FEW": 0, "MOST_CELLS": 0}, False),
+    ],
+)
+def test_few_and_what_very_many_reach_are_sorted_all(monkeypatch, new_store_url, looked, limits, is_looked_for):
+    for name, value in limits.items():
+        monkeypatch.setattr(slowest, name, value)
+    events = [ended(number * 60, id=f"run-{number:03d}", duration=30.0) for number in range(600)]
+    judge = MemoryStore()
+    judge.apply(events)
     with closing(open_store(new_store_url("sqlite"))) as store:
         store.apply(events)
-        judge = MemoryStore()
-        judge.apply(events)
-        expected = judge.find(Filter(sort="slowest"), limit=10)
-        for name, value in (("FEW", 300), ("MOST_ROWS", 299), ("MOST_CELLS", 0)):
-            monkeypatch.undo()
-            monkeypatch.setattr(slowest, "FEW", 0)
-            monkeypatch.setattr(slowest, name, value)
-            assert store.find(Filter(sort="slowest"), limit=10) == expected, name
+        assert store.find(Filter(sort="slowest"), limit=10) == judge.find(Filter(sort="slowest"), limit=10)
+    assert looked == [is_looked_for]

@@ -29,8 +29,8 @@ FEW = 20_000
 MOST_CELLS, MOST_ROWS = 1_000, 100_000
 """Where more cells than these reach as far, or they have more executions, sorting all takes about as long."""
 
-_LESS = 1 - 1e-9
-"""What makes up for rounding at a bin's edge."""
+_ROUNDING = 1e-9
+"""What a bin's edge may be off by, as a share of it."""
 
 _SQL, _FILTER = queries("sqlite", "read"), queries("sqlite", "filter")
 _decode_cells = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -113,7 +113,7 @@ def _least(bucket: Bucket, wanted: int, below: float | None, least: float | None
 
 def _low(number: int) -> float:
     """The seconds that a bin begins with."""
-    return math.exp((number - 1) * LOG_GAMMA) / 1e6 * _LESS if number > 0 else 0.0
+    return math.exp((number - 1) * LOG_GAMMA) / 1e6 * (1 - _ROUNDING) if number > 0 else 0.0
 
 
 def _windows(filter: Filter, series: Sequence[Series], micros: int, reaching: Reaching) -> list[Window] | None:
