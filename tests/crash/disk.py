@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import struct
@@ -14,6 +15,7 @@ from pathlib import Path
 
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 _WITHOUT_FLUSHING_THE_LOG = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH
+_NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 
 
 class NoDiskError(Exception):
@@ -32,6 +34,18 @@ def _run(*command: str) -> None:
 def _need_linux_root() -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
         raise NoDiskError("mounting needs Linux and root")
+
+
+def keep_mounts_to_oneself() -> None:
+    """From here on what this process and its children mount is theirs alone, and goes with them, also by kill -9.
+
+    Raises NoDiskError.
+    """
+    _need_linux_root()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_MOUNTS) != 0:
+        raise NoDiskError(f"unshare: {os.strerror(ctypes.get_errno())}")
+    _run("mount", "--make-rprivate", "/")
 
 
 class PowerDisk:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +49,33 @@ def survived(scene: Scene, tag: str, acks: Acks) -> int:
         assert ledger.store.check()["integrity"] == "ok"
         assert sum(ledger.losses().shed) == 0
     return count
+
+
+def test_a_run_that_is_killed_leaves_no_disk_mounted(disk, tmp_path):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    code = (
+        "import sys, pathlib; from crash.disk import *; keep_mounts_to_oneself();"
+        "made = PowerDisk(pathlib.Path(sys.argv[1]));"
+        "(made.path / 'file').touch(); print('mounted', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "mounted\n"
+        run.kill()
+    wait_until(lambda: str(folder) not in loops(), "the loop device to be free")
+    shutil.rmtree(folder)
+    assert str(disk.path) not in Path("/proc/1/mountinfo").read_text()
+
+
+def loops() -> str:
+    return subprocess.run(["losetup", "-a"], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.timeout(7200 if LONG else 120)
