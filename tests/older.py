@@ -33,13 +33,14 @@ TAKE_BACK = {
         "drop view scheduler_execution_log; drop function execlog_instant; " + _VIEWS_OF_TEXTS
     ),
     8: "delete from subjects where subject = ''",
+    9: "delete from buckets where resolution in (600, 21600)",
 }
 """What takes back what each migration of PostgreSQL after the first did."""
 
 
 def make_older(connection: Any) -> None:
     """Take back what the migrations after `OLDER` did, so that the next who opens the database does it again."""
-    assert LATEST == 6, "say here what the latest migration added"
+    assert LATEST == 7, "say here what the latest migration added"
     before = apsw.Connection(":memory:")
     for _, sql in migrations("sqlite")[:OLDER]:
         before.execute(sql).fetchall()
@@ -48,7 +49,8 @@ def make_older(connection: Any) -> None:
     connection.execute(made).fetchall()
     connection.execute(
         "insert into buckets select * from later "
-        "where resolution < 86400 or series = 'all' or series glob 'kind' || char(31) || '*'"
+        "where resolution in (60, 3600) "
+        "or (resolution = 86400 and (series = 'all' or series glob 'kind' || char(31) || '*'))"
     ).fetchall()
     connection.execute("drop table later").fetchall()
     for view in ("user_recent_executions", "execution_analytics", "query_executions"):

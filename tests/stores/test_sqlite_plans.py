@@ -117,12 +117,9 @@ PLACES = {
     "order": "executions.created_at desc", "index": "executions_subject", "key": "null", "direction": "desc",
 }  # fmt: skip
 FROM_TEXTS = "texts cross join executions indexed by executions_text on executions.text_key = texts.rowid"
-STATISTICS = queries("sqlite", "statistics")
-STARTS = {"all_starts", "starts_there"}
 PLACES_OF = {
     "find_texts": {"source": FROM_TEXTS, "where": "texts match 'abc'"},
-    "cells_by_series": {"starts": STATISTICS["starts_there"]},
-    "cells_by_start": {"starts": STATISTICS["all_starts"]},
+    "cells": {"key": "series"},
     "add_cells": {"source": queries("sqlite", "buckets")["cells_of_tail"]},
 }
 
@@ -132,12 +129,26 @@ def named():
         if file in {"filter", "jobs"}:  # jobs have a test of their own, test_jobs.py
             continue
         for name, sql in queries("sqlite", file).items():
-            begins = ("select", "with", "insert", "update", "delete", "replace", "{starts}", "--")
-            if name not in STARTS and sql.lstrip().startswith(begins):
+            begins = ("select", "with", "insert", "update", "delete", "replace", "--")
+            if sql.lstrip().startswith(begins):
                 yield pytest.param(file, name, id=f"{file}.{name}")
 
 
-JSON = {"rows", "keys", "numbers", "cells", "moved", "kinds", "places", "statuses", "ids", "pairs", "tags"}
+JSON = {
+    "windows",
+    "series",
+    "rows",
+    "keys",
+    "numbers",
+    "cells",
+    "moved",
+    "kinds",
+    "places",
+    "statuses",
+    "ids",
+    "pairs",
+    "tags",
+}
 
 
 @pytest.mark.parametrize(("file", "name"), list(named()))

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,6 @@ from execlog.core.rollup import ALPHA, Bucket, Sketch, bin_of, merge, quantiles,
 from execlog.testing.making import events
 
 executions = events().map(begin)
-FINER = {rollup.DAY: rollup.HOUR, rollup.HOUR: rollup.MINUTE}
 
 
 @settings(max_examples=50, deadline=None)
@@ -37,11 +37,11 @@ def test_buckets_are_the_same_in_any_order(told, dice):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(executions, max_size=20))
-def test_minutes_add_up_to_hours_and_hours_to_days(told):
+def test_finer_cells_add_up_to_coarser_ones(told):
     cells = rollup.gather(told)
     for cell, bucket in cells.items():
-        step = FINER.get(cell.resolution)
-        if step in {finer.resolution for finer in cells if finer.series == cell.series}:
+        step = rollup.finer_than(cell.resolution, cell.series)
+        if step is not None:
             end = cell.start + cell.resolution * 1_000_000
             inside = [
                 other
@@ -118,6 +118,42 @@ def test_sketches_merge_to_the_sum_of_their_counts(parts):
         for number, times in part.items():
             expected[number] = expected.get(number, 0) + times
     assert merged.counts() == expected
+
+
+@st.composite
+def ranges(draw):
+    """Bins that lie side by side, most of them with a count: what is encoded densely, and what is nearly so."""
+    low, width = draw(st.integers(0, 600)), draw(st.integers(1, 80))
+    times = draw(st.lists(st.integers(0, draw(st.sampled_from([1, 3, 2**20, 2**21]))), min_size=width, max_size=width))
+    return {low + place: each for place, each in enumerate(times) if each}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(ranges(), max_size=6), st.dictionaries(st.integers(0, 5_000), st.integers(1, 2**21), max_size=4))
+def test_merged_in_any_form_they_say_what_their_counts_say(parts, added):
+    merged, counts = Sketch(), Counter(added)
+    for part in parts:
+        merged.merge(Sketch(dict(part)).encode() or b"\0\x80")
+        counts.update(part)
+    for number, times in added.items():
+        merged.add(number, times)
+    alike = Sketch(dict(counts))
+    shares = (0.0, 0.07, 0.5, 0.95, 1.0)
+    for _ in range(2):
+        assert merged.quantiles(*shares) == alike.quantiles(*shares)
+        assert merged.encode() == alike.encode()
+    assert merged.counts() == counts
+
+
+@pytest.mark.parametrize("bins", [{2**60: 1}, {-5: 1}, {300: -2}, {300: 2**70}])
+def test_what_no_sketch_can_have_is_taken_beside_one_that_can(bins):
+    """A damaged sketch may say anything: memory and answers stay what they are."""
+    merged = Sketch()
+    merged.merge(Sketch(dict.fromkeys(range(300, 400), 2)).encode())
+    for number, times in bins.items():
+        merged.add(number, times)
+    assert len(merged.quantiles(0.5, 1.0)) == 2
+    assert sum(merged.counts().values()) == 200 + sum(bins.values())
 
 
 def test_many_dense_sketches_do_not_run_over():

@@ -1,7 +1,8 @@
 """Statistics that are added up as executions end: buckets, and a mergeable sketch of their durations.
 
 A bucket is one cell of one series (everything, a kind, a subject, a namespace, an actor on an engine, an engine) over
-one minute, hour or day of `created_at`. Only terminal executions count. Everything summed is an integer, so that
+one hour or day of `created_at`; of everything and of a kind also over a minute, ten minutes and six hours, because most
+cells of a window lie at its two edges. Only terminal executions count. Everything summed is an integer, so that
 buckets are the same whether built in one batch or in any split. Counts are taken out again by subtraction; a maximum
 has no inverse, so a store looks it up again where the execution taken out was the greatest.
 
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import msgspec
@@ -28,17 +31,20 @@ _GAMMA = (1 + ALPHA) / (1 - ALPHA)
 LOG_GAMMA = math.log(_GAMMA)
 _SPARSE, _DENSE = b"\0", b"\1"
 _DENSE_BELOW, _SETTLE_AFTER = 2**20, 2**12 - 1
+_HIGHEST = 2**12 - 1
+"""No duration is in a higher bin: sketches at rest write a bin with two of 64 digits."""
 _ROUNDING = 1e-6
 """What a product of a share and a count may be too great by: 0.07 · 100 is a little more than 7."""
+_THREE_BYTES = 2**8
 _LONGER = 2
 """How much longer than the sparse form the dense one may be, which is merged ten times as fast."""
 
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
+MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY = 60, 600, 3_600, 21_600, 86_400
 SEPARATOR = "\x1f"
 LONGEST_MICROS = 10**15
 """No duration counts for more than 31 years, so that thousands of any add up within 64 bits."""
 
-COARSE, FINE = (HOUR, DAY), (MINUTE, HOUR, DAY)
+COARSE, FINE = (HOUR, DAY), (MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY)
 
 
 def bin_of(seconds: float) -> int:
@@ -50,7 +56,7 @@ def bin_of(seconds: float) -> int:
 @lru_cache(maxsize=4096)
 def value_of(number: int) -> float:
     """The duration in seconds that stands for a bin: within 1 % of every duration in it."""
-    return 0.0 if number <= 0 else 2 * _GAMMA**number / (_GAMMA + 1) / 1e6
+    return 0.0 if number <= 0 else 2 * _GAMMA ** min(number, _HIGHEST) / (_GAMMA + 1) / 1e6
 
 
 class Sketch:
@@ -88,6 +94,14 @@ class Sketch:
 
     def encode(self) -> bytes:
         """The sketch as bytes, the same for equal sketches."""
+        lanes = self._lanes()
+        if lanes is not None:
+            raw = lanes.tobytes()
+            low = (len(raw) - len(raw.lstrip(b"\0"))) // 4
+            width, filled = len(lanes) - low, len(lanes) - lanes.count(0)
+            # Such a bin takes the sparse form four bytes or more, of which its number alone takes three.
+            if low >= _THREE_BYTES and 4 * width + 3 <= _LONGER * 4 * filled and max(lanes) < _DENSE_BELOW:
+                return _DENSE + low.to_bytes(2, "little") + raw[4 * low :]
         self._settle()
         if not self.bins:
             return b""
@@ -110,12 +124,33 @@ class Sketch:
 
         By nearest rank: of n durations the one at place ceil(share · n), so that "95 % within" is true of few as well.
         """
-        self._settle()
-        total = sum(self.bins.values())
-        if not total:
+        numbers: Sequence[int]
+        lanes = self._lanes()
+        if lanes is not None:
+            numbers, totals = range(len(lanes)), list(accumulate(lanes))
+        else:
+            self._settle()
+            numbers = sorted(self.bins)
+            totals = list(accumulate(self.bins[number] for number in numbers))
+        if not totals or not totals[-1]:
             return [None for _ in shares]
-        ordered = sorted(self.bins.items())
-        return [self._at(ordered, math.ceil(share * total - _ROUNDING)) for share in shares]
+        places = [max(1, math.ceil(share * totals[-1] - _ROUNDING)) for share in shares]
+        return [value_of(numbers[min(bisect_left(totals, place), len(totals) - 1)]) for place in places]
+
+    def _lanes(self) -> array[int] | None:
+        """The counts from bin 0 to the last that has one, where they are in that form but for what is easily added."""
+        if not self._dense:
+            return None
+        lanes = array("I", self._dense.to_bytes(-(-self._dense.bit_length() // 32) * 4, "little"))
+        bins = self.bins
+        if bins:
+            # Of bytes that were damaged there may be any number, anywhere.
+            if min(bins) < 0 or max(bins) > _HIGHEST or min(bins.values()) < 0 or sum(bins.values()) >= _DENSE_BELOW:
+                return None
+            lanes.extend([0] * (max(bins) + 1 - len(lanes)))
+            for number, times in bins.items():
+                lanes[number] += times
+        return lanes
 
     def _settle(self) -> None:
         if not self._dense:
@@ -126,15 +161,6 @@ class Sketch:
         for number, times in self.bins.items():
             bins[number] = bins.get(number, 0) + times
         self.bins = bins
-
-    @staticmethod
-    def _at(ordered: list[tuple[int, int]], place: int) -> float:
-        seen = 0
-        for number, times in ordered:
-            seen += times
-            if seen >= place:
-                return value_of(number)
-        return value_of(ordered[-1][0])
 
 
 class Cell(NamedTuple):
@@ -190,19 +216,31 @@ def series_name(dimension: str, *parts: str | None) -> str:
     return SEPARATOR.join((dimension, *((part or "").replace(SEPARATOR, " ") for part in parts)))
 
 
-def series_of(execution: Execution) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The series an execution counts in, each with the resolutions (seconds) kept of it."""
+def resolutions_of(series: str) -> tuple[int, ...]:
+    """The resolutions (seconds) kept of the series of this name, finest first."""
+    return FINE if series.partition(SEPARATOR)[0] in {"all", "kind"} else COARSE
+
+
+def finer_than(resolution: int, series: str) -> int | None:
+    """The resolution of the cells that a series' cells of this one are made of; None for its finest."""
+    kept = resolutions_of(series)
+    place = kept.index(resolution)
+    return kept[place - 1] if place else None
+
+
+def series_of(execution: Execution) -> Iterator[str]:
+    """The series an execution counts in."""
     kind, namespace = execution.kind, execution.namespace
-    yield series_name("all"), FINE
-    yield series_name("kind", kind), FINE
+    yield series_name("all")
+    yield series_name("kind", kind)
     if execution.subject:
-        yield series_name("subject", kind, namespace, execution.subject), COARSE
+        yield series_name("subject", kind, namespace, execution.subject)
     if namespace:
-        yield series_name("namespace", kind, namespace), COARSE
+        yield series_name("namespace", kind, namespace)
     if execution.actor:
-        yield series_name("actor", kind, execution.actor, execution.engine), COARSE
+        yield series_name("actor", kind, execution.actor, execution.engine)
     if execution.engine:
-        yield series_name("engine", kind, execution.engine), COARSE
+        yield series_name("engine", kind, execution.engine)
 
 
 def cells_of(execution: Execution) -> list[Cell]:
@@ -212,8 +250,8 @@ def cells_of(execution: Execution) -> list[Cell]:
     at = execution.created_at
     return [
         Cell(series, resolution, at - at % (resolution * 1_000_000))
-        for series, resolutions in series_of(execution)
-        for resolution in resolutions
+        for series in series_of(execution)
+        for resolution in resolutions_of(series)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from execlog.core.rollup import DAY, HOUR, LONGEST_MICROS, MINUTE, SEPARATOR, Sketch
+from execlog.core.rollup import LONGEST_MICROS, SEPARATOR, Sketch, finer_than
 from execlog.store.postgres.connection import Session
 from execlog.store.sql import queries
 from execlog.store.sqlite.buckets import corrected, corrected_sketch
@@ -14,7 +14,6 @@ from execlog.store.sqlite.sketches import appended, compact, take_in
 from execlog.store.sqlite.tallying import MAX, SECOND, TIMED, WIDTH, Cell, Delta, gather
 
 _LONG_TAIL = 2_000
-_FINER = {HOUR: MINUTE, DAY: HOUR}
 _SQL = queries("postgres", "buckets")
 
 
@@ -55,11 +54,11 @@ def correct(session: Session, gone: Sequence[Row], come: Sequence[Row]) -> None:
 def _find_maximum(session: Session, cell: Cell, sample: Row) -> None:
     """Look a cell's maximum up: in the finer cells it is made of, else in its executions. Finer ones come first."""
     bindings: dict[str, Any] = {"since": cell.start, "until": cell.start + cell.resolution * SECOND}
-    dimension = cell.series.partition(SEPARATOR)[0]
-    if cell.resolution == DAY or (dimension in {"all", "kind"} and cell.resolution == HOUR):
-        finer = {"resolution": _FINER[cell.resolution], "series": cell.series}
-        greatest = session.value(_SQL["greatest_of_finer"], bindings | finer)
+    finer = finer_than(cell.resolution, cell.series)
+    if finer is not None:
+        greatest = session.value(_SQL["greatest_of_finer"], bindings | {"resolution": finer, "series": cell.series})
     else:
+        dimension = cell.series.partition(SEPARATOR)[0]
         about = {
             "kind": sample[2],
             "namespace": sample[3],

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from execlog.core.rollup import DAY, HOUR, LONGEST_MICROS, MINUTE, SEPARATOR, Sketch
+from execlog.core.rollup import LONGEST_MICROS, SEPARATOR, Sketch, finer_than
 from execlog.store.sql import queries
 from execlog.store.sqlite.connection import Session
 from execlog.store.sqlite.rows import Row
@@ -22,7 +22,6 @@ _LONG_TAIL, _LONG_TAIL_OVER = 4_000, 1_000
 """Characters appended to a sketch until it is made compact, and what is left so when its hour or day is over: reading a
 compact one takes as long as 100 durations, whatever it holds."""
 
-_FINER = {HOUR: MINUTE, DAY: HOUR}
 _SQL = queries("sqlite", "buckets")
 _ADD = _SQL["add_cells"].format(source=_SQL["cells_given"])
 _decode_rows = msgspec.json.Decoder(list[list[int | str]]).decode
@@ -98,11 +97,12 @@ def corrected_sketch(text: str, minus: Delta | None, plus: Delta | None) -> str:
 def _find_maximum(session: Session, cell: Cell, sample: Row) -> None:
     """Look a cell's maximum up: in the finer cells it is made of, else in its executions. Finer ones come first."""
     window = {"since": cell.start, "until": cell.start + cell.resolution * SECOND}
-    dimension = cell.series.partition(SEPARATOR)[0]
-    if cell.resolution == DAY or (dimension in {"all", "kind"} and cell.resolution == HOUR):
-        bindings = {**window, "resolution": _FINER[cell.resolution], "series": cell.series}
+    finer = finer_than(cell.resolution, cell.series)
+    if finer is not None:
+        bindings = {**window, "resolution": finer, "series": cell.series}
         greatest = session.value(_SQL["greatest_of_finer"], bindings)
     else:
+        dimension = cell.series.partition(SEPARATOR)[0]
         about = {
             "kind": sample[2],
             "namespace": sample[3],

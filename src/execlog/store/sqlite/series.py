@@ -22,7 +22,7 @@ Window = tuple[int | None, int | None]
 class Series(Struct, frozen=True):
     """Cells that serve a question: those of one series, or of all series whose names begin so.
 
-    fine    whether there are cells of minutes too
+    fine    whether there are the cells of FINE: minutes, ten minutes and six hours too
     part    which part of a series' name is the group; None where series are not what the question is grouped by
     wanted  what that name must have in a part, where it is more than its beginning
     """

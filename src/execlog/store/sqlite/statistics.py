@@ -81,8 +81,7 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
         _scan(session, narrowed, places, group_by, tallies)
         return tallies.groups(group_by)
     cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))
-    for resolution, window in cells:
-        _sum_cells(session, series, resolution, window, group_by, tallies, sketches=sketches)
+    _sum_cells(session, series, cells, group_by, tallies, sketches=sketches)
     for since, until in edges:
         _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies, part="summed")
     _scan(session, narrowed, places, group_by, tallies, part="tail")
@@ -112,29 +111,30 @@ def _count(session: Session, filter: Filter) -> int:
 def _sum_cells(
     session: Session,
     series: Sequence[Series],
-    resolution: int,
-    window: Window,
+    cells: Sequence[tuple[int, Window]],
     group_by: GroupBy | None,
     tallies: Tallies,
     *,
     sketches: bool,
 ) -> None:
-    since, until = (FIRST if window[0] is None else window[0]), (LAST if window[1] is None else window[1])
     bindings: Bindings = {
-        "resolution": resolution,
-        "since": since,
-        "until": until,
+        "windows": [_starts(resolution, window) for resolution, window in cells],
         "series": [entry.bounds for entry in series],
         "sketches": sketches,
     }
-    sql = _SQL["cells_by_series"]
+    key = "key_series"
     if group_by in SPANS:
-        sql, bindings["span"] = _SQL["cells_by_start"], SPANS[group_by] * SECOND
-    starts = _SQL["all_starts" if until - since <= _MANY_STARTS * resolution * SECOND else "starts_there"]
-    for key, sums, texts in _decode_groups(session.value(sql.format(starts=starts), bindings)):
-        group = group_of(series[0], key) if isinstance(key, str) else key
+        key, bindings["span"] = "key_start", SPANS[group_by] * SECOND
+    for name, sums, texts in _decode_groups(session.value(_SQL["cells"].format(key=_SQL[key]), bindings)):
+        group = group_of(series[0], name) if isinstance(name, str) else name
         if group != "":
             tallies.add(group, sums, texts)
+
+
+def _starts(resolution: int, window: Window) -> tuple[int, int, int, bool]:
+    """A window as the statement takes it, and whether it is a long one."""
+    since, until = (FIRST if window[0] is None else window[0]), (LAST if window[1] is None else window[1])
+    return resolution, since, until, until - since > _MANY_STARTS * resolution * SECOND
 
 
 def group_of(series: Series, name: str) -> str | None:

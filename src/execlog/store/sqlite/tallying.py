@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from execlog.core.model import Status
-from execlog.core.rollup import DAY, HOUR, LOG_GAMMA, LONGEST_MICROS, MINUTE, series_name
+from execlog.core.rollup import DAY, FINE, HOUR, LOG_GAMMA, LONGEST_MICROS, MINUTE, series_name
 from execlog.store.sqlite.rows import Row
 
 SECOND = 1_000_000
@@ -170,9 +170,9 @@ def _coarse(kind: str, namespace: str, subject: str | None, actor: str | None, e
 
 @lru_cache(maxsize=4_096)
 def _fine(kind: str, start: int) -> tuple[tuple[int, int, str], ...]:
-    """The cells that count what one kind did in one minute: its own and everybody's minute, hour and day."""
+    """The cells that count what one kind did in one minute: its own and everybody's, of every resolution."""
     return tuple(
         (resolution, start - start % (resolution * SECOND), series)
         for series in (series_name("all"), series_name("kind", kind))
-        for resolution in (MINUTE, HOUR, DAY)
+        for resolution in FINE
     )

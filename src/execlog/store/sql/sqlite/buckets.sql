@@ -35,8 +35,8 @@ from jsonb_each(:rows);
 -- Executions numbered (:after, :until] as cells: what `tallying.gather` says of their rows. At most 8,192 at a time, or
 -- the sums could leave 64 bits. Counts of three statuses share an integer, 20 bits each: `some` has succeeded, partial and
 -- failed, `others` timed_out, cancelled and crashed.
--- What a kind did in a minute is added up first, and the coarser cells from that; so is a namespace from its subjects, an
--- engine from its actors, and a day of any of them from its hours.
+-- What a kind did in a minute is added up first, and coarser cells from finer ones; so is a namespace from its subjects,
+-- an engine from its actors, and a day of any of them from its hours.
 select
     resolution, start, series, some & 1048575, some >> 20 & 1048575, some >> 40, others & 1048575, others >> 20 & 1048575,
     others >> 40, timed, micros, coalesce(most, 0), rows, tokens_input, tokens_output, cost_nano,
@@ -100,13 +100,24 @@ from (
         from tail
         group by start, kind, actor, engine
     ),
-    hours as materialized (
-        select minutes.start - (minutes.start % 3600000000 + 3600000000) % 3600000000 as start, series,
+    tens as materialized (
+        select minutes.start - (minutes.start % 600000000 + 600000000) % 600000000 as start, series,
             sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
             max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
             sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
         from minutes
-        group by minutes.start - (minutes.start % 3600000000 + 3600000000) % 3600000000, series
+        group by 1, series
+    ),
+    hours_of_kinds as materialized (
+        select tens.start - (tens.start % 3600000000 + 3600000000) % 3600000000 as start, series,
+            sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
+            max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+        from tens
+        group by 1, series
+    ),
+    hours as materialized (
+        select * from hours_of_kinds
         union all
         select start,
             'subject' || char(31) || replace(kind, char(31), ' ')
@@ -142,6 +153,17 @@ from (
     select 60 as resolution, start, series,
         some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
     from minutes
+    union all
+    select 600, start, series,
+        some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
+    from tens
+    union all
+    select 21600, hours_of_kinds.start - (hours_of_kinds.start % 21600000000 + 21600000000) % 21600000000, series,
+            sum(some) as some, sum(others) as others, sum(timed) as timed, sum(micros) as micros,
+            max(most) as most, sum(rows) as rows, sum(tokens_input) as tokens_input,
+            sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano, group_concat(pairs, '') as pairs
+    from hours_of_kinds
+    group by 2, series
     union all
     select 3600, start, series,
         some, others, timed, micros, most, rows, tokens_input, tokens_output, cost_nano, pairs
@@ -257,8 +279,8 @@ where number <= (select number from summed)
 update buckets set max_micros = :greatest where resolution = :resolution and start = :start and series = :series;
 
 -- name: long_sketches
--- Sketches much was appended to, in the cells that executions numbered [:after, :until] are in: less is much for an hour
--- or a day that is over. The one at :after was counted before; with the next it tells that an hour is over.
+-- Sketches much was appended to, in the cells that executions numbered [:after, :until] are in: less is much for what is
+-- longer than a minute and over. The one at :after was counted before; with the next it tells that an hour is over.
 with minutes (start) as (
     select distinct created_at - (created_at % 60000000 + 60000000) % 60000000
     from executions
@@ -266,6 +288,10 @@ with minutes (start) as (
 ),
 starts (resolution, start) as (
     select 60, start from minutes
+    union
+    select 600, start - (start % 600000000 + 600000000) % 600000000 from minutes
+    union
+    select 21600, start - (start % 21600000000 + 21600000000) % 21600000000 from minutes
     union
     select 3600, start - (start % 3600000000 + 3600000000) % 3600000000 from minutes
     union

@@ -1,12 +1,40 @@
 -- Statistics: sums over cells, and over executions where no cell serves. Each answers with groups
 -- [key, [six statuses, timed, duration_micros, max_micros, rows, tokens_input, tokens_output, cost_nano], sketches].
 
--- The starts come first, as `all_starts` or `starts_there`: a series is then a single look-up in each.
-
--- name: cells_by_series
-{starts}
+-- name: cells
+-- The starts in each window come first: a series is then a single look-up in each. They are counted through; in a window
+-- that is `long`, or open, it goes from each that has cells to the next, which takes three times as long a start.
+with recursive windows (resolution, since, until, long) as (
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(:windows)
+),
+starts (resolution, start, until, long) as (
+    select resolution,
+        iif(
+            long,
+            (
+                select min(start) from buckets where buckets.resolution = windows.resolution and start >= since
+            ),
+            since
+        ),
+        until, long
+    from windows
+    union all
+    select resolution,
+        iif(
+            long,
+            (
+                select min(buckets.start)
+                from buckets
+                where buckets.resolution = starts.resolution and buckets.start > starts.start
+            ),
+            start + resolution * 1000000
+        ),
+        until, long
+    from starts
+    where start < until
+)
 select json_group_array(json_array(
-    series,
+    key,
     json_array(
         succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros, max_micros, rows, tokens_input,
         tokens_output, cost_nano
@@ -14,7 +42,7 @@ select json_group_array(json_array(
     sketches
 ))
 from (
-    select series, sum(succeeded) as succeeded, sum(partial) as partial, sum(failed) as failed,
+    select {key} as key, sum(succeeded) as succeeded, sum(partial) as partial, sum(failed) as failed,
         sum(timed_out) as timed_out, sum(cancelled) as cancelled, sum(crashed) as crashed, sum(timed) as timed,
         sum(duration_micros) as duration_micros, max(max_micros) as max_micros, sum(rows) as rows,
         sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
@@ -22,60 +50,16 @@ from (
     from starts
     cross join json_each(:series) as wanted
     cross join buckets
-        on resolution = :resolution and buckets.start = starts.start
+        on buckets.resolution = starts.resolution and buckets.start = starts.start
             and series >= wanted.value ->> 0 and series < wanted.value ->> 1
-    group by series
+    where starts.start < starts.until
+    group by {key}
 );
 
--- name: cells_by_start
-{starts}
-select json_group_array(json_array(
-    cell,
-    json_array(
-        succeeded, partial, failed, timed_out, cancelled, crashed, timed, duration_micros, max_micros, rows, tokens_input,
-        tokens_output, cost_nano
-    ),
-    sketches
-))
-from (
-    select starts.start - ((starts.start % :span) + :span) % :span as cell,
-        sum(succeeded) as succeeded, sum(partial) as partial, sum(failed) as failed,
-        sum(timed_out) as timed_out, sum(cancelled) as cancelled, sum(crashed) as crashed, sum(timed) as timed,
-        sum(duration_micros) as duration_micros, max(max_micros) as max_micros, sum(rows) as rows,
-        sum(tokens_input) as tokens_input, sum(tokens_output) as tokens_output, sum(cost_nano) as cost_nano,
-        group_concat(iif(:sketches, sketch, ''), ' ') as sketches
-    from starts
-    cross join json_each(:series) as wanted
-    cross join buckets
-        on resolution = :resolution and buckets.start = starts.start
-            and series >= wanted.value ->> 0 and series < wanted.value ->> 1
-    group by cell
-);
-
--- name: all_starts
-with recursive starts (start) as (
-    select :since
-    union all
-    select start + :resolution * 1000000
-    from starts
-    where start + :resolution * 1000000 < :until
-);
-
--- name: starts_there
--- Those that have cells, for a window that is long or open: from each to the next takes three times as long.
-with recursive starts (start) as (
-    select (
-        select min(start) from buckets where resolution = :resolution and start >= :since and start < :until
-    )
-    union all
-    select (
-        select min(buckets.start)
-        from buckets
-        where buckets.resolution = :resolution and buckets.start > starts.start and buckets.start < :until
-    )
-    from starts
-    where starts.start is not null
-);
+-- name: key_series
+series;
+-- name: key_start
+starts.start - ((starts.start % :span) + :span) % :span;
 
 -- name: executions
 -- The same of executions themselves: micros, bin and its pair of digits as in `cells_of_tail`.
