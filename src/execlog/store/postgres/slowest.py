@@ -9,6 +9,7 @@ from execlog.store.postgres import statistics
 from execlog.store.postgres.connection import Session
 from execlog.store.postgres.query import Question
 from execlog.store.postgres.settling import kinds_of
+from execlog.store.postgres.statistics import bounds
 from execlog.store.sql import queries
 from execlog.store.sqlite.query import Bindings, Places, same_but
 from execlog.store.sqlite.series import Window, serving
@@ -26,7 +27,7 @@ def source(session: Session, filter: Filter, places: Places, question: Question,
     lows, highs = map(list, zip(*(entry.bounds for entry in series), strict=True))
 
     def reaching(resolution: int, windows: Sequence[Window], micros: int) -> Sequence[tuple[int, int]]:
-        asked = {"resolution": resolution, "lows": lows, "highs": highs, "micros": micros, **_bounds(windows)}
+        asked = {"resolution": resolution, "lows": lows, "highs": highs, "micros": micros, **bounds(windows)}
         return [(start, number) for start, number in session.rows(_SQL["cells_reaching"], asked)]
 
     bucket = statistics.stats(session, counted, None)[0].bucket
@@ -34,12 +35,6 @@ def source(session: Session, filter: Filter, places: Places, question: Question,
     if found is None:
         return None
     windows, least = found
-    sql = _FILTER["from_slow"].format(source=question.source, where=question.where, open=_FILTER["open"])
-    return Slow(sql, {**bindings, **_bounds(windows), "least": least}, least)
-
-
-def _bounds(windows: Sequence[Window]) -> Bindings:
-    return {
-        "sinces": [statistics.FIRST if since is None else since for since, _ in windows],
-        "untils": [statistics.LAST if until is None else until for _, until in windows],
-    }
+    parts = {"source": question.source, "where": question.where}
+    sql = _FILTER["from_slow"].format(**parts, windows=_FILTER["from_windows"].format(**parts), open=_FILTER["open"])
+    return Slow(sql, {**bindings, **bounds(windows), "least": least}, least)

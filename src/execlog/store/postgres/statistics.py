@@ -38,8 +38,8 @@ def stats(session: Session, filter: Filter, group_by: GroupBy | None, *, sketche
     cells, edges = cut((narrowed.since, narrowed.until), resolutions(series, group_by))
     if cells:
         _sum_cells(session, series, cells, group_by, tallies, sketches=sketches)
-    for since, until in edges:
-        _scan(session, same_but(narrowed, since=since, until=until), places, group_by, tallies)
+    if edges:
+        _scan(session, same_but(narrowed, since=None, until=None), places, group_by, tallies, edges)
     return tallies.groups(group_by)
 
 
@@ -75,8 +75,7 @@ def _sum_cells(
 ) -> None:
     bindings: Bindings = {
         "resolutions": [resolution for resolution, _ in cells],
-        "sinces": [FIRST if since is None else since for _, (since, _) in cells],
-        "untils": [LAST if until is None else until for _, (_, until) in cells],
+        **bounds([window for _, window in cells]),
         "lows": [entry.bounds[0] for entry in series],
         "highs": [entry.bounds[1] for entry in series],
         "sketches": sketches,
@@ -90,13 +89,31 @@ def _sum_cells(
             tallies.add(group, sums, texts)
 
 
-def _scan(session: Session, filter: Filter, places: Places, group_by: GroupBy | None, tallies: Tallies) -> None:
+def bounds(windows: Sequence[Window]) -> Bindings:
+    """Windows as statements take them."""
+    return {
+        "sinces": [FIRST if since is None else since for since, _ in windows],
+        "untils": [LAST if until is None else until for _, until in windows],
+    }
+
+
+def _scan(
+    session: Session,
+    filter: Filter,
+    places: Places,
+    group_by: GroupBy | None,
+    tallies: Tallies,
+    windows: Sequence[Window] = (),
+) -> None:
+    """Add executions up one by one: what the filter lets through, in any of the windows where there are some."""
     question = ask(same_but(filter, sort="newest"), places=places)
     question.conditions.append(_FILTER["terminal"])
+    parts = {"source": question.source, "where": question.where}
+    if windows:
+        parts = {"source": _FILTER["from_windows"].format(**parts), "where": "true"}
     key = _SQL["key_time" if group_by in SPANS else f"key_{group_by or 'none'}"]
-    sql = _SQL["executions"].format(key=key, source=question.source, where=question.where)
     span = SPANS.get(group_by or "", 1) * SECOND
-    bindings = {**question.bindings, "digits": DIGITS, "log_gamma": LOG_GAMMA, "span": span}
-    for group, *sums, texts in session.rows(sql, bindings):
+    bindings = {**question.bindings, **bounds(windows), "digits": DIGITS, "log_gamma": LOG_GAMMA, "span": span}
+    for group, *sums, texts in session.rows(_SQL["executions"].format(key=key, **parts), bindings):
         if group_by is None or group not in {None, ""}:
             tallies.add(group, sums, texts)

@@ -114,18 +114,21 @@ and (executions.created_at, executions.id, executions.kind, executions.namespace
     %(after_namespace)s::text
 );
 
+-- name: from_windows
+-- Executions in any of these windows of time.
+unnest(%(sinces)b::bigint [], %(untils)b::bigint []) as windows (since, until)
+cross join lateral (
+    select executions.*
+    from {source}
+    where executions.created_at >= windows.since and executions.created_at < windows.until and {where}
+    offset 0
+) as executions;
 -- name: from_slow
 -- Executions that took so long: in the windows, and open ones, which no cell counts.
 (
     select executions.created_at, executions.number
-    from unnest(%(sinces)b::bigint [], %(untils)b::bigint []) as windows (since, until)
-    cross join lateral (
-        select executions.*
-        from {source}
-        where executions.created_at >= windows.since and executions.created_at < windows.until
-            and executions.seconds >= %(least)s::double precision and {where}
-        offset 0
-    ) as executions
+    from {windows}
+    where executions.seconds >= %(least)s::double precision
     union
     select executions.created_at, executions.number
     from {source}
