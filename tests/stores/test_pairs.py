@@ -149,7 +149,7 @@ def told(store, now=NOW) -> dict:
         "states": known.states([pair_of(key) for key in KEYS[:4]] + [Pair("NEW", "5m")]),
         "summary": known.summary(now),
         "symbols": known.symbols(),
-        "bands": {band: known.stalest(band, now, limit=10) for band in BANDS},
+        "standing": known.standing(now, limit=10),
         "failures": known.failures(since=NOW - 86_400 * SECOND, limit=50),
         "open": known.failures(since=NOW - 86_400 * SECOND, limit=50, resolved=False),
     }
@@ -237,9 +237,10 @@ def test_the_summary_counts_what_the_lists_hold(said):
     store = MemoryStore(StandingClock())
     for batch in said:
         store.apply(batch)
-    summary = store.pairs.summary(NOW)
+    summary, stalest = store.pairs.standing(NOW, limit=100)
+    assert summary == store.pairs.summary(NOW)
     for band in BANDS:
-        listed = store.pairs.stalest(band, NOW, limit=100)
+        listed = stalest[band]
         assert len(listed) == getattr(summary, band)
         assert all(band_of(state, NOW) == band for state in listed)
 
@@ -293,9 +294,7 @@ def test_a_hundred_thousand_pairs_are_answered_from_index_ranges(request, tmp_pa
         took: list[float] = []
         for _ in range(31):
             began = time.perf_counter()
-            summary = store.pairs.summary(NOW)
-            for band in BANDS:
-                store.pairs.stalest(band, NOW, limit=50)
+            summary, _ = store.pairs.standing(NOW, limit=50)
             took.append(time.perf_counter() - began)
         assert summary.total == 100_000
         if name == "sqlite":

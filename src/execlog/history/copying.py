@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,7 +20,7 @@ from execlog.core.fold import FIELDS, OUTCOME, STATUS, UNSAID, created
 from execlog.core.model import RANK, Event, Execution, Key, Status
 from execlog.store.base import WHOLE, Store
 from execlog.store.jobs import JobStore
-from execlog.store.pairs import BANDS, Pairs, PairState, facts_of_state, pairs_of
+from execlog.store.pairs import Pairs, PairState, facts_of_state, pairs_of
 
 BATCH = 200
 MOST_MISSING = 20
@@ -143,7 +144,7 @@ def copy_pairs(source: Store, target: Store, *, now: int) -> int:
 
 
 def _monitored(pairs: Pairs, now: int) -> list[PairState]:
-    return [state for band in BANDS for state in pairs.stalest(band, now, limit=_EVERY_PAIR)]
+    return list(chain.from_iterable(pairs.standing(now, limit=_EVERY_PAIR).stalest.values()))
 
 
 def statuses_in(store: Store, keys: Iterable[Key]) -> dict[Key, Status]:

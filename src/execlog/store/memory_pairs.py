@@ -21,6 +21,7 @@ from execlog.store.pairs import (
     Failure,
     Pair,
     PairState,
+    Standing,
     Summary,
     band_of,
     facts_of,
@@ -74,17 +75,21 @@ class MemoryPairs:
 
     def summary(self, now: int) -> Summary:
         """How many monitored pairs are in each band."""
-        bands = [band_of(state, now) for state in self._monitored()]
-        return Summary(**{band: bands.count(band) for band in BANDS})
+        return self.standing(now, limit=0).summary
 
     def symbols(self) -> int:
         """How many symbols have a monitored pair."""
         return len({state.symbol for state in self._monitored()})
 
-    def stalest(self, band: Band, now: int, *, limit: int) -> list[PairState]:
-        """The monitored pairs of a band, the longest ago computed first."""
-        found = [state for state in self._monitored() if band_of(state, now) == band]
-        return sorted(found, key=lambda state: (state.ranked_at or 0, state.pair.key))[:limit]
+    def standing(self, now: int, *, limit: int) -> Standing:
+        """How fresh the monitored pairs are, with the stalest of each band."""
+        found: dict[Band, list[PairState]] = {band: [] for band in BANDS}
+        for state in self._monitored():
+            found[band_of(state, now)].append(state)
+        summary = Summary(**{band: len(states) for band, states in found.items()})
+        for states in found.values():
+            states.sort(key=lambda state: (state.ranked_at or 0, state.pair.key))
+        return Standing(summary, {band: states[:limit] for band, states in found.items()})
 
     def failures(self, *, since: int, limit: int, resolved: bool | None = None) -> list[Failure]:
         """Failures, the newest first."""

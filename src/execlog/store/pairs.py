@@ -123,6 +123,16 @@ class Summary(Struct, frozen=True, kw_only=True):
         return self.fresh + self.aging + self.stale + self.missing
 
 
+class Standing(NamedTuple):
+    """How fresh the monitored pairs are.
+
+    stalest   of each band the pairs computed the longest ago, those first, then by key (missing ones: by key)
+    """
+
+    summary: Summary
+    stalest: dict[Band, list[PairState]]
+
+
 class Failure(Struct, frozen=True, kw_only=True):
     """One failed computation of a pair.
 
@@ -166,8 +176,8 @@ class Pairs(Protocol):
         """How many symbols have a monitored pair."""
         ...
 
-    def stalest(self, band: Band, now: int, *, limit: int) -> list[PairState]:
-        """The monitored pairs of a band, the longest ago computed first, then by key (missing ones: by key)."""
+    def standing(self, now: int, *, limit: int) -> Standing:
+        """How fresh the monitored pairs are at `now`, with at most `limit` of each band: all of it as of one moment."""
         ...
 
     def failures(self, *, since: int, limit: int, resolved: bool | None = None) -> list[Failure]:

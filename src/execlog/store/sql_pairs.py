@@ -16,6 +16,7 @@ from execlog.core.codec import to_json
 from execlog.core.model import Event
 from execlog.store.pairs import (
     AGING,
+    BANDS,
     FRESH,
     LONGEST,
     MINUTE,
@@ -25,6 +26,7 @@ from execlog.store.pairs import (
     Failure,
     Pair,
     PairState,
+    Standing,
     Summary,
     facts_of,
     failure_order,
@@ -125,24 +127,21 @@ class SqlPairs:
     def summary(self, now: int) -> Summary:
         """How many monitored pairs are in each band."""
         with self._read() as session:
-            total, missing = session.rows(self._sql["total"])[0]
-            fresh, young = _younger(session, self._sql, now - FRESH), _younger(session, self._sql, now - AGING)
-        return Summary(fresh=fresh, aging=young - fresh, stale=total - missing - young, missing=missing)
+            return _summary(session, self._sql, now)
 
     def symbols(self) -> int:
         """How many symbols have a monitored pair."""
         with self._read() as session:
             return session.value(self._sql["symbols"])
 
-    def stalest(self, band: Band, now: int, *, limit: int) -> list[PairState]:
-        """The monitored pairs of a band, the longest ago computed first."""
-        after, until = window_of(band, now)
+    def standing(self, now: int, *, limit: int) -> Standing:
+        """How fresh the monitored pairs are, with the stalest of each band."""
         with self._read() as session:
-            if band == "missing":
-                rows = session.rows(self._sql["missing"], {"limit": limit})
-            else:
-                rows = session.rows(self._sql["stalest"], {"after": after, "until": until, "limit": limit})
-        return [_state(_Row(*row)) for row in rows]
+            summary = _summary(session, self._sql, now)
+            found: dict[Band, list[PairState]] = {
+                band: _stalest(session, self._sql, band, now, limit) if getattr(summary, band) else [] for band in BANDS
+            }
+        return Standing(summary, found)
 
     def failures(self, *, since: int, limit: int, resolved: bool | None = None) -> list[Failure]:
         """Failures, the newest first."""
@@ -181,6 +180,21 @@ def _put(session: Session, sql: Statements, known: Mapping[Pair, PairState], aft
         changes = _json([(*counted, step) for counted, step in sorted(counts.items())])
         session.run(sql["count"], {"changes": changes})
         session.run(sql["sweep"], {"changes": changes})
+
+
+def _summary(session: Session, sql: Statements, now: int) -> Summary:
+    total, missing = session.rows(sql["total"])[0]
+    fresh, young = _younger(session, sql, now - FRESH), _younger(session, sql, now - AGING)
+    return Summary(fresh=fresh, aging=young - fresh, stale=total - missing - young, missing=missing)
+
+
+def _stalest(session: Session, sql: Statements, band: Band, now: int, limit: int) -> list[PairState]:
+    if band == "missing":
+        rows = session.rows(sql["missing"], {"limit": limit})
+    else:
+        after, until = window_of(band, now)
+        rows = session.rows(sql["stalest"], {"after": after, "until": until, "limit": limit})
+    return [_state(_Row(*row)) for row in rows]
 
 
 def _younger(session: Session, sql: Statements, instant: int) -> int:

@@ -17,7 +17,7 @@ from execlog.core.model import Execution, Status
 from execlog.kinds.pipelines.sessions import missing_since
 from execlog.kinds.pipelines.words import PIPELINE, WORDS, Word
 from execlog.store.base import DETAIL, SUMMARY, Store
-from execlog.store.pairs import BANDS, SECOND, Band, PairState, Summary, band_of_age, pairs_of
+from execlog.store.pairs import SECOND, Band, PairState, Summary, band_of_age, pairs_of
 
 DAY = 86_400 * SECOND
 RECENT_FAILURES = 10
@@ -158,13 +158,9 @@ def health_of(store: Store, now: int) -> SchedulerHealth:
 
 def staleness_of(store: Store, now: int, *, limit: int) -> StalenessReport:
     """How fresh the features of all monitored pairs are, at most `limit` of each band in the lists."""
-    pairs = pairs_of(store)
-    summary = pairs.summary(now)
-    lists = {
-        band: tuple(freshness_of(state, band, now) for state in pairs.stalest(band, now, limit=limit))
-        if getattr(summary, band)
-        else ()
-        for band in BANDS
+    summary, stalest = pairs_of(store).standing(now, limit=limit)
+    lists: dict[Band, tuple[FeatureFreshness, ...]] = {
+        band: tuple(freshness_of(state, band, now) for state in states) for band, states in stalest.items()
     }
     return StalenessReport(
         timestamp=instant(now),

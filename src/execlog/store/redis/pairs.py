@@ -27,12 +27,13 @@ from execlog.store.pairs import (
     Failure,
     Pair,
     PairState,
+    Standing,
     Summary,
     facts_of,
     fold_facts,
     window_of,
 )
-from execlog.store.redis.connection import Connection
+from execlog.store.redis.connection import Command, Connection
 from execlog.store.redis.keys import Keys
 
 TRIES = 20
@@ -109,9 +110,8 @@ class RedisPairs:
 
     def summary(self, now: int) -> Summary:
         """How many monitored pairs are in each band."""
-        commands = [("ZCOUNT", self._age, *_bounds(band, now)) for band in BANDS[:3]]
         with self._answers():
-            counts = self._connection.read([*commands, ("ZCARD", self._missing)], together=True)
+            counts = self._connection.read(self._counting(now), together=True)
         return Summary(**dict(zip(BANDS, counts, strict=True)))
 
     def symbols(self) -> int:
@@ -119,21 +119,30 @@ class RedisPairs:
         with self._answers():
             return self._client.hlen(self._symbols)
 
-    def stalest(self, band: Band, now: int, *, limit: int) -> list[PairState]:
-        """The monitored pairs of a band, the longest ago computed first."""
-        texts: list[str | None] = []
+    def standing(self, now: int, *, limit: int) -> Standing:
+        """How fresh the monitored pairs are, with the stalest of each band; a state may be newer than what it is in."""
+        lists: list[Command] = [
+            ("ZRANGEBYSCORE", self._age, *_bounds(band, now), "LIMIT", 0, limit) for band in BANDS[:3]
+        ]
+        lists.append(("ZRANGE", self._missing, 0, limit - 1))
         with self._answers():
-            if band == "missing":
-                keys = self._client.zrange(self._missing, 0, limit - 1)
-            else:
-                keys = self._client.zrangebyscore(self._age, *_bounds(band, now), start=0, num=limit)
-            if keys:
-                texts = self._client.hmget(self._states, keys)
-        return [_decode(text) for text in texts if text]
+            found = self._connection.read([*self._counting(now), *lists], together=True)
+            counts, keys = found[: len(BANDS)], found[len(BANDS) :]
+            together = list(chain.from_iterable(keys))
+            texts = iter(self._client.hmget(self._states, together) if together else ())
+        stalest: dict[Band, list[PairState]] = {
+            band: [_decode(text) for text in islice(texts, len(some)) if text]
+            for band, some in zip(BANDS, keys, strict=True)
+        }
+        return Standing(Summary(**dict(zip(BANDS, counts, strict=True))), stalest)
 
     def failures(self, *, since: int, limit: int, resolved: bool | None = None) -> list[Failure]:
         """Failures, the newest first."""
         return failures_among(list(self._executions(since)), self.states, since=since, limit=limit, resolved=resolved)
+
+    def _counting(self, now: int) -> list[Command]:
+        """The commands that count the pairs in each band."""
+        return [*(("ZCOUNT", self._age, *_bounds(band, now)) for band in BANDS[:3]), ("ZCARD", self._missing)]
 
     def _read(self, pairs: Sequence[Pair]) -> dict[Pair, str | None]:
         if not pairs:
