@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import chain
+from itertools import chain, count, takewhile
 
 import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from execlog.core.clock import SystemClock
 from execlog.core.errors import UnsupportedError
@@ -243,6 +246,33 @@ def test_the_summary_counts_what_the_lists_hold(said):
         listed = stalest[band]
         assert len(listed) == getattr(summary, band)
         assert all(band_of(state, NOW) == band for state in listed)
+
+
+def test_lists_and_counts_are_of_one_moment(store):
+    """A pair that is computed again and again, and gone stale between, is in one band whenever one asks."""
+    pairs = [Pair("AAPL", "1d"), Pair("IBM", "1d"), Pair("NEW", "1d")]
+    store.pairs.monitor(pairs)
+    stop, computed = threading.Event(), threading.Semaphore(0)
+
+    def compute() -> None:
+        for turn in takewhile(lambda _: not stop.is_set(), count(1)):
+            computed.release()
+            age = (0, 2 * 3_600, 3 * 86_400)[turn % 3] * SECOND
+            store.pairs.learn([Fact(pairs[0], NOW + turn, NOW - age, 10), Fact(pairs[1], NOW + turn, NOW, turn % 2)])
+
+    with ThreadPoolExecutor(1) as computing:
+        done = computing.submit(compute)
+        try:
+            for number in range(120):
+                if number % 10 == 0:
+                    assert computed.acquire(timeout=30)
+                summary, stalest = store.pairs.standing(NOW, limit=10)
+                assert summary.total == len(pairs)
+                assert {band: len(states) for band, states in stalest.items()} == asdict(summary)
+                assert sorted(state.pair for states in stalest.values() for state in states) == pairs
+        finally:
+            stop.set()
+        done.result()
 
 
 def test_a_key_is_a_pair_where_it_reads_like_one():
