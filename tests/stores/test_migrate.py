@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import apsw
@@ -14,13 +15,16 @@ from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Event, Item, Status
 from execlog.core.settings import Settings
+from execlog.ledger import Ledger
 from execlog.store.jobs import Entry, Firing
 from execlog.store.migrating import foresee, migrate
 from execlog.store.opening import open_store
+from execlog.store.pairs import Pair
 from execlog.store.postgres import migrating
 from execlog.store.postgres.store import PostgresStore
-from execlog.store.sql import migrations
+from execlog.store.sql import migrations, queries
 from older import LATEST, POSTGRES, make_older, make_older_postgres
+from servers import wait_until
 
 DAY = 86_400_000_000
 PER_DAY = 300
@@ -121,8 +125,9 @@ def three_days(store):
 
 
 def told_of_days(store):
-    """The statistics that are made of days."""
-    narrow = [{"subject": "s1", "namespace": "north"}, {"actor": "a2"}, {"engine": "duckdb"}, {"namespace": "north"}]
+    """The statistics that are made of buckets which later versions added."""
+    north = {"namespace": "north"}
+    narrow = [{}, {"subject": "s1", **north}, {"actor": "a2"}, {"engine": "duckdb"}, north]
     told = [store.stats(Filter(kind="query", since=7, until=3 * DAY - 7, **fields)) for fields in narrow]
     assert all(groups[0].bucket.total >= PER_DAY - 1 for groups in told)
     return told
@@ -276,3 +281,77 @@ def tables_of(url):
     """Whether an execution, by its id, has no month of its own."""
     with psycopg.connect(url) as connection:
         return dict(connection.execute("select id, tableoid = 'executions_other'::regclass from executions"))
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "files", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_who_goes_on_with_the_code_of_before_writes_nothing_and_loses_nothing(tmp_path, request, scheme):
+    """What it would count, it would count without what the newer version added: wrong for good."""
+    url = f"{scheme}:///{tmp_path / 'store'}"
+    if scheme == "postgresql":
+        url = request.getfixturevalue("empty_postgres_url")
+    with Ledger.open(url, home=tmp_path / "home") as ledger:
+        ledger.record("job", status="succeeded", subject="before")
+        ledger.flush()
+        set_version(url, +1)
+        ledger.record("job", status="succeeded", subject="meanwhile")
+        assert not ledger.flush(timeout=2)
+        assert "newer execlog" in (ledger.stats().last_error or "")
+        for change in (
+            lambda: ledger.store.apply([Event(id="1", kind="job", at=5, status=Status.SUCCEEDED)]),
+            lambda: ledger.store.delete(Filter()),
+            lambda: ledger.store.delete(Filter(until=2**60), keep_marks=False),
+            lambda: ledger.store.pairs.monitor([Pair("AAPL", "1d")]),
+        ):
+            with pytest.raises(StoreError, match="newer execlog has brought the database to another schema version"):
+                change()
+        assert [entry.subject for entry in ledger.store.find(Filter()).entries] == ["before"]
+        set_version(url, 0)
+        ledger.flush()
+        assert [entry.subject for entry in ledger.store.find(Filter()).entries] == ["meanwhile", "before"]
+        assert ledger.store.stats(Filter())[0].bucket.total == 2
+
+
+def set_version(url, later):
+    """Let a version that comes so many after this one have opened the database."""
+    if url.startswith("postgresql"):
+        with psycopg.connect(url) as connection:
+            connection.execute("delete from execlog_schema where version > %s", (POSTGRES,))
+            if later:
+                connection.execute("insert into execlog_schema (version) values (%s)", (POSTGRES + later,))
+        return
+    path = url.partition(":///")[2]
+    with closing(apsw.Connection(path if url.startswith("sqlite") else f"{path}/.execlog/index.db")) as connection:
+        connection.pragma("user_version", LATEST + later)
+
+
+@pytest.mark.postgres
+def test_a_migration_waits_for_what_is_being_written(empty_postgres_url):
+    """It was begun by the version of before: its counts must be there when a migration adds them up."""
+    waiting = (
+        "select count(*) from pg_locks where locktype = 'advisory' and not granted "
+        "and database = (select oid from pg_database where datname = current_database())"
+    )
+    with closing(open_store(empty_postgres_url)) as store:
+        three_days(store)
+        told = told_of_days(store)
+    with psycopg.connect(empty_postgres_url) as connection:
+        make_older_postgres(connection, POSTGRES - 1)
+    with (
+        psycopg.connect(empty_postgres_url) as writer,
+        psycopg.connect(empty_postgres_url, autocommit=True) as watcher,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        writer.execute(queries("postgres", "write")["lock"])
+        done = beside.submit(migrate, empty_postgres_url)
+        wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), 30, "the migration to wait")
+        assert not done.done()
+        writer.execute("update buckets set failed = failed + 1 where series = 'all'")
+        writer.commit()
+        assert done.result(timeout=60).changed
+    with closing(open_store(empty_postgres_url)) as store:
+        assert told_of_days(store)[1:] == told[1:]
+        with store.connections.read() as session:
+            sums = session.rows("select resolution, sum(failed)::bigint from buckets where series = 'all' group by 1")
+        cells = dict(sums)
+        assert cells[600] == cells[60]
+        assert cells[21_600] == cells[3_600]

@@ -31,6 +31,10 @@ DETAIL: frozenset[Part] = frozenset({"detail"})
 WHOLE: frozenset[Part] = frozenset({"items", "detail", "logs"})
 
 
+CHANGED = "a newer execlog has brought the database to another schema version; update this one, and start it again"
+"""What a process is told that goes on with the code of before: its records wait in its journal until it ends."""
+
+
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What a store can do. A call it cannot serve raises UnsupportedError naming the capability.
 

@@ -10,7 +10,7 @@ from execlog.core.errors import StoreError
 from execlog.store.postgres.connection import Connections
 from execlog.store.sql import migrations, queries
 
-_SQL = queries("postgres", "write")
+_SQL: Any = queries("postgres", "write")
 # A large database takes its time, and so does waiting for another process's migration.
 _PATIENCE = "set local statement_timeout = 0"
 _LOCK = "select pg_advisory_xact_lock(hashtext('execlog schema ' || current_schema()))"
@@ -34,6 +34,7 @@ def migrate(connections: Connections, *, indexes: bool = True) -> int:
                 with connection.transaction():
                     connection.execute(_PATIENCE)
                     connection.execute(_LOCK)
+                    connection.execute(_SQL["lock"])  # what is being written is counted by this version or the last
                     with _of_others(connections.url):
                         _apply(connection, version_of(connection))
                 version = known

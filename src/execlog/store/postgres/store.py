@@ -24,7 +24,7 @@ from execlog.store.postgres.listening import Listener
 from execlog.store.postgres.migrating import has_trigrams, migrate
 from execlog.store.postgres.partitions import Months, ahead, drop_empty
 from execlog.store.postgres.query import ask
-from execlog.store.postgres.writing import columns, note, take
+from execlog.store.postgres.writing import columns, lock, note, take
 from execlog.store.preparing import prepare
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import SqlPairs
@@ -141,8 +141,7 @@ class PostgresStore:
                 some = self._remove_some(session, filter, highest, keep_marks=keep_marks)
             removed += some
         if removed and not keep_marks and filter.until is not None and self._months.makes:
-            with self._connections.write() as session:
-                session.run(_WRITE["lock"])
+            with self._write_alone() as session:
                 drop_empty(session, before=filter.until)
             self._months.forget()
         return removed
@@ -225,7 +224,7 @@ class PostgresStore:
     @contextmanager
     def _write_alone(self) -> Generator[Session]:
         with self._connections.translated(), self._connections.write() as session:
-            session.run(_WRITE["lock"])
+            lock(session)
             yield session
 
     def _now(self, session: Session) -> int:
@@ -266,7 +265,7 @@ class PostgresStore:
         return Applied(quarantined=1, last_change=last_change)
 
     def _remove_some(self, session: Session, filter: Filter, highest: int, *, keep_marks: bool) -> int:
-        session.run(_WRITE["lock"])
+        lock(session)
         settled = settling.settle(session, same_but(filter, sort="newest"))
         if settled is None:
             return 0

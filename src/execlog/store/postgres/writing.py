@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from execlog.core.codec import to_json
+from execlog.core.errors import StoreError
 from execlog.core.fold import begin, fold
 from execlog.core.model import TERMINAL, Error, Event, Execution, Item
-from execlog.store.base import Applied
+from execlog.store.base import CHANGED, Applied
 from execlog.store.matching import fold_case, item_errors, searchable
 from execlog.store.pairs import SPEAKING
 from execlog.store.postgres import buckets
@@ -23,7 +24,7 @@ from execlog.store.postgres.connection import Session
 from execlog.store.postgres.partitions import Months
 from execlog.store.postgres.reading import WHOLE_HEAD, heads_of, item_of
 from execlog.store.preparing import check_names
-from execlog.store.sql import queries
+from execlog.store.sql import migrations, queries
 from execlog.store.sql_pairs import take as take_pairs
 from execlog.store.sqlite.contents import Place, Said, Searched, log_rows
 from execlog.store.sqlite.rows import (
@@ -41,6 +42,7 @@ from execlog.store.sqlite.rows import (
 from execlog.store.sqlite.tallying import Cell, Delta, gather
 from execlog.store.sqlite.writing import group, is_whole
 
+_KNOWN = len(migrations("postgres"))
 CHANGES_KEPT = 100_000
 _TRIM_EVERY = 1_000
 _SUBJECT, _STATUS = 7, 4
@@ -122,12 +124,19 @@ class Batch:
         return row if text is None else (*row[:TEXT_KEY], fold_case(text), *row[TEXT_KEY + 1 :])
 
 
+def lock(session: Session) -> None:
+    """Let nobody else write until the transaction ends. Raises StoreError where a newer execlog changed the tables."""
+    session.run(_SQL["lock"])
+    if session.value(_SQL["version"]) != _KNOWN:
+        raise StoreError(CHANGED, retry=False)
+
+
 def take(
     session: Session, events: Sequence[Event], searched: Searched, months: Months, *, now: int
 ) -> tuple[Applied, frozenset[str]]:
     """What became of the batch, inside the transaction that is open, and the partitions it went to."""
     check_names(events)
-    session.run(_SQL["lock"])
+    lock(session)
     last_number, last_change, marked = session.rows(_SQL["look"])[0]
     kept = _undeleted(session, events) if marked else list(events)
     groups = group(kept)

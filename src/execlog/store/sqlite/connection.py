@@ -15,6 +15,7 @@ import msgspec
 
 from execlog.core.codec import to_json
 from execlog.core.errors import CodecError, InvalidError, StoreError
+from execlog.store.base import CHANGED
 from execlog.store.sqlite.damage import UNREADABLE, damaged, reason_in
 from execlog.store.sqlite.forking import close_at_once, mind
 
@@ -111,7 +112,12 @@ class Connections:
         self._abandoned: list[Any] = []
         self._reading = 0
         self._closed = False
+        self._schema: int | None = None
         mind(self)
+
+    def insist_on(self, schema: int) -> None:
+        """Write only while the database has this schema version: what a newer one counts, this code would not."""
+        self._schema = schema
 
     @contextmanager
     def write(self) -> Generator[Session]:
@@ -126,6 +132,8 @@ class Connections:
             with translated(self.path, poison=True):
                 connection = self._writer = self._writer or self._open_writer()
                 with _transaction(connection):
+                    if self._schema is not None and connection.pragma("user_version") != self._schema:
+                        raise StoreError(f"{self.path}: {CHANGED}", retry=False)
                     yield Session(connection)
         finally:
             self._write_lock.release()

@@ -64,6 +64,7 @@ class SQLiteStore:
             writing=_WRITE["stages"],
         )
         self._version = migrate(self._connections, timeout=busy_timeout)
+        self._connections.insist_on(self._version)
         self.pairs = SqlPairs(
             queries("sqlite", "pairs"),
             read=partial(self._connections.read, snapshot=True),

@@ -4,6 +4,10 @@
 -- name: lock
 select pg_advisory_xact_lock(hashtext('execlog ' || current_schema()));
 
+-- name: version
+-- Asked once the lock is held, by a statement of its own: it sees what a migration did that the lock waited for.
+select max(version) from execlog_schema;
+
 -- name: look
 select last_number, last_change, exists (select 1 from tombstones) from state;
 
