@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -105,6 +107,15 @@ def to_execution(record: Record, kind: str, *, at: int) -> Execution:
     return begin(layout_of(kind).decode(record, at=at)) if kept is None else convert(kept, Execution)
 
 
+def execution_in(text: str, kind: str, *, at: int) -> Execution:
+    """The execution of the record in this JSON, as `record_in` and `to_execution` read it. Raises InvalidError."""
+    type_, kept_in = _kept_type(kind)
+    try:
+        return kept_in(msgspec.json.decode(text, type=type_))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):  # another program's, or not as we would write it
+        return to_execution(record_in(text), kind, at=at)
+
+
 def event_of_record(record: Record, kind: str, *, at: int) -> Event:
     """The event that says all of a record, as `to_execution` reads it. Raises InvalidError."""
     kept = _kept(record, kind)
@@ -125,6 +136,16 @@ def _kept(record: Record, kind: str) -> Record | None:
     for name in (*layout_of(kind).place, KEPT):
         part = cast("Record", part).get(name) if isinstance(part, dict) else None
     return cast("Record", part) if isinstance(part, dict) else None
+
+
+@cache
+def _kept_type(kind: str) -> tuple[type, Callable[[Any], Execution]]:
+    """The type that has nothing of a record of this kind but what is kept in it, and what takes it out of one."""
+    path = (*layout_of(kind).place, KEPT)
+    type_: type = Execution
+    for name in reversed(path):
+        type_ = msgspec.defstruct("Part", [("part", type_, msgspec.field(name=name))])
+    return type_, attrgetter(".".join("part" for _ in path))
 
 
 _EVENT_FIELDS = [
