@@ -8,6 +8,7 @@ import random
 import threading
 from contextlib import closing
 
+import msgspec
 import pytest
 import redis
 from redis._parsers import Encoder
@@ -214,6 +215,98 @@ def test_what_outlived_its_time_is_forgotten_by_lists(store, client):
     client.delete("scheduler:execution_history:exec-1")
     assert [entry.id for entry in store.find(Filter()).entries] == ["exec-2"]
     assert client.zcard("execlog:order") == 1
+
+
+def test_more_of_one_instant_than_are_read_at_once_are_all_found_and_removed(store):
+    store.apply([execution(number, subject=f"job-{number % 7}", started_at=T0) for number in range(700)])
+    expected = sorted((f"exec-{number}" for number in range(700)), reverse=True)
+    pages = [store.find(Filter(sort=sort), limit=1000).entries for sort in ("newest", "oldest")]
+    assert [entry.id for entry in pages[0]] == expected
+    assert [entry.id for entry in pages[1]] == expected[::-1]
+    assert store.delete(Filter()) == 700
+    assert store.count(Filter()) == 0
+
+
+@pytest.fixture
+def records_read(client):
+    """How many records a question read."""
+
+    def count(ask) -> int:
+        client.config_resetstat()
+        ask()
+        calls = client.info("commandstats")
+        others = ("zrevrangebyscore", "zrange", "zmscore", "lrange", "smembers", "exists")
+        return client.info("stats")["keyspace_hits"] - sum(
+            calls.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in others
+        )
+
+    return count
+
+
+@pytest.mark.parametrize(
+    ("ask", "most"),
+    [
+        (lambda store: store.find(Filter(), limit=1), 2),
+        (lambda store: store.find(Filter(kind="query")), 3),
+        (lambda store: store.find(Filter(namespace="p1")), 3),
+        (lambda store: store.find(Filter(id_prefix="exec-77")), 11),
+        (lambda store: store.count(Filter(kind="query", text="refused")), 3),
+        (lambda store: store.stats(Filter(kind="query")), 3),
+        (lambda store: store.latest(Filter(), limit=5), 200),
+        (lambda store: store.kinds(), 0),
+    ],
+    ids=["newest", "kind", "namespace", "beginning of an id", "count", "statistics", "latest", "kinds"],
+)
+def test_no_more_records_are_read_than_may_be_meant(store, records_read, ask, most):
+    store.apply([execution(number, kind="query", namespace="p1") for number in (1, 500, 900)])
+    store.apply([execution(number, subject=f"job-{number % 20}") for number in range(1000)])
+    assert records_read(lambda: ask(store)) <= most
+
+
+def test_what_names_tell_is_counted_without_reading(store, client):
+    store.apply([execution(number, kind="query", namespace="p1") for number in range(60)])
+    store.apply([execution(number, subject=f"job-{number % 20}") for number in range(1000)])
+    client.delete("scheduler:execution_history:exec-5")
+    client.config_resetstat()
+    assert store.count(Filter()) == 1059
+    assert store.count(Filter(kind="query")) == 60
+    assert store.count(Filter(kind="job", since=T0 + 4 * SECOND, until=T0 + 8 * SECOND)) == 3
+    assert "cmdstat_mget" not in client.info("commandstats")
+    assert store.kinds() == ["job", "query"]
+
+
+def test_of_a_long_index_no_more_is_read_than_is_asked_for(empty_valkey_url, client, records_read, tmp_path):
+    with closing(RedisStore(empty_valkey_url, Settings(home=tmp_path, redis_history_limit=10_000))) as store:
+        store.apply([execution(number) for number in range(3000)])
+        theirs = json.loads(client.get("scheduler:execution_history:exec-7"))
+        theirs |= {"execution_id": "theirs", "start_time": "2023-11-14T22:30:00.500000", "metadata": {}}
+        client.set("scheduler:execution_history:theirs", json.dumps(theirs))
+        client.lpush("scheduler:job_history_index:daily", "theirs")
+        in_order = [f"exec-{number}" for number in range(3000)]
+        in_order.insert(1001, "theirs")
+        job = Filter(kind="job", namespace="", subject="daily")
+        assert records_read(lambda: store.find(job, limit=1)) <= 10
+        for sort in ("newest", "oldest", "slowest"):
+            asked = msgspec.structs.replace(job, sort=sort)
+            ids, cursor = [], None
+            while cursor is not None or not ids:
+                page = store.find(asked, limit=1000, cursor=cursor)
+                ids += [entry.id for entry in page.entries]
+                cursor = page.next_cursor
+            assert sorted(ids) == sorted(in_order)
+            if sort != "slowest":
+                assert ids == (in_order if sort == "oldest" else in_order[::-1])
+        assert store.count(job) == 3001
+
+
+def test_a_walk_that_takes_too_long_is_an_error_and_a_deletion_is_not(empty_valkey_url, tmp_path):
+    with closing(RedisStore(empty_valkey_url, Settings(home=tmp_path), read_timeout=-1.0)) as store:
+        store.apply([execution(number) for number in range(30)])
+        for ask in (store.find, store.count, store.stats, store.latest, store.failures):
+            with pytest.raises(StoreError, match="longer than its time-out"):
+                ask(Filter())
+        assert len(store.find(Filter(kind="job", namespace="", subject="daily")).entries) == 30
+        assert store.delete(Filter(until=T0 + 10 * SECOND)) == 10
 
 
 def test_other_kinds_have_the_same_scheme(store, client):

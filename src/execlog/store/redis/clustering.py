@@ -65,6 +65,10 @@ class ClusterConnection(Connection):
         """The values of keys, None where there is none."""
         return self.read([("GET", key) for key in keys])
 
+    def number_of(self, keys: Sequence[str]) -> int:
+        """How many of these keys there are."""
+        return sum(self.read([("EXISTS", key) for key in keys]))
+
     def now(self, key: str) -> int:
         """UTC µs on the clock of the node that has this key."""
         return micros(

@@ -85,6 +85,10 @@ class Connection:
         """The values of keys, None where there is none."""
         return self.client.mget(keys) if keys else []
 
+    def number_of(self, keys: Sequence[str]) -> int:
+        """How many of these keys, each another one, there are."""
+        return self.client.exists(*keys) if keys else 0
+
     def now(self, key: str) -> int:
         """UTC µs on the clock of the server that has this key."""
         del key

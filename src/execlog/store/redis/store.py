@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import reduce
+from heapq import nlargest
 from itertools import islice
 from typing import Any, cast
 
 import msgspec
 
 from execlog.core.clock import Clock
-from execlog.core.errors import InvalidError, StoreError
+from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
 from execlog.core.fold import fold
 from execlog.core.model import Event, Execution, Key
 from execlog.core.settings import Settings
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
 from execlog.store.jobs import JobStore
-from execlog.store.layout import record_in, to_execution
-from execlog.store.matching import SEARCHED, check_page, matches, page_of, sort_key, start_after, trim
+from execlog.store.matching import SEARCHED, check_page, page_of, sort_key, start_after, trim
 from execlog.store.pairs import FAILED, FEATURE, LONGEST, PIPELINE, SPEAKING
 from execlog.store.preparing import prepare
 from execlog.store.redis.checking import check_settings, facts_of
@@ -33,14 +33,13 @@ from execlog.store.redis.connecting import connect
 from execlog.store.redis.connection import TIMEOUT
 from execlog.store.redis.jobs import RedisJobStore
 from execlog.store.redis.keys import JOB, Keys, beginning, key_of, member
-from execlog.store.redis.packing import shown
 from execlog.store.redis.pairs import RedisPairs
+from execlog.store.redis.reading import CHUNK, SORTS, Reader
 from execlog.store.redis.saving import OneStep, Save, Saving
 from execlog.store.redis.stepwise import Stepwise
 from execlog.store.scanning import failures_of, latest_of, stats_of
 
 log = logging.getLogger("execlog")
-CHUNK = 200
 TRIES = 50
 
 
@@ -50,7 +49,7 @@ class RedisStore:
     `searched` are, by kind, the fields whose text is searched besides the error's.
     """
 
-    capabilities = Capabilities(statistics=False, sorts=("newest", "oldest"))
+    capabilities = Capabilities(statistics=False, sorts=SORTS)
 
     def __init__(
         self,
@@ -60,20 +59,21 @@ class RedisStore:
         clock: Clock | None = None,
         searched: Mapping[str, tuple[str, ...]] = SEARCHED,
         timeout: float = TIMEOUT,
+        read_timeout: float = 60.0,
     ) -> None:
         check_settings(settings)
         self.connection = connect(url, timeout=timeout)
         self._client, self._answers = self.connection.client, self.connection.answers
         self.url = self.connection.url
         self.mended: Counter[str] = Counter()
-        self._unreadable: set[Key] = set()
         names = (settings.redis_prefix, settings.redis_job_record, settings.redis_job_index)
         self.keys = Keys(*names, clustered=self.connection.clustered)
         self._ttl_ms = round(settings.redis_ttl * 1000)
-        self._clock, self._searched = clock, searched
+        self._clock = clock
+        self._reader = Reader(self.connection, self.keys, searched, timeout=read_timeout)
         bounds = {"ttl_ms": self._ttl_ms, "limit": settings.redis_history_limit}
         self.saving: Saving = (
-            Stepwise(self.connection, self.keys, read=self._executions, **bounds)
+            Stepwise(self.connection, self.keys, read=self._reader.executions, **bounds)
             if self.connection.clustered
             else OneStep(self.connection, self.keys, **bounds)
         )
@@ -93,7 +93,7 @@ class RedisStore:
             if not pending:
                 return Applied(inserted, updated, ignored, last_change=self._last_change())
             with self._answers():
-                read, marks = self._read_to_write(list(pending))
+                read, marks = self._reader.read_to_write(list(pending))
                 ignored += _drop_deleted(pending, marks)
             # Before the executions: should this process die in between, the batch comes again, and says it again.
             self.pairs.take(event for key, said in pending.items() if key.kind in SPEAKING for event in said)
@@ -119,13 +119,20 @@ class RedisStore:
     ) -> Page[Execution]:
         """A page of executions in the filter's order."""
         check_page(limit, offset)
-        found = self._matching(filter, None if cursor is None else start_after(filter, cursor))
-        page = list(islice(found, offset, offset + limit + 1))
+        wanted = offset + limit + 1
+        found = self._matching(filter, None if cursor is None else start_after(filter, cursor), first=wanted)
+        in_order = filter.sort in self.capabilities.sorts
+        page = list(islice(found if in_order else nlargest(wanted, found, key=sort_key(filter)), offset, wanted))
         return page_of(filter, [trim(entry, parts) for entry in page], limit)
 
     def count(self, filter: Filter) -> int:
         """How many executions the filter asks for."""
-        return sum(1 for _ in self._matching(filter))
+        self._heal()
+        return self._reader.count(filter)
+
+    def kinds(self) -> list[str]:
+        """Every kind that has executions."""
+        return self._reader.kinds()
 
     def stats(self, filter: Filter, *, group_by: GroupBy | None = None) -> list[Group]:
         """Sums over the terminal executions, in one group or several."""
@@ -143,7 +150,7 @@ class RedisStore:
         """How many executions were removed, each in one atomic step."""
         with self._answers():
             mark = self._now() if keep_marks else None
-        removed, matching = 0, self._matching(_by_time(filter))
+        removed, matching = 0, self._matching(_by_time(filter), unhurried=True)
         while some := list(islice(matching, CHUNK)):
             with self._answers():
                 removed += self.saving.remove(some, mark)
@@ -221,81 +228,14 @@ class RedisStore:
         saved = [key for key, was in zip(tried, done, strict=True) if was]
         return saved, {key: pending[key] for key, was in zip(tried, done, strict=True) if not was}
 
-    def _read(self, keys: Sequence[Key]) -> dict[Key, tuple[str, Execution | None]]:
-        """The records of executions, as they are kept and as they are meant."""
-        found = self.connection.get_many([self.keys.record(key) for key in keys])
-        return {key: (raw or "", self._execution(raw, key)) for key, raw in zip(keys, found, strict=True)}
+    def _matching(self, filter: Filter, after: Any = None, **how: Any) -> Iterator[Execution]:
+        """What the reader finds, once all is whole."""
+        self._heal()
+        return self._reader.matching(filter, after, **how)
 
-    def _read_to_write(
-        self, keys: Sequence[Key]
-    ) -> tuple[dict[Key, tuple[str, Execution | None]], dict[Key, str | None]]:
-        """The records of executions and the marks of deleted ones, in one round trip."""
-        names = [self.keys.record(key) for key in keys] + [self.keys.deleted(key) for key in keys]
-        found = self.connection.get_many(names)
-        records, marks = found[: len(keys)], found[len(keys) :]
-        read = {key: (raw or "", self._execution(raw, key)) for key, raw in zip(keys, records, strict=True)}
-        return read, dict(zip(keys, marks, strict=True))
-
-    def _executions(self, keys: Sequence[Key]) -> dict[Key, Execution | None]:
-        """The executions of keys, None where there is none."""
-        return {key: entry for key, (_, entry) in self._read(keys).items()}
-
-    def _readable(self, keys: Sequence[Key], *, asked: bool) -> Iterator[Execution]:
-        """The executions of keys. One that cannot be read is an error where it was asked for, else left out."""
-        found = self.connection.get_many([self.keys.record(key) for key in keys])
-        for key, raw in zip(keys, found, strict=True):
-            try:
-                execution = self._execution(raw, key)
-            except StoreError as error:  # others write into a job's keys, too: theirs must not hide all the rest
-                if asked:
-                    raise
-                self._warn_once(key, error)
-            else:
-                if execution is not None:
-                    yield execution
-
-    def _warn_once(self, key: Key, error: StoreError) -> None:
-        if key not in self._unreadable:
-            self._unreadable.add(key)
-            log.warning("execlog: left out of its list: %s", error)
-
-    def _execution(self, raw: str | None, key: Key) -> Execution | None:
-        if not raw:
-            return None
-        try:
-            return to_execution(record_in(shown(raw)), key.kind, at=1)
-        except InvalidError as error:
-            raise StoreError(f"the record {self.keys.record(key)} cannot be read: {error}", retry=False) from error
-
-    def _matching(self, filter: Filter, after: Any = None) -> Iterator[Execution]:
-        """The executions the filter asks for, in its order, those after a position."""
+    def _heal(self) -> None:
         with self._answers():
             self.saving.heal()
-        key, upwards = sort_key(filter), filter.sort == "oldest"
-        for execution in self._candidates(filter, after):
-            if after is not None and (key(execution) <= after if upwards else key(execution) >= after):
-                continue
-            if matches(filter, execution, self._searched):
-                yield execution
-
-    def _candidates(self, filter: Filter, after: Any) -> Iterator[Execution]:
-        upwards = filter.sort == "oldest"
-        if filter.sort not in self.capabilities.sorts:
-            yield from sorted(self._candidates(_by_time(filter), None), key=sort_key(filter), reverse=True)
-            return
-        if filter.ids or (filter.subject and filter.kind is not None and filter.namespace is not None):
-            with self._answers():
-                found = list(self._readable(self._few(filter), asked=bool(filter.ids)))
-            yield from sorted(found, key=sort_key(filter), reverse=not upwards)
-            return
-        for members in self._walk(filter, after):
-            with self._answers():
-                read = self._read([key_of(text) for text in members])
-                gone = [member(key) for key, (raw, _) in read.items() if not raw]
-                if gone:  # they outlived their records' time to live
-                    self._client.zrem(self.keys.own("order"), *gone)
-                    self._client.hdel(self.keys.own("open"), *gone)
-            yield from (entry for _, entry in read.values() if entry is not None)
 
     def _computations(self, since: int) -> Iterator[Execution]:
         """The pipelines, and failed computations of features, that failures since a time may be in.
@@ -304,41 +244,6 @@ class RedisStore:
         """
         yield from self._matching(Filter(kind=PIPELINE, since=since - LONGEST))
         yield from self._matching(Filter(kind=FEATURE, statuses=FAILED))
-
-    def _few(self, filter: Filter) -> list[Key]:
-        """The executions of some ids, or of one subject."""
-        if filter.ids:
-            found: Iterable[Iterable[str]] = self.connection.read(
-                [("SMEMBERS", self.keys.own("places", id_)) for id_ in filter.ids]
-            )
-            known = [key_of(text) for members in found for text in members]
-            # What another program wrote into a job's keys is in no place of ours.
-            return list(dict.fromkeys([*known, *(Key(JOB, "", id_) for id_ in filter.ids)]))
-        kind, namespace, subject = filter.kind or "", filter.namespace or "", filter.subject or ""
-        ids = self._client.lrange(self.keys.index(kind, namespace, subject), 0, -1)
-        return [Key(kind, namespace, id_) for id_ in dict.fromkeys(ids) if shown(id_) == id_]
-
-    def _walk(self, filter: Filter, after: Any) -> Iterator[list[str]]:
-        """Members by created_at in the filter's window, a chunk at a time, from a position on."""
-        low = "-inf" if filter.since is None else filter.since
-        high = "+inf" if filter.until is None else f"({filter.until}"
-        upwards = filter.sort == "oldest"
-        if after is not None:
-            low, high = (after[1], high) if upwards else (low, after[1])
-        walk = self._client.zrangebyscore if upwards else self._client.zrevrangebyscore
-        start, found = 0, list[tuple[str, float]]()
-        while start == 0 or len(found) == CHUNK:
-            with self._answers():
-                bounds = (low, high) if upwards else (high, low)
-                found = walk(self.keys.own("order"), *bounds, start=start, num=CHUNK, withscores=True)
-            if not found:
-                return
-            yield [text for text, _ in found]
-            # Go on at the last score, not at a growing offset: what is written meanwhile must not shift the rest.
-            last = round(found[-1][1])
-            same = sum(1 for _, score in found if round(score) == last)
-            start = start + CHUNK if same == len(found) else same
-            low, high = (last, high) if upwards else (low, last)
 
     def _now(self) -> int:
         """UTC µs on the store's clock."""
