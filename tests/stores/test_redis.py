@@ -19,6 +19,7 @@ from execlog.core.errors import SettingsError, StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Error, Event, Item, Key, Status
 from execlog.core.settings import Settings
+from execlog.history.statistics import Open, statistics
 from execlog.store.base import WHOLE
 from execlog.store.opening import open_store
 from execlog.store.redis.keys import Keys
@@ -297,6 +298,19 @@ def test_of_a_long_index_no_more_is_read_than_is_asked_for(empty_valkey_url, cli
             if sort != "slowest":
                 assert ids == (in_order if sort == "oldest" else in_order[::-1])
         assert store.count(job) == 3001
+
+
+def test_what_is_open_is_counted_in_one_walk(store, client):
+    is_open = {"ended_at": None, "duration": None}
+    store.apply([execution(number, status=Status.RUNNING, **is_open) for number in range(3)])
+    store.apply([execution(number, status=Status.QUEUED, **is_open) for number in range(3, 5)])
+    store.apply([execution(number) for number in range(5, 9)])
+    client.config_resetstat()
+    found = statistics(store, Filter())
+    assert (found.overall.total, found.open.running, found.open.queued) == (4, 3, 2)
+    assert client.info("commandstats")["cmdstat_zrevrangebyscore"]["calls"] == 2
+    assert statistics(store, Filter(statuses=(Status.QUEUED,))).open == Open(queued=2, running=0)
+    assert statistics(store, Filter(statuses=(Status.FAILED,))).open == Open(queued=0, running=0)
 
 
 def test_a_walk_that_takes_too_long_is_an_error_and_a_deletion_is_not(empty_valkey_url, tmp_path):

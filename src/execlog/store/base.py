@@ -221,6 +221,15 @@ class Announcing(Protocol):
 
 
 @runtime_checkable
+class NamingKinds(Protocol):
+    """A store that tells its kinds for less than its statistics by kind cost."""
+
+    def kinds(self) -> list[str]:
+        """Every kind that has executions, ascending."""
+        ...
+
+
+@runtime_checkable
 class InOneFile(Protocol):
     """A store that is one file of this machine, which nobody else copies and tidies."""
 

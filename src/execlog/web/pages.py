@@ -18,7 +18,7 @@ from execlog.history.reason import explained, why
 from execlog.history.view import ExecutionView, view, view_item
 from execlog.kind import Call, Reply
 from execlog.ledger import Ledger
-from execlog.store.base import Store
+from execlog.store.base import NamingKinds, Store
 from execlog.web.chart import Bar, bars_by_hour, runs
 from execlog.web.jobs import Offers
 from execlog.web.news import newest
@@ -209,7 +209,10 @@ class Pages:
         )
 
     def _kinds(self, actor: str | None) -> list[str]:
-        return [str(group.key) for group in self._ledger.store.stats(Filter(actor=actor), group_by="kind")]
+        store = self._ledger.store
+        if actor is None and isinstance(store, NamingKinds):
+            return store.kinds()
+        return [str(group.key) for group in store.stats(Filter(actor=actor), group_by="kind")]
 
     def _subject(self, latest: Execution, actor: str | None) -> Subject:
         asked = Filter(kind=latest.kind, namespace=latest.namespace, subject=latest.subject, actor=actor)
