@@ -270,6 +270,20 @@ def test_what_another_process_wrote_or_compared_is_not_compared_again(store, tmp
     assert compared != []
 
 
+def test_a_folder_of_no_namespace_beside_others_of_its_kind_is_not_compared_at_the_next_opening(
+    store, tmp_path, monkeypatch
+):
+    real, compared = FilesStore._known, []
+    places = [("query", ""), ("query", "a"), ("query", "b"), ("job", ""), ("workflow", ""), ("workflow", "p")]
+    running = {"status": Status.RUNNING, "ended_at": None, "duration": None}
+    for number, (kind, namespace) in enumerate(places * 2):
+        store.apply([workflow(number, kind=kind, namespace=namespace, **(running if number % 3 else {}))])
+    store.close()
+    monkeypatch.setattr(FilesStore, "_known", lambda self, folder: compared.append(folder) or real(self, folder))
+    FilesStore(tmp_path).close()
+    assert compared == []
+
+
 def test_a_file_that_goes_without_a_change_of_its_folders_time_is_missed_at_the_next_opening(store, tmp_path):
     store.apply([workflow(1), workflow(2)])
     store.close()

@@ -33,7 +33,12 @@ _HASH = re.compile("~[0-9a-f]{32}")
 
 def path_of(root: Path, key: Key) -> Path:
     """The file of an execution. Raises InvalidError for an id that would lead out of its folder."""
-    return folder_of(root, key.kind, key.namespace) / _file_name(check_id(key.id))
+    return folder_of(root, key.kind, key.namespace) / name_of(key.id)
+
+
+def name_of(id_: str) -> str:
+    """The name of an execution's file in its folder. Raises InvalidError for an id that would lead out of it."""
+    return (_hash(id_) if check_id(id_).startswith(".") else _short(id_, _LONGEST_NAME - len(SUFFIX))) + SUFFIX
 
 
 def folder_of(root: Path, kind: str, namespace: str) -> Path:
@@ -79,10 +84,6 @@ def write_all(contents: Iterable[tuple[Path, bytes | None]]) -> None:
 
 def _is_project(root: Path, folder: Path) -> bool:
     return folder.parent.parent == root / "projects"
-
-
-def _file_name(id_: str) -> str:
-    return (_hash(id_) if id_.startswith(".") else _short(id_, _LONGEST_NAME - len(SUFFIX))) + SUFFIX
 
 
 def _quoted(name: str) -> str:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from execlog.core.filter import Filter, Page
 from execlog.core.ids import check_id
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
-from execlog.store.files.paths import SUFFIX, folder_of, folders, kind_of, path_of, place_of, write_all
+from execlog.store.files.paths import SUFFIX, folder_of, folders, kind_of, name_of, path_of, place_of, write_all
 from execlog.store.files.seen import Seen
 from execlog.store.jobs import JobStore
 from execlog.store.layout import event_of_record, is_ours, record_in, to_record
@@ -158,14 +158,14 @@ class FilesStore:
     def check(self) -> dict[str, str]:
         """Facts about the folder and its index; raises StoreError where the index is damaged."""
         facts = self._index.check()
-        number = sum(1 for folder in folders(self.root) for _ in folder.glob(f"*{SUFFIX}"))
+        number = sum(len(_files(folder)) for folder in folders(self.root))
         return {**facts, "store": "files", "root": str(self.root), "files": str(number)}
 
     def damaged(self) -> list[Path]:
         """The files that are not as this store wrote them, are missing, or cannot be read; each of them is read."""
         with self._alone():
             self._write_changed()
-            there = {path for folder in folders(self.root) for path in _files(folder)}
+            there = {folder / name for folder in folders(self.root) for name in _files(folder)}
             unlike: list[Path] = []
             cursor = None
             while True:
@@ -260,15 +260,15 @@ class FilesStore:
         self._write_changed()  # what a process that died in between had not written yet was not deleted by hand either
         at = _time_of(folder)
         same = not at or self._seen.time(folder) == at
-        if same and self._number_known(folder) == sum(1 for _ in _files(folder)):
+        if same and self._number_known(folder) == len(_files(folder)):
             self._seen.note(folder, at)
             return
-        there = {path.name: path for path in _files(folder)}
+        there = set(_files(folder))
         known = self._known(folder)
-        new = [there[name] for name in there.keys() - known.keys()]
-        new += self._replaced(folder, {there[name]: known[name] for name in there.keys() & known.keys()})
+        new = [folder / name for name in there - known.keys()]
+        new += self._replaced(folder, {folder / name: known[name] for name in there & known.keys()})
         self._index.apply([event for path in new if (event := self._read(path))])
-        for name in known.keys() - there.keys():
+        for name in known.keys() - there:
             kind, namespace, id_ = known[name]
             self._index.delete(Filter(kind=kind, namespace=namespace, ids=(id_,)))
         self._write_changed()
@@ -283,7 +283,7 @@ class FilesStore:
         since, last = self._seen.time(folder) - _TICK, _time_of(folder)
         if last < since:
             return []
-        changed = [path for path in known if _time_of(path) <= last and _changed_at(path) >= since]
+        changed = [path for path in known if _changed_at(path) >= since and _time_of(path) <= last]
         return [path for path in changed if self._is_theirs(path, self._content(known[path]))]
 
     def _is_theirs(self, path: Path, content: bytes | None) -> bool:
@@ -300,7 +300,7 @@ class FilesStore:
         cursor = None
         while place is not None:
             page = self._index.find(Filter(kind=place[0], namespace=place[1]), limit=1000, cursor=cursor)
-            known |= {path_of(self.root, entry.key).name: entry.key for entry in page.entries}
+            known |= {name_of(entry.id): entry.key for entry in page.entries}
             cursor = page.next_cursor
             if cursor is None:
                 break
@@ -309,7 +309,12 @@ class FilesStore:
     def _number_known(self, folder: Path) -> int:
         """How many executions the index has in a folder."""
         place = self._place_of(folder)
-        return 0 if place is None else self._index.count(Filter(kind=place[0], namespace=place[1]))
+        if place is None or place[1]:
+            return 0 if place is None else self._index.count(Filter(kind=place[0], namespace=place[1]))
+        # The index has sums of a kind and of its namespaces, not of what is in none.
+        others = [space for kind, space in self._index.spaces() if kind == place[0] and space]
+        inside = sum(self._index.count(Filter(kind=place[0], namespace=space)) for space in others)
+        return self._index.count(Filter(kind=place[0])) - inside
 
     def _place_of(self, folder: Path) -> tuple[str, str] | None:
         """What a folder is of; None where neither its name tells nor the index has anything in it."""
@@ -357,9 +362,13 @@ def _content(execution: Execution) -> bytes:
     return msgspec.json.format(to_json(to_record(execution)), indent=2)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """The files of executions in a folder."""
-    return (path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
+def _files(folder: Path) -> list[str]:
+    """The names of the files of executions in a folder; none where it is not there."""
+    try:
+        with os.scandir(folder) as found:
+            return [entry.name for entry in found if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return []
 
 
 def _time_of(path: Path) -> int:
