@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from execlog.core.clock import SystemClock
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Status
@@ -50,6 +51,28 @@ def test_executions_are_counted_by_kind_and_status(ledger, metrics):
     assert found["execlog_store_up"] == 1
     assert found['execlog_cost_usd{kind="workflow"}'] == 0.001
     assert found['execlog_open_executions{status="running"}'] == ledger.store.count(Filter(statuses=(Status.RUNNING,)))
+
+
+def test_a_store_that_takes_long_for_its_sums_is_asked_for_them_less_often(ledger, client, metrics, monkeypatch):
+    class Clock(SystemClock):
+        seconds = 0.0
+
+        def monotonic(self) -> float:
+            return self.seconds
+
+    clock, stats, asked_at = Clock(), ledger.store.stats, []
+
+    def slow(*args, **kwargs):
+        asked_at.append(clock.seconds)
+        clock.seconds += 5
+        return stats(*args, **kwargs)
+
+    monkeypatch.setattr(ledger, "clock", clock)
+    monkeypatch.setattr(ledger.store, "stats", slow)
+    for _ in range(12):
+        assert metrics()["execlog_store_up"] == 1
+        clock.seconds += 10
+    assert asked_at == [0, 55, 110]
 
 
 def test_what_removing_lowers_is_no_counter(ledger, client):

@@ -20,7 +20,7 @@ from execlog.web.health import is_shedding, standing_of
 from execlog.web.release import release
 from execlog.web.requests import Requests
 
-SECONDS_TO_KEEP = 2.0
+SECONDS_TO_KEEP, RESTS = 2.0, 9
 Sample = tuple[dict[str, str], object]
 
 
@@ -109,11 +109,17 @@ class Metrics:
         yield from family("execlog_build_info", "gauge", "Which execlog this is", [(build, 1)])
 
     def _known(self) -> tuple[list[Group], Open]:
-        """Sums of all time by kind, and what is open, at most `SECONDS_TO_KEEP` old: asking too often costs nothing."""
-        now = self._ledger.clock.monotonic()
-        if self._kept is None or now - self._kept[0] > SECONDS_TO_KEEP:
+        """Sums of all time by kind, and what is open, as they were lately: asking too often costs nothing.
+
+        Where the store reads all it keeps for them, they are kept for as long as makes that a tenth of its time.
+        """
+        now = self._ledger.clock.monotonic
+        began = now()
+        if self._kept is None or began > self._kept[0]:
             store = self._ledger.store
-            self._kept = now, (store.stats(Filter(), group_by="kind"), count_open(store, Filter()))
+            found = store.stats(Filter(), group_by="kind"), count_open(store, Filter())
+            ended = now()
+            self._kept = ended + max(SECONDS_TO_KEEP, RESTS * (ended - began)), found
         return self._kept[1]
 
 
