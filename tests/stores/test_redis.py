@@ -7,6 +7,7 @@ import math
 import random
 import threading
 from contextlib import closing
+from itertools import islice
 
 import msgspec
 import pytest
@@ -22,6 +23,7 @@ from execlog.core.settings import Settings
 from execlog.history.statistics import Open, statistics
 from execlog.store.base import WHOLE
 from execlog.store.opening import open_store
+from execlog.store.redis import reading
 from execlog.store.redis.keys import Keys
 from execlog.store.redis.packing import Packer
 from execlog.store.redis.store import RedisStore
@@ -311,6 +313,24 @@ def test_what_is_open_is_counted_in_one_walk(store, client):
     assert client.info("commandstats")["cmdstat_zrevrangebyscore"]["calls"] == 2
     assert statistics(store, Filter(statuses=(Status.QUEUED,))).open == Open(queued=2, running=0)
     assert statistics(store, Filter(statuses=(Status.FAILED,))).open == Open(queued=0, running=0)
+
+
+def test_so_many_long_walks_go_on_at_once_that_others_get_their_answers(empty_valkey_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LONG", 100)
+    with closing(RedisStore(empty_valkey_url, Settings(home=tmp_path), timeout=0.5)) as store:
+        store.apply([execution(number, subject=f"job-{number % 10}") for number in range(600)])
+        walks = [store._reader.matching(Filter()) for _ in range(reading.WALKS)]
+        for walk in walks:
+            assert len(list(islice(walk, 500))) == 500
+        with pytest.raises(StoreError, match="go on already") as refused:
+            store.stats(Filter())
+        assert refused.value.retry
+        assert len(store.find(Filter(), limit=50).entries) == 50
+        assert store.count(Filter(kind="job", namespace="", subject="job-1")) == 60
+        assert store.delete(Filter(until=T0 + SECOND)) == 1
+        walks.pop().close()
+        assert store.stats(Filter())[0].bucket.total == 599
+        assert store.stats(Filter())[0].bucket.total == 599
 
 
 def test_a_walk_that_takes_too_long_is_an_error_and_a_deletion_is_not(empty_valkey_url, tmp_path):

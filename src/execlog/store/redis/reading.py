@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from heapq import merge
 from typing import Any
 
@@ -30,19 +32,29 @@ CHUNK = 200
 NAMES = 5_000
 """Names that are read at once, at most."""
 _TOLD = frozenset({"kind", "namespace", "id_prefix", "since", "until"})
+LONG, WALKS = 5_000, 4
+"""Records after which a walk is a long one, and how many of these go on at once in a process."""
 SORTS = ("newest", "oldest")
 
 
 class Reader:
     """Reads the executions of one store; `searched` are, by kind, the fields whose text is searched.
 
-    A walk that takes longer than `timeout` seconds is a StoreError, unless it is `unhurried`.
+    A walk that takes longer than `timeout` seconds is a StoreError, unless it is `unhurried`. So is a long one that
+    does not get its turn within `patience` seconds: many at once would keep all threads of a server, and end no sooner.
     """
 
     def __init__(
-        self, connection: Connection, keys: Keys, searched: Mapping[str, tuple[str, ...]], *, timeout: float
+        self,
+        connection: Connection,
+        keys: Keys,
+        searched: Mapping[str, tuple[str, ...]],
+        *,
+        timeout: float,
+        patience: float,
     ) -> None:
-        self._connection, self._keys, self._searched, self._timeout = connection, keys, searched, timeout
+        self._connection, self._keys, self._searched = connection, keys, searched
+        self._timeout, self._patience, self._turns = timeout, patience, threading.BoundedSemaphore(WALKS)
         self._client, self._answers = connection.client, connection.answers
         self._unreadable: set[Key] = set()
 
@@ -109,8 +121,27 @@ class Reader:
         elif filter.subject and filter.kind is not None and filter.namespace is not None:
             yield from self._of_subject(filter, after, first)
         else:
+            yield from self._on_a_walk(filter, after, first, until)
+
+    def _on_a_walk(self, filter: Filter, after: Any, first: int, until: float) -> Iterator[Execution]:
+        read, hurried = 0, until < math.inf
+        with ExitStack() as turn:
             for keys in self._walk(filter, after, first, until):
+                if hurried and read < LONG <= read + len(keys):
+                    turn.enter_context(self._turn())
+                read += len(keys)
                 yield from self._there(keys)
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """One of the long walks that go on."""
+        if not self._turns.acquire(timeout=self._patience):
+            message = f"{self._connection.url}: {WALKS} questions that read all of it go on already"
+            raise StoreError(message, retry=True)
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _in_order(self, filter: Filter, keys: Sequence[Key], *, asked: bool = False) -> list[Execution]:
         """The executions of keys in the filter's order; one that cannot be read is an error where it was asked for."""

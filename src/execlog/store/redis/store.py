@@ -70,7 +70,7 @@ class RedisStore:
         self.keys = Keys(*names, clustered=self.connection.clustered)
         self._ttl_ms = round(settings.redis_ttl * 1000)
         self._clock = clock
-        self._reader = Reader(self.connection, self.keys, searched, timeout=read_timeout)
+        self._reader = Reader(self.connection, self.keys, searched, timeout=read_timeout, patience=timeout)
         bounds = {"ttl_ms": self._ttl_ms, "limit": settings.redis_history_limit}
         self.saving: Saving = (
             Stepwise(self.connection, self.keys, read=self._reader.executions, **bounds)
