@@ -8,6 +8,7 @@ import random
 import threading
 from contextlib import closing
 from itertools import islice
+from typing import Any
 
 import msgspec
 import pytest
@@ -302,8 +303,39 @@ def test_of_a_long_index_no_more_is_read_than_is_asked_for(empty_valkey_url, cli
         assert store.count(job) == 3001
 
 
+def test_what_ran_inside_and_what_retried_is_found_by_the_id_of_the_other(store, client, records_read):
+    store.apply([execution(number, subject=f"job-{number % 10}") for number in range(500)])
+    inside = [execution(number, parent_id="exec-3", kind="query", namespace="p1") for number in range(600, 603)]
+    store.apply([*inside, execution(700, subject="job-7", root_id="exec-7", retry_of="exec-7")])
+    assert store.delete(Filter(ids=("exec-601",))) == 1
+    found = store.find(Filter(parent_id="exec-3"))
+    assert [entry.id for entry in found.entries] == ["exec-602", "exec-600"]
+    page = store.find(Filter(parent_id="exec-3", sort="oldest"), limit=1)
+    assert [entry.id for entry in page.entries] == ["exec-600"]
+    following = store.find(Filter(parent_id="exec-3", sort="oldest"), cursor=page.next_cursor)
+    assert [entry.id for entry in following.entries] == ["exec-602"]
+    assert [entry.id for entry in store.find(Filter(root_id="exec-7", kind="job", namespace="")).entries] == [
+        "exec-700"
+    ]
+    assert store.count(Filter(parent_id="exec-3", statuses=(Status.FAILED,))) == 0
+    assert records_read(lambda: store.find(Filter(parent_id="exec-3"))) <= 5
+    assert records_read(lambda: store.find(Filter(root_id="exec-8"))) <= 1
+
+
+def test_what_was_kept_before_such_were_noted_is_found_as_well(store, client):
+    store.apply([execution(number, parent_id=f"parent-{number % 2}") for number in range(4)])
+    client.delete("execlog:kin", "execlog:kin:parent-0", "execlog:kin:parent-1")
+    store.apply([execution(number, parent_id=f"parent-{number % 2}") for number in (0, 4)])
+    for number in (0, 1):
+        expected = [f"exec-{other}" for other in (4, 3, 2, 1, 0) if other % 2 == number]
+        found = store.find(Filter(parent_id=f"parent-{number}")).entries
+        assert [entry.id for entry in found] == expected
+        until = store.find(Filter(parent_id=f"parent-{number}", until=T0 + 3 * SECOND)).entries
+        assert [entry.id for entry in until] == [id_ for id_ in expected if id_ < "exec-3"]
+
+
 def test_what_is_open_is_counted_in_one_walk(store, client):
-    is_open = {"ended_at": None, "duration": None}
+    is_open: dict[str, Any] = {"ended_at": None, "duration": None}
     store.apply([execution(number, status=Status.RUNNING, **is_open) for number in range(3)])
     store.apply([execution(number, status=Status.QUEUED, **is_open) for number in range(3, 5)])
     store.apply([execution(number) for number in range(5, 9)])
@@ -320,15 +352,14 @@ def test_so_many_long_walks_go_on_at_once_that_others_get_their_answers(empty_va
     with closing(RedisStore(empty_valkey_url, Settings(home=tmp_path), timeout=0.5)) as store:
         store.apply([execution(number, subject=f"job-{number % 10}") for number in range(600)])
         walks = [store._reader.matching(Filter()) for _ in range(reading.WALKS)]
-        for walk in walks:
-            assert len(list(islice(walk, 500))) == 500
+        assert [len(list(islice(walk, 500))) for walk in walks] == [500] * reading.WALKS
         with pytest.raises(StoreError, match="go on already") as refused:
             store.stats(Filter())
         assert refused.value.retry
         assert len(store.find(Filter(), limit=50).entries) == 50
         assert store.count(Filter(kind="job", namespace="", subject="job-1")) == 60
         assert store.delete(Filter(until=T0 + SECOND)) == 1
-        walks.pop().close()
+        del walks[0]
         assert store.stats(Filter())[0].bucket.total == 599
         assert store.stats(Filter())[0].bucket.total == 599
 

@@ -8,8 +8,9 @@
 A ":" in a kind or a namespace is written "%3A", a "%" "%25": two executions never share a key.
 
 Beside them, under the prefix: `order` (a sorted set of all members by created_at), `places:{id}` (the members of an
-id), `open` (open members and their process), `deleted:…` (what must stay deleted), `process:{origin}`, `changes` (a
-stream) and `change` (its last number). A member is "id␟kind␟namespace": members of one instant sort as pages do.
+id), `kin:{id}` (the members it is the parent or the root of), `kin` (members that began before this may be in none),
+`open` (open members and their process), `deleted:…` (what must stay deleted), `process:{origin}`, `changes` (a stream)
+and `change` (its last number). A member is "id␟kind␟namespace": members of one instant sort as pages do.
 
 In a cluster these have the tag `{own}` after the prefix and so are in one slot, with the `notes` about what is being
 saved; beside each index are the times of its ids, `{prefix}times:{…}:{index}`, in its slot.
@@ -56,6 +57,15 @@ class Keys(Struct, frozen=True):
     def own(self, *parts: str) -> str:
         """A key under the prefix; those of a store are in one slot."""
         return self.prefix + ":".join(("{own}", *parts) if self.clustered else parts)
+
+    def found_by(self, execution: Execution) -> tuple[str, str, str]:
+        """The sets that an execution is found in: by its id, and by those of its parent and its root where it has such.
+
+        One that it does not have is the first again.
+        """
+        places = self.own("places", execution.id)
+        parent, root = (self.own("kin", id_) if id_ else places for id_ in (execution.parent_id, execution.root_id))
+        return places, parent, root
 
     def jobs(self, *parts: str) -> str:
         """A key of the jobs that are scheduled; these are in one slot."""

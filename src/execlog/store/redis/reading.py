@@ -118,6 +118,8 @@ class Reader:
             filter, after = msgspec.structs.replace(filter, sort="newest"), None
         if filter.ids:
             yield from self._in_order(filter, self._named(filter.ids), asked=True)
+        elif filter.parent_id or filter.root_id:
+            yield from self._of_kin(filter, after, first, until)
         elif filter.subject and filter.kind is not None and filter.namespace is not None:
             yield from self._of_subject(filter, after, first)
         else:
@@ -186,6 +188,24 @@ class Reader:
             ours = [key for key in ours if (times[key] >= after[1] if upwards else times[key] <= after[1])]
         in_turn = (one for some in _growing(ours, first) for one in self._in_order(filter, some))
         yield from merge(theirs, in_turn, key=sort_key(filter), reverse=not upwards)
+
+    def _of_kin(self, filter: Filter, after: Any, first: int, until: float) -> Iterator[Execution]:
+        """The executions that name another as their parent or root; what was kept before these were noted is walked."""
+        id_ = filter.parent_id or filter.root_id or ""
+        with self._answers():
+            names, noted_since = self._connection.read(
+                [("SMEMBERS", self._keys.own("kin", id_)), ("GET", self._keys.own("kin"))]
+            )
+        keys = {key for name in names if _may_be_meant(filter, key := key_of(name))}
+        noted = self._in_order(filter, list(keys))
+        if noted_since == "-inf":
+            yield from noted
+            return
+        if noted_since is not None:
+            ends = [int(noted_since), *([] if filter.until is None else [filter.until])]
+            filter = msgspec.structs.replace(filter, until=min(ends))
+        walked = (one for one in self._on_a_walk(filter, after, first, until) if one.key not in keys)
+        yield from merge(noted, walked, key=sort_key(filter), reverse=filter.sort != "oldest")
 
     def _times(self, keys: Sequence[Key]) -> dict[Key, float]:
         """When executions began, of those that are known to all questions."""

@@ -1,7 +1,8 @@
 -- Saves executions, each if nobody changed it since it was read: record, index, order and change in one atomic step. An id
 -- that leaves an index takes its record along.
 --
--- KEYS  order, open, stream, change, then four for each execution: record, index, places, the index it was in so far
+-- KEYS  order, open, stream, change, kin, then six for each execution: record, index, the index it was in so far, and the
+--       sets it is found in: by its id, its parent's and its root's
 -- ARGV  1 time to live (ms)   2 length of an index   3 length of the stream   then five for each execution: SHA-1 of the
 --       record as it was read ('' for none), the record, created_at, member, its process while it is open, else ''
 -- Answers for each the number of its change, or 0 where somebody else was quicker.
@@ -40,7 +41,12 @@ local function place(record, index, id, created, suffix)
     end
 end
 
-local function save(record, index, places, was, read, text, created, member, origin)
+local function enter(set, member)
+    call('SADD', set, member)
+    call('PEXPIRE', set, ttl)
+end
+
+local function save(record, index, was, places, parent, root, read, text, created, member, origin)
     local now = call('GET', record)
     if (read == '' and now) or (read ~= '' and (not now or redis.sha1hex(now) ~= read)) then
         return 0
@@ -57,8 +63,13 @@ local function save(record, index, places, was, read, text, created, member, ori
         place(record, index, id, tonumber(created), string.sub(member, #id + 1))
     end
     call('PEXPIRE', index, ttl)
-    call('SADD', places, member)
-    call('PEXPIRE', places, ttl)
+    enter(places, member)
+    if parent ~= places then
+        enter(parent, member)
+    end
+    if root ~= places then
+        enter(root, member)
+    end
     if origin == '' then
         call('HDEL', open, member)
     else
@@ -69,11 +80,16 @@ local function save(record, index, places, was, read, text, created, member, ori
     return number
 end
 
+if call('EXISTS', KEYS[5]) == 0 then
+    local newest = call('ZRANGE', order, -1, -1, 'WITHSCORES')[2]
+    call('SET', KEYS[5], newest and string.format('%.0f', newest + 1) or '-inf')
+end
+
 local numbers = {}
-for at = 1, (#KEYS - 4) / 4 do
-    local key, arg = 4 * at, 3 + 5 * (at - 1)
+for at = 1, (#KEYS - 5) / 6 do
+    local key, arg = 6 * at - 1, 3 + 5 * (at - 1)
     numbers[at] = save(
-        KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4],
+        KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4], KEYS[key + 5], KEYS[key + 6],
         ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3], ARGV[arg + 4], ARGV[arg + 5]
     )
 end

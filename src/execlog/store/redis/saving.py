@@ -63,12 +63,12 @@ class OneStep:
 
     def _command(self, saves: Sequence[Save]) -> Command:
         own, record, index_of = self._keys.own, self._keys.record, self._keys.index_of
-        keys = [own("order"), own("open"), own("changes"), own("change")]
+        keys = [own("order"), own("open"), own("changes"), own("change"), own("kin")]
         argv: list[Any] = [self._ttl_ms, self._limit, CHANGES_KEPT]
         for execution, raw, old in saves:
             key, index = execution.key, index_of(execution)
             origin = (execution.origin or "") if execution.status in OPEN else ""
-            keys += (record(key), index, own("places", key.id), index if old is None else index_of(old))
+            keys += (record(key), index, index if old is None else index_of(old), *self._keys.found_by(execution))
             argv += (digest(raw), record_of(execution), execution.created_at, member(key), origin)
         return self._save.on(keys, argv)
 

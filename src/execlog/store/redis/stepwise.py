@@ -180,8 +180,12 @@ class Stepwise:
             created = "" if execution is None else execution.created_at
             origin = (execution.origin or "") if execution is not None and execution.status in OPEN else ""
             words += [member(key), created, origin, note, int(told)]
-        places = [own("places", entry.key.id) for entry in entries]
-        done = self._call(self._enter, [*keys, self._notes, *places], [CHANGES_KEPT, self._ttl_ms, *words])
+        sets = chain.from_iterable(
+            (own("places", key.id),) * 3 if execution is None else self._keys.found_by(execution)
+            for key, execution, _, _ in entries
+        )
+        keys = [*keys, self._notes, own("kin"), *sets]
+        done = self._call(self._enter, keys, [CHANGES_KEPT, self._ttl_ms, *words])
         return [entry for entry, was in zip(entries, done, strict=True) if not was]
 
     def _noted(self, keys: Sequence[Key]) -> str:
