@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,31 @@ def test_a_file_that_is_missing_is_told_of(store, tmp_path):
     path = tmp_path / "projects" / "proj-1" / "executions" / "exec-1.json"
     path.unlink()
     assert store.damaged() == [path]
+
+
+def test_others_write_while_all_files_are_compared(store, tmp_path, monkeypatch):
+    store.apply([workflow(number) for number in range(6)])
+    theirs = tmp_path / "projects" / "proj-1" / "executions" / "copy.json"
+    alone, turns = FilesStore._alone, []
+    other = FilesStore(tmp_path)
+
+    @contextmanager
+    def in_turn(self):
+        with alone(self):
+            yield
+        if self is store:
+            turns.append(1)
+            if len(turns) == 1:
+                other.apply([workflow(7), workflow(0, started_at=AT + 100)])  # the oldest is the newest from now on
+                other.delete(Filter(ids=("exec-1",)))
+                theirs.write_bytes(theirs.with_name("exec-2.json").read_bytes())
+
+    monkeypatch.setattr(files, "CHUNK", 2)
+    monkeypatch.setattr(FilesStore, "_alone", in_turn)
+    assert store.damaged() == []
+    assert len(turns) >= 3
+    assert store.damaged() == [theirs]
+    other.close()
 
 
 def test_a_lost_index_is_made_anew_from_the_files(store, tmp_path):

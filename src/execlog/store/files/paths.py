@@ -19,6 +19,7 @@ from hashlib import blake2s
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from execlog.core.errors import StoreError
 from execlog.core.ids import check_id, is_fit
 from execlog.core.model import Key
 from execlog.store.durability import sync_folder
@@ -65,6 +66,37 @@ def place_of(root: Path, folder: Path) -> tuple[str, str] | None:
 def kind_of(root: Path, folder: Path) -> str:
     """The kind whose folder this is; where that is a hash, what no kind is called."""
     return WORKFLOW if _is_project(root, folder) else unquote(folder.parent.parent.name)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The names of the files of executions in a folder; none where it is not there.
+
+    Raises StoreError where that cannot be seen: none must not be taken for all removed.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return [entry.name for entry in found if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder}: {error}", retry=True) from error
+
+
+def time_of(path: Path) -> int:
+    """When it was last changed (ns); 0 where it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def changed_at(path: Path) -> int:
+    """When a file last came to be what it is (ns), also by a rename; 0 where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return max(found.st_mtime_ns, found.st_ctime_ns)
 
 
 def write_all(contents: Iterable[tuple[Path, bytes | None]]) -> None:

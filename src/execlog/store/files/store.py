@@ -27,7 +27,18 @@ from execlog.core.filter import Filter, Page
 from execlog.core.ids import check_id
 from execlog.core.model import Event, Execution, Key
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
-from execlog.store.files.paths import SUFFIX, folder_of, folders, kind_of, name_of, path_of, place_of, write_all
+from execlog.store.files.paths import (
+    changed_at,
+    files_in,
+    folder_of,
+    folders,
+    kind_of,
+    name_of,
+    path_of,
+    place_of,
+    time_of,
+    write_all,
+)
 from execlog.store.files.seen import Seen
 from execlog.store.jobs import JobStore
 from execlog.store.layout import event_of_record, is_ours, record_in, to_record
@@ -158,24 +169,27 @@ class FilesStore:
     def check(self) -> dict[str, str]:
         """Facts about the folder and its index; raises StoreError where the index is damaged."""
         facts = self._index.check()
-        number = sum(len(_files(folder)) for folder in folders(self.root))
+        number = sum(len(files_in(folder)) for folder in folders(self.root))
         return {**facts, "store": "files", "root": str(self.root), "files": str(number)}
 
     def damaged(self) -> list[Path]:
-        """The files that are not as this store wrote them, are missing, or cannot be read; each of them is read."""
-        with self._alone():
-            self._write_changed()
-            there = {folder / name for folder in folders(self.root) for name in _files(folder)}
-            unlike: list[Path] = []
-            cursor = None
-            while True:
+        """The files that are not as this store wrote them, are missing, or cannot be read; each of them is read.
+
+        Some hundreds at a time, so that writers get their turn in between.
+        """
+        left = {folder / name for folder in folders(self.root) for name in files_in(folder)}
+        unlike: list[Path] = []
+        cursor, further = None, True
+        while further:
+            with self._alone():
+                self._write_changed()
                 page = self._index.find(Filter(), limit=CHUNK, cursor=cursor, parts=WHOLE)
                 contents = {path_of(self.root, entry.key): _content(entry) for entry in page.entries}
                 unlike += [path for path, content in contents.items() if not _has(path, content)]
-                there -= contents.keys()
-                cursor = page.next_cursor
-                if cursor is None:
-                    return sorted([*unlike, *there])
+            left -= contents.keys()
+            cursor, further = page.next_cursor, page.next_cursor is not None
+        with self._alone():
+            return sorted([*unlike, *(path for path in left if path.exists() and not self._is_known(path))])
 
     def close(self) -> None:
         """Release the index. Closing twice is fine."""
@@ -212,10 +226,10 @@ class FilesStore:
                 newest = {change.key: change for change in changes}
                 folders_of_these = {path_of(self.root, key).parent for key in newest}
                 # Only our own files are new here; where there may be others' the next look still has to see them.
-                ours = [folder for folder in folders_of_these if self._seen.time(folder) == _time_of(folder)]
+                ours = [folder for folder in folders_of_these if self._seen.time(folder) == time_of(folder)]
                 write_all((path_of(self.root, key), self._content(key)) for key in newest)
                 for folder in ours:
-                    self._seen.note(folder, _time_of(folder))
+                    self._seen.note(folder, time_of(folder))
                 written = changes[-1].number
                 write_all([(self._own / "written", _note(written))])
         except OSError as error:
@@ -246,7 +260,7 @@ class FilesStore:
             return
         self._looked_at = began
         for folder in sorted({*folders(self.root), *self._seen.folders()}):
-            if self._seen.last(folder) != _time_of(folder):
+            if self._seen.last(folder) != time_of(folder):
                 with self._alone():
                     self._take_in(folder)
         self._looked_at = time.monotonic()
@@ -258,12 +272,12 @@ class FilesStore:
         Not one in which nothing was done since another process compared it or wrote into it.
         """
         self._write_changed()  # what a process that died in between had not written yet was not deleted by hand either
-        at = _time_of(folder)
+        at = time_of(folder)
         same = not at or self._seen.time(folder) == at
-        if same and self._number_known(folder) == len(_files(folder)):
+        if same and self._number_known(folder) == len(files_in(folder)):
             self._seen.note(folder, at)
             return
-        there = set(_files(folder))
+        there = set(files_in(folder))
         known = self._known(folder)
         new = [folder / name for name in there - known.keys()]
         new += self._replaced(folder, {folder / name: known[name] for name in there & known.keys()})
@@ -280,10 +294,10 @@ class FilesStore:
         Not those that are younger than their folder, which were changed in place, nor those that say they are ours:
         what differs in them is damage.
         """
-        since, last = self._seen.time(folder) - _TICK, _time_of(folder)
+        since, last = self._seen.time(folder) - _TICK, time_of(folder)
         if last < since:
             return []
-        changed = [path for path in known if _changed_at(path) >= since and _time_of(path) <= last]
+        changed = [path for path in known if changed_at(path) >= since and time_of(path) <= last]
         return [path for path in changed if self._is_theirs(path, self._content(known[path]))]
 
     def _is_theirs(self, path: Path, content: bytes | None) -> bool:
@@ -333,6 +347,11 @@ class FilesStore:
         except (OSError, ValueError, InvalidError):  # what a layout converts may be a ValueError
             return None
 
+    def _is_known(self, path: Path) -> bool:
+        """Whether a file says what the index has: of an execution that began at another time meanwhile, for one."""
+        event = self._read(path)
+        return event is not None and _has(path, self._content(event.key))
+
     @contextmanager
     def _alone(self) -> Generator[None]:
         """Nobody else, in this process or another, writes files or takes them in meanwhile."""
@@ -360,32 +379,6 @@ def _note(written: int) -> bytes:
 def _content(execution: Execution) -> bytes:
     """What is in the file of a whole execution."""
     return msgspec.json.format(to_json(to_record(execution)), indent=2)
-
-
-def _files(folder: Path) -> list[str]:
-    """The names of the files of executions in a folder; none where it is not there."""
-    try:
-        with os.scandir(folder) as found:
-            return [entry.name for entry in found if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")]
-    except FileNotFoundError:
-        return []
-
-
-def _time_of(path: Path) -> int:
-    """When it was last changed (ns); 0 where it is not there."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
-
-
-def _changed_at(path: Path) -> int:
-    """When a file last came to be what it is (ns), also by a rename; 0 where it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0
-    return max(found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _is_same(fd: int, path: Path) -> bool:
