@@ -258,8 +258,23 @@ def records_read(client):
         (lambda store: store.stats(Filter(kind="query")), 3),
         (lambda store: store.latest(Filter(), limit=5), 200),
         (lambda store: store.kinds(), 0),
+        (lambda store: store.find(Filter(subject="job-7")), 100),
+        (lambda store: store.stats(Filter(kind="job", subject="job-7")), 100),
+        (lambda store: store.find(Filter(subject="job-700")), 1),
     ],
-    ids=["newest", "kind", "namespace", "beginning of an id", "count", "statistics", "latest", "kinds"],
+    ids=[
+        "newest",
+        "kind",
+        "namespace",
+        "beginning of an id",
+        "count",
+        "statistics",
+        "latest",
+        "kinds",
+        "subject",
+        "subject of a kind",
+        "no subject",
+    ],
 )
 def test_no_more_records_are_read_than_may_be_meant(store, records_read, ask, most):
     store.apply([execution(number, kind="query", namespace="p1") for number in (1, 500, 900)])
@@ -332,6 +347,27 @@ def test_what_was_kept_before_such_were_noted_is_found_as_well(store, client):
         assert [entry.id for entry in found] == expected
         until = store.find(Filter(parent_id=f"parent-{number}", until=T0 + 3 * SECOND)).entries
         assert [entry.id for entry in until] == [id_ for id_ in expected if id_ < "exec-3"]
+
+
+def test_a_subject_is_found_in_all_its_kinds_and_namespaces(store, client):
+    spaces = [("job", ""), ("query", ""), ("workflow", "p1"), ("workflow", "p2")]
+    for kind, namespace in spaces:
+        same = [execution(number, kind=kind, namespace=namespace) for number in range(60)]
+        store.apply([*same, execution(90, kind=kind, namespace=namespace, subject="other")])
+    theirs = json.loads(client.get("scheduler:execution_history:exec-7")) | {"execution_id": "theirs", "metadata": {}}
+    client.set("scheduler:execution_history:theirs", json.dumps(theirs))
+    client.lpush("scheduler:job_history_index:daily", "theirs")
+    expected = [Key(kind, namespace, f"exec-{number}") for number in range(60) for kind, namespace in spaces]
+    expected.sort(key=lambda key: (int(key.id[5:]), key.kind, key.namespace), reverse=True)
+    found, cursor = [], None
+    while cursor is not None or not found:
+        page = store.find(Filter(subject="daily"), limit=50, cursor=cursor)
+        found += [entry.key for entry in page.entries]
+        cursor = page.next_cursor
+    assert found == expected
+    assert store.count(Filter(subject="daily", kind="workflow")) == 120
+    assert store.count(Filter(subject="daily", namespace="p2", since=T0 + 50 * SECOND)) == 10
+    assert store.count(Filter(subject="daily", kind="job", namespace="")) == 61
 
 
 def test_what_is_open_is_counted_in_one_walk(store, client):

@@ -104,11 +104,15 @@ class Reader:
 
     def kinds(self) -> list[str]:
         """The kinds of all executions, which their names tell."""
-        found, start = set[str](), 0
+        return sorted({kind for kind, _ in self._spaces(Filter())})
+
+    def _spaces(self, filter: Filter) -> list[tuple[str, str]]:
+        """Every kind and namespace that has executions that may be meant."""
+        found, start = set[tuple[str, str]](), 0
         while True:
             with self._answers():
                 names: list[str] = self._client.zrange(self._keys.own("order"), start, start + NAMES - 1)
-            found |= {key_of(name).kind for name in names}
+            found |= {(key.kind, key.namespace) for name in names if _may_be_meant(filter, key := key_of(name))}
             if len(names) < NAMES:
                 return sorted(found)
             start += NAMES
@@ -120,7 +124,7 @@ class Reader:
             yield from self._in_order(filter, self._named(filter.ids), asked=True)
         elif filter.parent_id or filter.root_id:
             yield from self._of_kin(filter, after, first, until)
-        elif filter.subject and filter.kind is not None and filter.namespace is not None:
+        elif filter.subject:
             yield from self._of_subject(filter, after, first)
         else:
             yield from self._on_a_walk(filter, after, first, until)
@@ -171,19 +175,27 @@ class Reader:
         return list(dict.fromkeys([*known, *(Key(JOB, "", id_) for id_ in ids)]))
 
     def _of_subject(self, filter: Filter, after: Any, first: int) -> Iterator[Execution]:
-        """The executions in the index of a subject; of a long one no more are read than are asked for."""
-        kind, namespace, subject = filter.kind or "", filter.namespace or "", filter.subject or ""
+        """The executions in the indexes of a subject; of long ones no more are read than are asked for."""
+        exactly = filter.kind is not None and filter.namespace is not None
+        spaces = [(filter.kind or "", filter.namespace or "")] if exactly else self._spaces(filter)
         with self._answers():
-            ids = self._client.lrange(self._keys.index(kind, namespace, subject), 0, -1)
-        keys = [Key(kind, namespace, id_) for id_ in dict.fromkeys(ids) if shown(id_) == id_]
-        if len(keys) <= CHUNK:
+            indexes = self._connection.read(
+                [("LRANGE", self._keys.index(*space, filter.subject or ""), 0, -1) for space in spaces]
+            )
+        keys = [
+            Key(*space, id_)
+            for space, ids in zip(spaces, indexes, strict=True)
+            for id_ in dict.fromkeys(ids)
+            if shown(id_) == id_
+        ]
+        if exactly and len(keys) <= CHUNK:
             yield from self._in_order(filter, keys)
             return
         times = self._times(keys)
-        # What another program wrote there may stand anywhere.
-        theirs = self._in_order(filter, [key for key in keys if key not in times])
+        # What another program wrote is in its job's own history alone, and may stand anywhere there.
+        theirs = self._in_order(filter, [key for key in keys if key not in times]) if exactly else []
         upwards = filter.sort == "oldest"
-        ours = sorted(times, key=lambda key: (times[key], key.id), reverse=not upwards)
+        ours = sorted(times, key=lambda key: (times[key], key.id, key.kind, key.namespace), reverse=not upwards)
         if after is not None:
             ours = [key for key in ours if (times[key] >= after[1] if upwards else times[key] <= after[1])]
         in_turn = (one for some in _growing(ours, first) for one in self._in_order(filter, some))
