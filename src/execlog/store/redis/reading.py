@@ -236,29 +236,43 @@ class Reader:
         upwards = filter.sort == "oldest"
         if after is not None:
             low, high = (after[1], high) if upwards else (low, after[1])
-        walk = self._client.zrangebyscore if upwards else self._client.zrevrangebyscore
         size, last, seen = min(max(first, 1), CHUNK), None, set[str]()
         while True:
             if time.monotonic() > until:
                 raise StoreError(f"{self._connection.url}: the question took longer than its time-out", retry=False)
             number = size + len(seen)
-            with self._answers():
-                bounds = (low, high) if upwards else (high, low)
-                found: list[tuple[str, float]] = walk(
-                    self._keys.own("order"), *bounds, start=0, num=number, withscores=True
-                )
-            keys = [key_of(text) for text, _ in found if text not in seen]
+            names, at = self._names(low, high, number, upwards=upwards)
+            keys = [key_of(name) for name in names if name not in seen]
             keys = [key for key in keys if _may_be_meant(filter, key)]
-            yield from (keys[at : at + CHUNK] for at in range(0, len(keys), CHUNK))
-            if len(found) < number:
+            yield from (keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK))
+            if at is None:
                 return
-            # Go on at the last score, without those of it that were seen: an offset would shift with what is written
-            # or removed meanwhile.
-            before, last = last, round(found[-1][1])
-            there = {text for text, score in found if round(score) == last}
-            seen = seen | there if last == before else there
+            # Go on at the last time, without those of it that were seen: an offset would shift with what is written or
+            # removed meanwhile.
+            there = self._of_instant(at).intersection(names)
+            seen = seen | there if at == last else there
+            last = at
             low, high = (last, high) if upwards else (low, last)
             size = min(2 * size, NAMES)
+
+    def _names(self, low: Any, high: Any, number: int, *, upwards: bool) -> tuple[list[str], int | None]:
+        """So many names by time, and the time of the last of them; None where these are all.
+
+        Only its time is asked for: those of all take three times as long to read as the names.
+        """
+        bounds = (low, high) if upwards else (high, low)
+        ask = ("ZRANGEBYSCORE" if upwards else "ZREVRANGEBYSCORE", self._keys.own("order"), *bounds)
+        with self._answers():
+            names, last = self._connection.read(
+                [(*ask, "LIMIT", 0, number), (*ask, "WITHSCORES", "LIMIT", number - 1, 1)], together=True
+            )
+        # A pair is a list of its own in the newer protocol.
+        pair = last[0] if last and isinstance(last[0], list | tuple) else last
+        return names, round(float(pair[1])) if pair else None
+
+    def _of_instant(self, at: int) -> set[str]:
+        with self._answers():
+            return set(self._connection.read([("ZRANGEBYSCORE", self._keys.own("order"), at, at)])[0])
 
     def _readable(self, keys: Sequence[Key], *, asked: bool) -> Iterator[Execution]:
         """The executions of keys. One that cannot be read is an error where it was asked for, else left out."""
