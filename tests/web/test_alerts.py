@@ -100,6 +100,15 @@ def test_trouble_and_recovery_are_posted(ledger, hook):
     assert (standing.sent_at is not None, standing.errors) == (True, {})
 
 
+def test_what_is_kept_to_be_sent_is_for_its_user_alone(ledger, hook, tmp_path):
+    tmp_path.chmod(0o755)  # as systemd makes a StateDirectory
+    with sending(ledger, jobs={"webhook": hook.url}):
+        happen(ledger, "a")
+        wait_until(lambda: len(hook.took) == 1, SECONDS, "sending")
+    assert read_state(tmp_path) is not None
+    assert [file.name for file in tmp_path.iterdir() if file.is_file() and file.stat().st_mode & 0o077] == []
+
+
 def test_a_restart_neither_loses_nor_repeats(ledger, hook):
     rule = {"webhook": hook.url, "every": "0s"}
     with sending(ledger, mine=rule):

@@ -141,15 +141,19 @@ def write_cursor(folder: Path, cursor: Cursor) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a file whole: to a temporary one, fsynced, renamed."""
+    """Write a file whole, for its user's eyes alone: to a temporary one, fsynced, renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    with open(temporary, "wb", opener=_private) as file:
         give(file.fileno(), path.parent)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def sync_chain(folder: Path, depth: int) -> None:
