@@ -143,6 +143,26 @@ def test_functions_that_write_are_refused_by_the_server(ask, tables):
     assert ask("select count(*) from t").part.values() == [[2500]]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "pg_cancel_backend(pid)",
+        'pg_catalog."pg_terminate_backend"  /* all */ (pid)',
+        'u&"pg\\005fcancel_backend"(pid)',
+        "query_to_xml('select pg_cancel_backend(' || pid || ')', true, true, '')",
+        "pg_advisory_lock(pid)",
+    ],
+)
+def test_who_may_read_does_not_act_on_the_sessions_of_others(gateway, ask, count, call):
+    running = gateway.submit(Query(query=SLEEP, connection="pg", user_id="ann"))
+    wait_until(lambda: count() == 1, 5, "beginning")
+    outcome = ask(f"select {call} from pg_stat_activity where state = 'active' and pid <> pg_backend_pid()")
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "NotReadOnly")
+    assert not running.future.done()
+    gateway.cancel(running.id)
+    assert ask("select 1 as pg_cancel_backend, 'pg_cancel_backend(1)'").status is Status.SUCCEEDED
+
+
 def test_a_connection_may_be_allowed_to_write(ask):
     outcome = ask("update t set b = 'x' where a <= 10", connection="desk")
     assert (outcome.part.affected_rows, outcome.part.total_rows) == (10, 0)
@@ -160,10 +180,12 @@ def test_a_session_is_as_good_as_before(make_gateway, tables):
     def value(query, connection):
         return gateway.execute(Query(query=query, connection=connection)).part.values()[0][0]
 
+    with psycopg.connect(tables["pg"]["url"], autocommit=True) as connection:
+        connection.execute("create function hold() returns text language sql as 'select pg_advisory_lock(42)::text'")
     locks = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
     for connection in ("pg", "desk"):
         same = value("select pg_backend_pid()", connection)
-        assert value("select pg_advisory_lock(42) is null", connection) is False
+        assert value("select hold()", connection) == ""
         assert value(locks, connection) == 0
         assert value("select pg_backend_pid()", connection) == same
     for query in ("set search_path = nowhere", "create temp table mine(a int)", "listen x", "set role pg_monitor"):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 
 from execlog.kinds.queries.lexer import STANDARD, Dialect, Token, tokens
 from execlog.kinds.queries.trouble import RefusedError
@@ -85,6 +86,19 @@ def check_reads(said: Sequence[Token], dialect: Dialect = STANDARD) -> None:
         if token.kind == "word" and text == "into" and not dialect.unpivots_into:
             raise _not_read_only(f"{first} … into")
         before = text
+
+
+def check_calls(said: Sequence[Token], doing: Collection[str]) -> None:
+    """Nothing; raises RefusedError for a call of a function that does more than read: one of `doing`, in lower case.
+
+    One whose name is written in escapes (`U&"…"`) is not looked up, but refused.
+    """
+    for token, following in pairwise(said):
+        if following.text != "(" or token.kind not in {"word", "name"}:
+            continue
+        name = token.text.strip('"').lower()
+        if name in doing or name.startswith('u&"'):
+            raise RefusedError("NotReadOnly", f"this connection is read-only, and {name:.60}() does more than read")
 
 
 def _first_word(said: Iterable[Token]) -> str:

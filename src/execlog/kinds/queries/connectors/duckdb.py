@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -14,8 +12,8 @@ from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, named, rows
-from execlog.kinds.queries.lexer import DUCKDB, Token
-from execlog.kinds.queries.statements import check_reads, single
+from execlog.kinds.queries.lexer import DUCKDB
+from execlog.kinds.queries.statements import check_calls, check_reads, single
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ class DuckDBConnector:
         statement, said = single(query, DUCKDB)
         if read_only:
             check_reads(said, DUCKDB)
-            _check_functions(said)
+            check_calls(said, _DOING)
         return statement
 
     def open(self) -> Session:
@@ -170,11 +168,3 @@ class DuckDBSession:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-
-def _check_functions(said: Sequence[Token]) -> None:
-    """Nothing; raises RefusedError for a call of a function that does more than read."""
-    for token, following in pairwise(said):
-        name = token.text.strip('"').lower()
-        if following.text == "(" and token.kind in {"word", "name"} and name in _DOING:
-            raise RefusedError("NotReadOnly", f"this connection is read-only, and {name}() does more than read")

@@ -15,9 +15,18 @@ from execlog.core.model import Status
 from execlog.core.sockets import is_quiet, shut_down
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.postgres_values import read_well
-from execlog.kinds.queries.connectors.sql import check_sql, named, rows
+from execlog.kinds.queries.connectors.sql import named, rows
 from execlog.kinds.queries.lexer import POSTGRES
+from execlog.kinds.queries.statements import check_calls, check_reads, single
 from execlog.kinds.queries.trouble import TroubleError, trouble_of
+
+_DOING = frozenset(
+    {"pg_cancel_backend", "pg_terminate_backend", "pg_logical_emit_message", "pg_advisory_lock",
+     "pg_advisory_lock_shared", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "pg_try_advisory_lock",
+     "pg_try_advisory_lock_shared", "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared", "query_to_xml",
+     "query_to_xmlschema", "query_to_xml_and_xmlschema", "dblink", "dblink_exec", "dblink_send_query"}
+)  # fmt: skip
+"""Functions that act on other sessions, take locks, or run a text, in a read-only transaction too."""
 
 _BROKEN_CLASSES = ("08", "53", "57P", "58", "F0")
 _PROTOCOL_VIOLATION = "08P01"
@@ -84,7 +93,11 @@ class PostgresConnector:
 
     def check(self, query: str, *, read_only: bool) -> str:
         """The one statement to run."""
-        return check_sql(query, POSTGRES, read_only=read_only)
+        statement, said = single(query, POSTGRES)
+        if read_only:
+            check_reads(said, POSTGRES)
+            check_calls(said, _DOING)
+        return statement
 
     def open(self) -> Session:
         """A connection to the server."""
