@@ -10,12 +10,13 @@ import pytest
 
 from execlog.core.clock import SystemClock
 from execlog.core.errors import StoreError
-from execlog.core.filter import Filter
+from execlog.core.filter import Filter, Page
 from execlog.core.model import Status
 from execlog.recorder import journal
 from execlog.recorder.home import Home
 from execlog.recorder.journal import Journal, Limits
 from execlog.recorder.sidecar import Cursor, Owner
+from execlog.web import workers
 from histories import mixed, seed
 from servers import wait_until
 
@@ -201,3 +202,29 @@ def test_a_store_that_hangs_is_told_without_waiting_for_it(ledger, client, monke
     assert len(asked) == 1  # what hangs is not asked again and again
     go.set()
     wait_until(lambda: client.get("/healthz").status_code == 200, 10, "the store answers again")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+def test_who_watches_does_not_wait_behind_requests_that_wait_for_the_store(ledger, client, monkeypatch, path):
+    go, hanging = threading.Event(), threading.Semaphore(0)
+
+    def hang(*_, **__):
+        hanging.release()
+        assert go.wait(60)
+        return Page()
+
+    monkeypatch.setattr(ledger.store, "find", hang)
+    readers = [threading.Thread(target=client.get, args=("/api/executions",)) for _ in range(2 * workers.SIZE)]
+    answers = []
+    probe = threading.Thread(target=lambda: answers.append(client.get(path).status_code))
+    for reader in readers:
+        reader.start()
+    for _ in range(workers.SIZE):
+        assert hanging.acquire(timeout=10)
+    probe.start()
+    probe.join(10)
+    answered = list(answers)
+    go.set()
+    for thread in (*readers, probe):
+        thread.join(10)
+    assert answered == [200]

@@ -46,20 +46,23 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     requests = Requests()
     feeds = Feeds(ledger, workers, most_clients=settings.sse_clients)
     templates = Templates(access)
-    watched = Health(ledger, feeds), Metrics(ledger, feeds, requests)
-    routes = [*general_routes(Executions(ledger), feeds), *system_routes(*watched)]
+    watching = system_routes(Health(ledger, feeds), Metrics(ledger, feeds, requests))
+    routes = [*general_routes(Executions(ledger), feeds), *watching]
     routes += [route for kind in kinds for route in kind.routes]
     jobs = job_routes(routes, ledger, templates)
     templates.has_jobs = bool(jobs)
     pages = Pages(ledger, templates, offers(routes))
     routes += [*page_routes(pages, templates, Signing(access, templates)), *jobs]
     routes += manual_routes(routes, templates, tokens=not access.open)
-    endpoint = partial(Endpoint, access=access, workers=workers, requests=requests, arrivals=arrivals)
     limit, refusal = settings.body_limit, templates.refusal
-    table = RouteTable([endpoint(route, body_limit=limit, page_of=refusal) for route in routes], page_of=refusal)
+    endpoint = partial(Endpoint, access=access, requests=requests, arrivals=arrivals, body_limit=limit, page_of=refusal)
+    # Who watches must not wait behind requests that wait for a store that hangs.
+    apart = {route.path: Workers() for route in watching}
+    table = RouteTable([endpoint(route, workers=apart.get(route.path, workers)) for route in routes], page_of=refusal)
 
     def stop() -> None:
-        workers.stopping = True
+        for pool in (workers, *apart.values()):
+            pool.stopping = True
         feeds.close()
         for kind in kinds:
             if kind.stop is not None:
@@ -70,7 +73,8 @@ def create_app(ledger: Ledger, kinds: Sequence[Kind] = (), settings: Settings | 
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         yield
         stop()
-        workers.close()
+        for pool in (workers, *apart.values()):
+            pool.close()
 
     app = Starlette(routes=[table], middleware=[Middleware(Guard, access=access)], lifespan=lifespan)
     app.router.redirect_slashes = False
