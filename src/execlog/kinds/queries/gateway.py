@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from msgspec.structs import replace
@@ -154,7 +155,8 @@ class Gateway:
         for place in self._places.values():
             place.lane.close()
             place.sessions.close()
-            place.connection.connector.close()
+            with suppress(Exception):  # DuckDB refuses while a query does not let go of it
+                place.connection.connector.close()
 
     def __enter__(self) -> Self:
         return self
@@ -200,10 +202,9 @@ class Gateway:
         limits = place.connection.limits
         try:
             at_once = place.lane.enter()
-        except FullError:
+        except FullError as full:
             running.announce(Status.RUNNING)
-            waiting = f"{limits.max_concurrent} queries run on {place.connection.name!r} and {limits.max_waiting} wait"
-            running.settle(trouble=broken("Overloaded", f"{waiting}; try again later"))
+            running.settle(trouble=broken("Overloaded", f"{full}; try again later"))
             return
         running.announce(Status.RUNNING if at_once else Status.QUEUED)
         seconds = min(query.timeout or limits.timeout, limits.max_timeout)

@@ -14,16 +14,19 @@ Task = Callable[[], bool]
 """Returns whether its thread goes on: not when it was given up meanwhile."""
 
 _IDLE_SECONDS = 300.0
+_GIVEN_UP = 2
 
 
 class FullError(Exception):
-    """As many queries as may wait for a connection are waiting."""
+    """As many queries as may wait for a connection are waiting, or as many go on that were given up."""
 
 
 class Lane:
     """Runs at most `size` tasks at once, in order; at most `waiting` more wait.
 
-    Its threads are daemons: a driver that never returns does not keep the process from ending.
+    One that was given up, and goes on all the same, keeps a thread, and what it computes with: where there are twice
+    `size` of them, no further task is taken until one ends. The threads are daemons: a driver that never returns does
+    not keep the process from ending.
     """
 
     def __init__(self, name: str, *, size: int, waiting: int) -> None:
@@ -31,13 +34,16 @@ class Lane:
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._admitted = 0
+        self._given_up = 0
         self._threads = 0
 
     def enter(self) -> bool:
         """Whether there is a place at once for one more task, which `put` must follow. Raises FullError."""
         with self._lock:
+            if self._given_up >= _GIVEN_UP * self._size:
+                raise FullError(f"{self._given_up} queries on {self._name!r} were stopped and go on all the same")
             if self._admitted >= self._size + self._waiting:
-                raise FullError
+                raise FullError(f"{self._size} queries run on {self._name!r} and {self._waiting} wait")
             self._admitted += 1
             if self._threads < min(self._size, self._admitted):
                 self._start()
@@ -51,6 +57,7 @@ class Lane:
         """Give up a place: its task was abandoned and may never return. Another thread takes over."""
         with self._lock:
             self._admitted -= 1
+            self._given_up += 1
             self._start()
 
     def close(self) -> None:
@@ -69,6 +76,7 @@ class Lane:
             with self._lock:
                 if not keep:
                     self._threads -= 1
+                    self._given_up -= 1
                     return
                 self._admitted -= 1
         with self._lock:
