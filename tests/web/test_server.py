@@ -242,6 +242,47 @@ def test_a_head_that_never_comes_is_not_waited_for(tmp_path, cleanup, monkeypatc
     assert sent.recv(100) == b""
 
 
+_CHUNKED = b"POST /api/executions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+_CHUNKED += b'Transfer-Encoding: chunked\r\n\r\nd\r\n{"name": "x"}\r\n'
+
+
+@pytest.mark.parametrize("more", [b"0\r\n", b"0\r\nX-One: ", b"1;"], ids=["trailers", "one trailer", "extension"])
+def test_what_is_no_body_ends_the_connection_where_it_has_no_end(server, more):
+    line = b"X-Many: 1\r\n" if more == b"0\r\n" else b"x" * 11
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sent:
+        sent.sendall(_CHUNKED + more)
+        sixteen_megabytes = line * 1_450_000
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            sent.sendall(sixteen_megabytes)
+
+
+def test_trailers_are_no_headers(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sent:
+        for _ in range(2):
+            sent.sendall(_CHUNKED + b"0\r\nContent-Encoding: gzip\r\n\r\n")
+            answer = http.client.HTTPResponse(sent)
+            answer.begin()
+            assert (answer.status, answer.read()[:14]) == (202, b'{"accepted":1,')
+
+
+def test_a_body_that_goes_on_after_the_answer_is_not_waited_for(tmp_path, cleanup, monkeypatch):
+    monkeypatch.setattr("execlog.web.protocol.SECONDS_FOR_HEAD", 0.2)
+    ledger = cleanup.enter_context(Ledger.open("memory://", home=tmp_path))
+    server = Server(ledger, settings=Settings(port=0))
+    cleanup.enter_context(server.in_thread())
+    sent = cleanup.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+    sent.sendall(_CHUNKED.replace(b"/api/executions", b"/nowhere"))
+    assert sent.recv(100).startswith(b"HTTP/1.1 404")
+
+    def ends() -> bool:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sent.sendall(b"1\r\nx\r\n")  # sooner than a line that lies idle is given up
+            return False
+        return True
+
+    wait_until(ends, 10, "the end of the connection")
+
+
 def test_requests_follow_each_other_on_one_connection(server):
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
         for _ in range(3):
