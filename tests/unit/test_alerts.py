@@ -205,6 +205,22 @@ def test_a_text_is_one_line_that_calls_nobody():
     assert len(text) < 700
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("<@U0123456> come", "< @U0123456> come"),
+        ("<https://evil.example|https://history.example>", "< https://evil.example|https://history.example>"),
+        ("@all, @Channel and @here", "@ all, @ Channel and @ here"),
+        ("[https://history.example](https://evil.example)", "[https://history.example] (https://evil.example)"),
+        ("all@example.org: a<b, x[1] of <class 'int'>", "all@example.org: a<b, x[1] of <class 'int'>"),
+    ],
+)
+def test_a_text_leads_and_calls_as_it_reads(said, shown):
+    message = Desk().run(error=Error("E", said))
+    assert message.text == f"job nightly failed: E: {shown} {message.url}"
+    assert message.reason == f"E: {said}"
+
+
 def test_a_sample_is_of_what_the_rule_is_about():
     message = sample(rule_of("mine", PLACE | {"kind": "pipeline", "subject": "eod"}), T0, None)
     assert message.text == "pipeline eod failed: this is a test of the alert, nothing went wrong"

@@ -5,6 +5,7 @@ Nothing here sends, reads a clock or keeps a file: a `State` goes in, and messag
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 Word = Literal["trouble", "recovered", "silent"]
 SECOND, DAY = 1_000_000, 86_400_000_000
 MOST_SUBJECTS, MOST_ERRORS, MOST_TOLD, MOST_PENDING = 1_000, 20, 1_000, 100
+_MARKUP = re.compile(r"(?i)<(?=[!@#]|[a-z]+:)|(?<!\w)@(?=(?:channel|all|here|everyone)\b)|\](?=\()")
 _LONGEST_TEXT, _LONGEST_ERROR, _LONGEST_NAME = 600, 8_000, 500
 
 
@@ -213,8 +215,11 @@ def _message(rule: Rule, event: Word, one: Execution, held: int, pages: str | No
 
 
 def _line(text: str, held: int, url: str | None) -> str:
-    """One line; recorded text must not call everybody into a channel, as `<!channel>` does."""
-    text = " ".join(text.split()).replace("<!", "< !")
+    """One line; recorded text must not call everybody into a channel, nor lead elsewhere than it says.
+
+    As `<!channel>` does and `<https://…|…>` for Slack, `@all` and `[…](https://…)` for Mattermost and others.
+    """
+    text = _MARKUP.sub(r"\g<0> ", " ".join(text.split()))
     return _cut(text, _LONGEST_TEXT) + (f" ({held} more held back)" if held else "") + (f" {url}" if url else "")
 
 
