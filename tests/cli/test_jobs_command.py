@@ -27,11 +27,11 @@ def home(tmp_path):
 
 
 @contextlib.contextmanager
-def serving(home, *arguments: str):
+def serving(home, *arguments: str, **environment: str):
     """A server of the home; its process, and its URL once it answers."""
     command = [sys.executable, "-m", "execlog", "--home", str(home), "serve", "--port", "0", *arguments]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=known.environment()
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=known.environment() | environment
     ) as process:
         try:
             yield process, process.stdout.readline().strip()
@@ -231,6 +231,18 @@ def test_a_server_runs_what_is_due_and_what_is_asked_for(execlog, home):
         assert process.wait(timeout=5) == 0
         said = process.stderr.read().splitlines()
         assert [line.split()[1] for line in said] == ["INFO", "INFO"], said  # that it serves, and stops
+
+
+def test_a_command_of_a_job_is_not_told_the_tokens_of_the_server(execlog, home):
+    tokens = "first-token-of-16=admin,second-token-of-16=viewer:ann"
+    with serving(home, EXECLOG_TOKENS=tokens) as (_, url):
+        assert url
+        execlog(home, "jobs", "add", "look", "--shell", "env; echo looked at")
+        execution = execlog(home, "jobs", "run", "look", "--no-wait").stdout.strip()
+        servers.wait_until(lambda: "looked at" in execlog(home, "show", execution).stdout, 15, "the job's end")
+        shown = execlog(home, "show", execution, "--json").stdout
+    assert "EXECLOG_HOME=" in shown
+    assert "token-of-16" not in shown
 
 
 def test_ctrl_c_stops_a_server(on_terminal, home):

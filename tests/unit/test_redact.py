@@ -78,6 +78,7 @@ def redactor(request, monkeypatch):
         f"API key: {SECRET}",
         f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={SECRET}==;EndpointSuffix=x",
         f"DB_PASS={SECRET} psql",
+        f"EXECLOG_TOKENS=a=admin,{SECRET}=viewer:ann execlog serve",
         f"<wsse:Password Type='text'>{SECRET}</wsse:Password>",
         f"Cookie: theme=dark; session={SECRET}",
         f"curl -H 'Cookie: theme=dark; session={SECRET}' https://example.com",

@@ -88,12 +88,14 @@ def hand_on(ledger: Ledger) -> None:
     """Make the ledger the default of this process, and of the commands and workers that it starts from now on.
 
     Jobs may name functions in modules of the folder that this process was started in, as `python -m` allows by itself.
+    The tokens of a server are not handed on: what a command prints of its environment is recorded.
     """
     import execlog
 
     with suppress(FileNotFoundError):  # a folder that is gone has no modules
         sys.path.append(str(Path.cwd()))
     execlog.configure(ledger)
+    os.environ.pop("EXECLOG_TOKENS", None)
     os.environ["EXECLOG_HOME"] = str(ledger.settings.home)
     if ledger.settings.store:
         scheme, mark, path = ledger.settings.store.partition(":///")

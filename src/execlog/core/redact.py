@@ -127,7 +127,7 @@ class Redactor:
         )
         self._header = _compile("(?i)" + "|".join((refusal, *_HEADER)))
         self._option = _compile("(?i)()" + option + _OPTION_VALUE)
-        self._assignment = _compile(f"(?i){refusal}|{line}|{any_}")
+        self._assignment = _compile(rf"""(?i){refusal}|(execlog_tokens=)[^\s"']+|{line}|{any_}""")
         self._scheme = _compile(r"(?i)\b((?:bearer|basic)\s{1,3})[\w.~+/=-]+")
         self._sql = _compile(_IN_SQL)
         self._userinfo = _compile(r"(://)[^\s/]{1,500}(@)")
