@@ -355,6 +355,15 @@ def test_a_path_that_cannot_be_filled_in_is_refused_where_it_is_configured(tmp_p
         configured_sources(tmp_path)
 
 
+def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path):
+    (tmp_path / "execlog.toml").write_text(
+        '[sources.feed]\ntype = "http"\nbase_url = "https://ann:hunter2@example.org"\n'
+    )
+    with pytest.raises(SettingsError, match="a user or password in it is not sent") as refused:
+        configured_sources(tmp_path)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_sources_are_configured_by_name(tmp_path):
     (tmp_path / "execlog.toml").write_text(
         '[sources.feed]\ntype = "http"\nbase_url = "https://example.org"\nrate = 2\n'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from typing import Annotated, Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from msgspec import Meta, Struct
 
@@ -52,7 +52,9 @@ class HttpConfig(Struct, frozen=True, tag="http", forbid_unknown_fields=True):
     headers: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a path that cannot be filled in."""
+        """Raises ValueError for an address with a password, which no error is to show, and a path that is none."""
+        if "@" in urlsplit(self.base_url).netloc:
+            raise ValueError("base_url: a user or password in it is not sent; an Authorization in `headers` is")
         try:
             self.filled("A", "2000-01-01", "2000-12-31")
         except (LookupError, ValueError, AttributeError) as error:
