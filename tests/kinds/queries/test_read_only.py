@@ -71,6 +71,36 @@ def test_functions_of_duckdb_that_do_something_are_refused(gateway, query):
     assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "NotReadOnly")
 
 
+NESTED = "with a as (" * 7 + "select 1 1 1" + ") select * from a" * 7
+
+
+@pytest.mark.parametrize("query", [NESTED, "with a as (" * 300, "select * from (" + NESTED + ")"])
+def test_what_duckdb_would_read_for_hours_does_not_reach_it(gateway, query):
+    outcome = gateway.execute(Query(query=query, connection="duck", timeout=300))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "TooComplex")
+    flat = (
+        "with "
+        + ", ".join(f"a{n} as (with b as (select {n} as x) from b)" for n in range(30))
+        + " select a29.x from a29"
+    )
+    assert gateway.execute(Query(query=flat, connection="duck")).part.values() == [[29]]
+
+
+def test_others_go_on_while_duckdb_reads(make_gateway, tables):
+    gateway = make_gateway(tables, grace=0.05)
+    gateway.execute(Query(query="select 1", connection="duck"))
+    # DuckDB takes seconds to read it. Were nobody else to run meanwhile, neither would what ends it.
+    outcome = gateway.execute(Query(query="select " + "- " * 2_000, connection="duck", timeout=0.1))
+    assert outcome.status is Status.TIMED_OUT
+
+
+def test_what_duckdb_takes_long_to_read_is_refused(gateway, monkeypatch):
+    monkeypatch.setattr("execlog.kinds.queries.connectors.duckdb.SECONDS_TO_READ", 0.0)
+    outcome = gateway.execute(Query(query=f"select {'1 + ' * 200} 1", connection="duck"))
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "TooComplex")
+    assert gateway.execute(Query(query="select max(abs(a)) from t", connection="duck")).part.values() == [[ROWS]]
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [

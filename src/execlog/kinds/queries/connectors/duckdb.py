@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -12,7 +15,7 @@ from execlog.core.errors import MissingExtraError
 from execlog.core.model import Status
 from execlog.kinds.queries.connectors.base import Answer, Column, Session, Statement
 from execlog.kinds.queries.connectors.sql import check_sql, named, rows
-from execlog.kinds.queries.lexer import DUCKDB
+from execlog.kinds.queries.lexer import DUCKDB, Token
 from execlog.kinds.queries.statements import check_calls, check_reads, single
 from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
 
@@ -28,6 +31,13 @@ _DOING = frozenset(
      "destroy_external_resource", "query", "json_execute_serialized_sql"}
 )  # fmt: skip
 """Functions that do something, or run a text; DuckDB calls a statement with them a SELECT all the same."""
+
+SECONDS_TO_READ = 0.5
+_SHORT, _FLAT = 300, 4
+"""Characters and opening brackets of a text that is read in a moment in any case."""
+
+_NESTED = 5
+"""WITH within WITH: for one more, DuckDB takes six times as long to read a query with an error in the innermost."""
 
 _BROKEN = frozenset(
     {"IOException", "ConnectionException", "FatalException", "InternalException", "OutOfMemoryException"}
@@ -71,6 +81,7 @@ class DuckDBConnector:
     def check(self, query: str, *, read_only: bool) -> str:
         """The one statement to run."""
         statement, said = single(query, DUCKDB)
+        _check_nesting(said)
         if read_only:
             check_reads(said, DUCKDB)
             check_calls(said, _DOING)
@@ -127,6 +138,7 @@ class DuckDBSession:
 
     def run(self, statement: Statement) -> Answer:
         """The statement's result; rows are computed as they are read."""
+        self._read(statement.text)
         found = self._connection.extract_statements(statement.text)
         if len(found) != 1:
             raise RefusedError("SeveralStatements", "one statement at a time")
@@ -143,6 +155,25 @@ class DuckDBSession:
         described: Any = self._connection.description or ()
         columns = tuple(Column(str(column[0]), str(column[1])) for column in described)
         return Answer(columns, rows(self._connection))
+
+    def _read(self, text: str) -> None:
+        """Nothing; raises RefusedError for a text that DuckDB takes long to read.
+
+        `extract_statements` keeps the interpreter to itself while it reads, and nobody else could do anything. A query
+        that runs does not: so one reads the text first.
+        """
+        import duckdb
+
+        if len(text) <= _SHORT and text.count("(") <= _FLAT:
+            return
+        before = time.monotonic()
+        try:
+            self._connection.execute("select json_serialize_sql(?) is null", [text])
+        except duckdb.CatalogException:  # an older one, whose reading takes no longer for odd texts
+            return
+        seconds = time.monotonic() - before
+        if seconds > SECONDS_TO_READ:
+            raise RefusedError("TooComplex", f"DuckDB took {seconds:.1f} s to read this query alone; write it simpler")
 
     def finish(self, *, succeeded: bool) -> bool:
         """Whether it may only read: then even an interrupted connection is as good as before.
@@ -168,3 +199,17 @@ class DuckDBSession:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def _check_nesting(said: Sequence[Token]) -> None:
+    """Nothing; raises RefusedError for WITH in brackets of WITH, too many deep."""
+    opened: list[bool] = []
+    deep = 0
+    for token, following in pairwise(said):
+        if token.text == "(":
+            opened.append(following.text.lower() == "with")
+            deep += opened[-1]
+            if deep > _NESTED:
+                raise RefusedError("TooComplex", f"WITH within WITH may be {_NESTED} deep: DuckDB takes hours for more")
+        elif token.text == ")" and opened:
+            deep -= opened.pop()
