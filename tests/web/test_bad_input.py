@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from corpus import BAD
+from execlog.web import content
 from execlog.web.app import create_app
 from histories import mixed, seed
 
@@ -272,6 +273,24 @@ def test_a_bomb_is_refused_before_it_unpacks(client, pack):
 )
 def test_compression_that_is_none_is_refused(client, body, encoding, status):
     refused(client.post("/api/executions", content=body, headers=JSON | {"Content-Encoding": encoding}), status)
+
+
+@pytest.mark.parametrize("path", ["/api/executions", "/login"])
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_compressed_data_has_so_many_pieces_and_no_more(client, path, pack):
+    media_type = "application/json" if path.startswith("/api") else "application/x-www-form-urlencoded"
+    headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+    problem = client.post(path, content=pack(b"") * 50_000, headers=headers)
+    assert problem.status_code == 400
+    assert f"more than {content.MOST_PIECES} pieces" in problem.text
+
+
+def test_what_is_compressed_in_pieces_is_whole(client):
+    lines = [json.dumps({"id": f"run-{number}", "name": "x" * (number % 500)}).encode() for number in range(1_500)]
+    packed = b"".join(gzip.compress(line + b"\n", number % 10) for number, line in enumerate(lines))
+    packed += gzip.compress(b" " * 500_000 + lines[0] + b"\n", 0)
+    sent = client.post("/api/executions", content=packed, headers=NDJSON | {"Content-Encoding": "gzip"})
+    assert sent.json()["ids"] == [*(f"run-{number}" for number in range(1_500)), "run-0"]
 
 
 def test_too_many_entries_at_once_are_413(client):
