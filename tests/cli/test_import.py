@@ -235,3 +235,19 @@ def test_our_own_database_is_for_copy(execlog, empty_postgres_url, tmp_path):
     execlog(tmp_path / "home", "--store", empty_postgres_url, "list")
     refused = execlog(tmp_path / "home", "import", "postgres", empty_postgres_url, code=2)
     assert "use execlog copy" in refused.stderr
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "source",
+    [
+        "postgresql://ann:hunter2@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?password=hunter2",
+        "host=127.0.0.1 port=1 password=hunter2",
+        "redis://ann:hunter2@127.0.0.1:1/0",
+    ],
+)
+def test_a_password_of_the_source_is_not_shown(execlog, tmp_path, source):
+    refused = execlog(tmp_path / "home", "import", "postgres", source, code=4)
+    assert "127.0.0.1" in refused.stderr
+    assert "hunter2" not in refused.stderr

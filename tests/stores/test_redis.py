@@ -25,6 +25,7 @@ from execlog.history.statistics import Open, statistics
 from execlog.store.base import WHOLE
 from execlog.store.opening import open_store
 from execlog.store.redis import reading
+from execlog.store.redis.connection import without_secrets
 from execlog.store.redis.keys import Keys
 from execlog.store.redis.packing import Packer
 from execlog.store.redis.store import RedisStore
@@ -510,3 +511,11 @@ def test_a_server_that_is_not_there_is_a_clear_error(free_port, tmp_path):
         open_store(f"redis://:hunter2@127.0.0.1:{free_port}/0", Settings(home=tmp_path))
     assert caught.value.retry
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_is_in_no_message():
+    assert without_secrets("redis://me:geheim@db:5/0?password=geheim") == "redis://db:5/0"
+    assert without_secrets("redis://db:5/0?password=ge@heim") == "redis://db:5/0"
+    with pytest.raises(StoreError) as refused:
+        open_store(f"redis://127.0.0.1:{servers.free_port()}/0?password=geheim")
+    assert "geheim" not in str(refused.value)

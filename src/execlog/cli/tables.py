@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from execlog.core.errors import InvalidError, MissingExtraError, StoreError
+from execlog.core.redact import Redactor
 from execlog.history.adoption import Found, reading
 from execlog.kinds.pipelines.adoption import TABLES
 from execlog.kinds.queries.adoption import TABLE, query_event
@@ -43,7 +44,8 @@ def rows_in_postgres(url: str) -> Iterator[Found]:
                     rows: Iterator[tuple[dict[str, Any]]] = iter(cursor)
                     yield from _read(name, (row[0] for row in rows), known)
     except psycopg.Error as error:
-        raise StoreError(f"{url.rpartition('@')[2]}: {str(error).strip()}", retry=False) from error
+        # What is no URL of PostgreSQL's is repeated in the error.
+        raise StoreError(Redactor().text(f"{url}: {str(error).strip()}"), retry=False) from error
 
 
 def _read(name: str, rows: Iterator[dict[str, Any]], known: set[str]) -> Iterator[Found]:

@@ -167,9 +167,9 @@ def driver() -> Any:
 
 
 def without_secrets(url: str) -> str:
-    """The URL without user and password."""
+    """The URL without user, password and options: a password may be one of them."""
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def _sent(client: Any, commands: Sequence[Command], *, together: bool) -> list[Any]:
