@@ -183,7 +183,7 @@ def test_latest_falls_back_on_a_name(execlog, tmp_path):
     assert "no execution of 'Load orders'" in execlog(tmp_path, "latest", "Load orders", "--kind", "job", code=3).stderr
 
 
-@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
 def test_a_spreadsheet_runs_nothing_of_an_export(execlog, tmp_path, sign):
     formula = f"{sign}HYPERLINK(1)"
     with Ledger.open(home=tmp_path) as ledger:

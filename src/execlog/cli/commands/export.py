@@ -9,7 +9,7 @@ DESCRIPTION = (
     "Write all executions that a filter asks for, a page at a time, so that any number fits in memory. NDJSON "
     "(the default) and JSON are whole, with items, details and logs, and can be posted to /api/executions again; "
     "CSV has the fields of `execlog list`; a text that a spreadsheet would run as a formula (it begins with =, +, -, "
-    "@, a tab or a carriage return) has an apostrophe before it. A file is complete or not there."
+    "@, a tab or the end of a line) has an apostrophe before it. A file is complete or not there."
 )
 EXAMPLES = (
     "execlog export --csv --since 30d -o executions.csv",
