@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from execlog.core.filter import Filter
-from execlog.core.rollup import COARSE, DAY, FINE, HOUR, MINUTE, SEPARATOR, series_name
+from execlog.core.rollup import DAY, FINE, HOUR, MINUTE, SEPARATOR, resolutions_of, series_name
 from execlog.store.base import GroupBy
 from execlog.store.matching import only
 from execlog.store.sqlite.query import Places
@@ -22,14 +22,12 @@ Window = tuple[int | None, int | None]
 class Series(Struct, frozen=True):
     """Cells that serve a question: those of one series, or of all series whose names begin so.
 
-    fine    whether there are the cells of FINE: minutes, ten minutes and six hours too
     part    which part of a series' name is the group; None where series are not what the question is grouped by
     wanted  what that name must have in a part, where it is more than its beginning
     """
 
     name: str
     prefix: bool = False
-    fine: bool = False
     part: int | None = None
     wanted: tuple[int, str] | None = None
 
@@ -92,11 +90,11 @@ def cut(window: Window, resolutions: Sequence[int]) -> tuple[list[tuple[int, Win
     return cells, edges
 
 
-def resolutions(series: Iterable[Series], group_by: GroupBy | None) -> list[int]:
+def resolutions(series: Sequence[Series], group_by: GroupBy | None) -> list[int]:
     """The resolutions to cut a window into, coarsest first."""
-    kept = FINE if all(entry.fine for entry in series) else COARSE
     longest = SPANS.get(group_by or "", DAY)
-    return sorted((resolution for resolution in kept if resolution <= longest), reverse=True)
+    kept = (one for one in FINE if one <= longest and all(one in resolutions_of(entry.name) for entry in series))
+    return sorted(kept, reverse=True)
 
 
 def _of_subjects(filter: Filter, group_by: GroupBy | None, places: Places) -> list[Series]:
@@ -131,5 +129,5 @@ def _of_kinds(filter: Filter, group_by: GroupBy | None, kinds: Callable[[], Sequ
     if filter.namespace is not None:
         return [Series(series_name("namespace", kind, filter.namespace), part=part) for kind in kinds()]
     if filter.kind is None and part is None:
-        return [Series(series_name("all"), fine=True)]
-    return [Series(series_name("kind", kind), fine=True, part=part) for kind in kinds()]
+        return [Series(series_name("all"))]
+    return [Series(series_name("kind", kind), part=part) for kind in kinds()]
