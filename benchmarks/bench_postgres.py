@@ -1,7 +1,8 @@
 """PostgreSQL, the store beside the server's own limit: the same rows into the same table, the same pages by hand.
 
 Ingest: `PostgresStore.apply` (executions, identity, items, statistics, subjects, one transaction a batch) beside a raw
-COPY into a staging table and one upsert into a table with the same columns, partitions and indexes. Reads: the store
+COPY into a staging table and one upsert into a table with the same columns, partitions and indexes, and beside its own
+statements, ready made: what these take is the server's and the driver's, the rest is the store's. Reads: the store
 beside the same SQL on a bare connection. The contenders take turns; medians and ratios. The server is a real
 PostgreSQL from a wheel on a loopback port, with fsync as it is by default.
 
@@ -20,10 +21,12 @@ from typing import Any
 
 import psycopg
 from generator import batches
+from replay import Said, replay, statements
 from report import Report, percentile
 
 from execlog.core.filter import Filter
 from execlog.core.model import Event, Status
+from execlog.store.postgres import connection
 from execlog.store.postgres.query import ask, order
 from execlog.store.postgres.reading import HEAD
 from execlog.store.postgres.store import PostgresStore
@@ -67,25 +70,38 @@ def ready(events: list[Event], number: int) -> list[tuple[Any, ...]]:
     return [tuple(value.value if hasattr(value, "value") else value for value in row) for row in rows]
 
 
-def ingest(report: Report, store: PostgresStore, raw: Raw, rows: int) -> None:
-    """Report the store's speed beside the raw one's."""
-    timed: dict[str, list[float]] = {"store": [], "raw": []}
+def say(store: PostgresStore, said: list[Said]) -> None:
+    """What another store said, in one transaction."""
+    with store.connections.write() as session:
+        replay(session, said[1:])  # the first sets the limits that a transaction begins with
+
+
+def ingest(report: Report, store: PostgresStore, others: tuple[PostgresStore, PostgresStore], raw: Raw, n: int) -> None:
+    """Report the store's speed beside that of its statements and the raw one's, over so many rows."""
+    timed: dict[str, list[float]] = {"store": [], "said": [], "raw": []}
+    asked, said_to = others
     number = 0
-    for turn, events in enumerate(batches(rows, size=BATCH, days=rows / PER_DAY)):
+    for turn, events in enumerate(batches(n, size=BATCH, days=n / PER_DAY)):
         given = ready(events, number)
+        said = statements(connection, lambda e=events: asked.apply(e))
         number += len(events)
         runs: list[tuple[str, Callable[[], object]]] = [
             ("store", lambda e=events: store.apply(e)),
+            ("said", lambda s=said: say(said_to, s)),
             ("raw", lambda g=given: raw.apply(g)),
         ]
-        for name, run in runs[turn % 2 :] + runs[: turn % 2]:
+        first = turn % len(runs)
+        for name, run in runs[first:] + runs[:first]:
             began = time.perf_counter()
             run()
             timed[name].append(time.perf_counter() - began)
     rates = {name: BATCH / statistics.median(took) for name, took in timed.items()}
     report.add("PostgresStore.apply, median", rates["store"], "rows/s")
+    report.add("its statements, ready made, median", rates["said"], "rows/s")
     report.add("raw copy and upsert, median", rates["raw"], "rows/s")
     report.add("store over raw", rates["store"] / rates["raw"], "times", at_least=TARGET)
+    report.add("store over its own statements", rates["store"] / rates["said"], "times")
+    report.add("its own statements over raw", rates["said"] / rates["raw"], "times")
 
 
 def reads(report: Report, store: PostgresStore, url: str) -> None:
@@ -142,9 +158,13 @@ def main() -> int:
     options = parser.parse_args()
     report = Report("bench_postgres")
     with Postgres({"fsync": "on", "shared_buffers": "512MB"}) as server:
-        server.execute("create database raw")
+        for name in ("raw", "asked", "said"):
+            server.execute(f"create database {name}")
+        asked, said_to = (PostgresStore(server.database_url(name)) for name in ("asked", "said"))
         store, raw = PostgresStore(server.url), Raw(server.database_url("raw"))
-        ingest(report, store, raw, options.rows)
+        ingest(report, store, (asked, said_to), raw, options.rows)
+        for opened in (asked, said_to):
+            opened.close()
         with store.connections.write() as session:
             session.run("analyze")
         reads(report, store, server.url)
