@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from execlog.core.filter import Filter
+from execlog.core.model import Error, Status
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.sql import queries
 from execlog.testing.making import MIDNIGHT, ended
@@ -18,6 +19,24 @@ def test_plans_follow_the_values_and_are_not_compiled(empty_postgres_url, option
     with closing(PostgresStore(empty_postgres_url + options)) as store, store.connections.read() as session:
         shown = [session.value(f"show {name}") for name in ("plan_cache_mode", "jit", "work_mem")]
     assert shown == ["force_custom_plan", "off", "8MB" if options else "4MB"]
+
+
+def test_a_text_index_leaves_little_unsorted(postgres, postgres_store):
+    """A search reads all of that: with the 4 MB that PostgreSQL leaves, it took longer than everything else."""
+    name = postgres_store.url.rpartition("/")[2].partition("?")[0]
+    unsorted = (
+        "select max((pgstatginindex(indexrelid)).pending_pages) from pg_index join pg_class on oid = indexrelid "
+        "where relkind = 'i' and relname like '%searched%'"
+    )
+    postgres.execute("create extension pgstattuple", name)
+    most = 0
+    for first in range(0, 2_000, 200):
+        errors = [
+            Error("Refused", f"{number * 7919:x} {number * 104_729:o} refused") for number in range(first, first + 200)
+        ]
+        postgres_store.apply([ended(first + place, Status.FAILED, error=error) for place, error in enumerate(errors)])
+        most = max(most, int(postgres.execute(unsorted, name)))
+    assert 0 < most <= 20
 
 
 def test_statistics_and_single_executions_are_planned_once(postgres_store):
