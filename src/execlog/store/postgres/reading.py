@@ -27,6 +27,8 @@ HEAD = _SQL["head"].format(searched="null::text", detail="null::text", stamps="n
 _DETAILED = _SQL["head"].format(searched="null::text", detail="executions.detail::text", stamps="null::text")
 
 DIRECTIONS = {"newest": "desc", "oldest": "asc"}
+_FARTHEST = {"desc": "min", "asc": "max"}
+_NEAR_COLUMNS = 3
 NEAR = 1_000
 """How many executions with a text are looked through before all are searched for one."""
 _EVER = 2**62
@@ -80,13 +82,12 @@ def _find_heads(
 
 def _find_texts(session: Session, question: Question, places: dict[str, str], direction: str, limit: int) -> list[Head]:
     """The first rows with a text, in the order of time: looked for among the nearest, then farther and farther away."""
-    near = {"window": question.window, "direction": direction, "most": NEAR}
+    near = {"window": question.window, "direction": direction, "farthest": _FARTHEST[direction], "most": NEAR}
     bindings = {**question.bindings, "limit": limit, "offset": 0}
-    found = heads_of(session.rows(_SQL["find_near"].format(**places, **near, where=question.where), bindings))
-    if len(found) == limit:
-        return found
-    number, edge, half = session.rows(_SQL["near"].format(**near), question.bindings)[0]
-    if number < NEAR:
+    rows = session.rows(_SQL["find_near"].format(**places, **near, where=question.where), bindings)
+    number, edge, half = rows[0][:_NEAR_COLUMNS]
+    found = heads_of([row[_NEAR_COLUMNS:-1] for row in rows if row[-1] is not None])
+    if len(found) == limit or number < NEAR:
         return found
     edge, sign = (edge, -1) if direction == "desc" else (edge + 1, 1)
     for times in FARTHER:

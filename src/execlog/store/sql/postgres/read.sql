@@ -43,31 +43,30 @@ group by starts.start
 having max(max_micros) >= %(micros)s;
 
 -- name: find_near
--- A common text is soon among those that have any text, in the order of time.
+-- A common text is soon among those that have any text, in the order of time. With each row come how many those are, the
+-- time of the farthest, and how long it is from the middle one to it; where none has the text, that is the only row.
 with executions as materialized (
     select executions.*
     from executions
     where octet_length(executions.searched) > 0 and {window}
     order by executions.created_at {direction}
     fetch first {most} rows with ties
-)
-select {head}
-from executions
-where {where}
-order by {order}
-limit %(limit)s offset %(offset)s;
-
--- name: near
--- How many those are, the time of the farthest, and how long it is from the middle one to it.
-select count(*), (array_agg(created_at order by place desc))[1],
-    abs((array_agg(created_at order by place desc))[1] - (array_agg(created_at order by place desc))[count(*) / 2 + 1])
-from (
-    select executions.created_at, row_number() over (order by executions.created_at {direction}) as place
+),
+found as (
+    select {head}, row_number() over (order by {order}) as place
     from executions
-    where octet_length(executions.searched) > 0 and {window}
-    order by executions.created_at {direction}
-    fetch first {most} rows with ties
-) as near;
+    where {where}
+    order by {order}
+    limit %(limit)s
+)
+select near.*, found.*
+from (
+    select count(*), {farthest}(created_at) as edge,
+        abs({farthest}(created_at) - percentile_disc(0.5) within group (order by created_at)) as half
+    from executions
+) as near
+left join found on true
+order by found.place;
 
 -- name: between
 -- The index of all texts in the order of time, which this can use beside the text's own, is for a part of them.
