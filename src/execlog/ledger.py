@@ -218,6 +218,12 @@ class Ledger:
         """When the store last took what this process had for it, if only nothing: UTC seconds."""
         return self._pump.drained_at
 
+    @property
+    def failing_for(self) -> float:
+        """Seconds since the store began to refuse what this process has for it; 0.0 where it does not."""
+        since = self._pump.failing_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def losses(self) -> Losses:
         """What journals of processes that are gone did not bring into the store."""
         return self._pump.home.losses()

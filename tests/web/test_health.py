@@ -16,7 +16,7 @@ from execlog.recorder import journal
 from execlog.recorder.home import Home
 from execlog.recorder.journal import Journal, Limits
 from execlog.recorder.sidecar import Cursor, Owner
-from execlog.web import workers
+from execlog.web import health, workers
 from histories import mixed, seed
 from servers import wait_until
 
@@ -113,6 +113,25 @@ def test_every_family_is_explained_once(client):
     typed = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert helped == typed
     assert len(helped) == len(set(helped))
+
+
+def test_health_tells_of_a_store_that_answers_but_takes_nothing(ledger, client, monkeypatch):
+    """Such as one whose schema a newer execlog brought up: what is read there says nothing of it."""
+
+    def refuse(_):
+        raise StoreError("it was brought up", retry=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.store, "apply", refuse)
+        ledger.record("a")
+        wait_until(lambda: ledger.failing_for > 0, 10, "the store was not asked")
+        assert client.get("/healthz").json()["status"] == "ok"
+        patch.setattr(health, "STALLED", 0.0)
+        answer = client.get("/healthz")
+        assert (answer.status_code, answer.json()["status"], answer.json()["pending"]) == (503, "stalled", 1)
+    assert ledger.flush()
+    assert ledger.failing_for == 0
+    assert client.get("/healthz").json()["status"] == "ok"
 
 
 def test_health_says_what_waits(ledger, client):

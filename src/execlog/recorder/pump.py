@@ -54,6 +54,7 @@ class Pump:
         self._own, self._serves = own, serves
         self.last_error: str | None = None
         self.drained_at: float | None = None
+        self.failing_since: float | None = None
         self._open_store, self._publish, self._call_drainer = open_store, publish, call_drainer
         self._wake, self._halt, self._moved = threading.Event(), threading.Event(), threading.Condition()
         self._starting = threading.RLock()
@@ -164,7 +165,7 @@ class Pump:
         if self._failures:
             log.warning("execlog: the store takes records again")
         self._failures = 0
-        self.last_error = None
+        self.last_error = self.failing_since = None
         self.drained_at = time.time()
         return busy
 
@@ -241,6 +242,7 @@ class Pump:
 
     def _failed(self, text: str, bug: Exception | None = None) -> None:
         self._failures += 1
+        self.failing_since = self.failing_since or time.monotonic()
         self.home.presence.lost_touch()
         if text != self.last_error:
             log.warning("execlog: the store cannot take records, they wait in the journal: %s", text, exc_info=bug)

@@ -19,11 +19,16 @@ from execlog.web.release import release
 PATIENCE = 0.7
 """Seconds that a store has to answer: Kubernetes gives a probe one second."""
 
+STALLED = 30.0
+"""Seconds for which the store may refuse records: it may be restarted, or locked by somebody for a while."""
+
 
 class HealthView(Struct, frozen=True, kw_only=True):
     """What is well: "ok", or "down" where the store does not answer, while recording goes on into the journal.
 
-    "shedding" is where the journal cannot grow either, or its disk is nearly full: records are dropped.
+    "shedding" is where the journal cannot grow either, or its disk is nearly full: records are dropped. "stalled" is
+    where the store answers, but has not taken a record for half a minute, since it is read-only, or full, or has a
+    newer schema: the server's log says why.
 
     pending         records of this process the store does not have yet
     dropped         records that processes of this home could not take in, ever: their journals were full
@@ -31,7 +36,7 @@ class HealthView(Struct, frozen=True, kw_only=True):
     journal_bytes   what their journals take on disk
     """
 
-    status: Literal["ok", "shedding", "down"]
+    status: Literal["ok", "stalled", "shedding", "down"]
     version: str
     store: Literal["reachable", "unreachable"]
     pending: int
@@ -55,7 +60,13 @@ class Health:
         del call
         reachable = self._store_answers()
         standing = standing_of(self._ledger)
-        status = "down" if not reachable else "shedding" if is_shedding(self._ledger) else "ok"
+        status = "ok"
+        if not reachable:
+            status = "down"
+        elif is_shedding(self._ledger):
+            status = "shedding"
+        elif self._ledger.failing_for > STALLED:
+            status = "stalled"
         seen = HealthView(
             status=status,
             version=release(),
