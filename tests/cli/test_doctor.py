@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import pytest
 
 from execlog.cli import checkup
+from execlog.store.sqlite import SQLiteStore, summing
+from execlog.testing.making import ended
 
 
 @pytest.mark.valkey
@@ -90,3 +93,28 @@ def test_doctor_says_what_a_server_will_not_start_with(execlog, tmp_path, settin
     [access] = [finding for finding in findings if finding["check"] == "access"]
     assert access["state"] == "warning"
     assert advice in access["advice"]
+
+
+def test_doctor_recounts_and_mends(execlog, home, monkeypatch):
+    def said(*options, code=0):
+        return execlog(home, "doctor", *options, code=code).stdout
+
+    monkeypatch.setattr(summing, "TAIL", 1)
+    with closing(SQLiteStore(home / "execlog.db")) as store:
+        store.apply([ended(1)])
+        assert "statistics" not in said()
+        assert "sums as the executions add up" in said("--recount")
+        with store.connections.write() as session:
+            session.run("update buckets set failed = failed + 1 where resolution = 86400")
+    assert "statistics" not in said()
+    wrong = said("--recount", code=1)
+    assert "not as the executions add up, e.g. " in wrong
+    assert "execlog doctor --mend" in wrong
+    assert "written anew" in said("--mend")
+    found = json.loads(said("--recount", "--json"))["findings"]
+    assert [finding["state"] for finding in found if finding["check"] == "statistics"] == ["ok"]
+
+
+@pytest.mark.valkey
+def test_doctor_recounts_nothing_where_no_sums_are_kept(execlog, valkey_url, tmp_path):
+    assert "added up from the executions" in execlog(tmp_path, "--store", valkey_url, "doctor", "--recount").stdout

@@ -25,7 +25,16 @@ OFTEN = settings(
 SELDOM = settings(OFTEN, max_examples=12)
 
 
-class InFolder(Agreement):
+class Recounting(Agreement):
+    """What was taken out again, or corrected, is right in every cell, not only in those that are asked."""
+
+    def teardown(self) -> None:
+        wrong = {store.url: store.recount().examples for store in self.stores}
+        super().teardown()
+        assert not any(wrong.values()), wrong
+
+
+class InFolder(Recounting):
     def make_stores(self) -> list[Store]:
         self.folder = Path(tempfile.mkdtemp(prefix="execlog-agreement-"))
         return [self.make_store(self.folder)]
@@ -83,7 +92,7 @@ def test_a_redis_cluster_agrees(valkey_cluster):
 
 @pytest.mark.postgres
 def test_postgres_agrees(empty_postgres_url):
-    class PostgresAgreement(Agreement):
+    class PostgresAgreement(Recounting):
         def make_stores(self) -> list[Store]:
             store = PostgresStore(empty_postgres_url, clock=self.clock)
             with store.connections.write() as session:

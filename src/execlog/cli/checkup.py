@@ -7,11 +7,11 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -21,6 +21,9 @@ from execlog.core.clock import SystemClock
 from execlog.core.errors import ExeclogError, SettingsError
 from execlog.core.settings import PREFIX, Settings, load
 from execlog.store.places import is_there, path_of
+
+if TYPE_CHECKING:
+    from execlog.store.base import Store
 
 State = Literal["ok", "warning", "bad"]
 BAD: State = "bad"
@@ -37,12 +40,12 @@ class Finding(Struct, frozen=True, omit_defaults=True):
     advice: str = ""
 
 
-def check_up(home: str | None, store: str | None) -> list[Finding]:
-    """Every finding, in the order things depend on each other."""
-    return list(_check_up(home, store))
+def check_up(home: str | None, store: str | None, *more: Callable[[Store], Finding]) -> list[Finding]:
+    """Every finding, in the order things depend on each other; `more` is what else is asked of the store."""
+    return list(_check_up(home, store, more))
 
 
-def _check_up(home: str | None, store: str | None) -> Iterator[Finding]:
+def _check_up(home: str | None, store: str | None, more: Iterable[Callable[[Store], Finding]]) -> Iterator[Finding]:
     yield Finding("execlog", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
     try:
         settings = load(home=home, store=store)
@@ -57,7 +60,7 @@ def _check_up(home: str | None, store: str | None) -> Iterator[Finding]:
     yield from _check_alerts(settings)
     yield from _check_home(settings)
     yield from _check_journals(settings)
-    yield from _check_store(settings)
+    yield from _check_store(settings, more)
     yield _check_extras()
 
 
@@ -184,7 +187,7 @@ class Verifying(Protocol):
         ...
 
 
-def _check_store(settings: Settings) -> Iterator[Finding]:
+def _check_store(settings: Settings, more: Iterable[Callable[[Store], Finding]]) -> Iterator[Finding]:
     from execlog.store.opening import open_store
 
     try:
@@ -199,6 +202,8 @@ def _check_store(settings: Settings) -> Iterator[Finding]:
             yield Finding("store", "warning" if warning else "ok", text, warning)
             if isinstance(store, Verifying):
                 yield _check_files(store.damaged())
+            for ask in more:
+                yield ask(store)
         finally:
             store.close()
     except (ExeclogError, OSError) as error:

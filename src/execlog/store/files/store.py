@@ -46,6 +46,7 @@ from execlog.store.matching import SEARCHED
 from execlog.store.pairs import Pairs
 from execlog.store.preparing import prepare
 from execlog.store.sqlite.jobs import SqliteJobStore
+from execlog.store.sqlite.recounting import Progress, Recount
 from execlog.store.sqlite.store import SQLiteStore
 
 LOOK_EVERY = 1.0
@@ -171,6 +172,10 @@ class FilesStore:
         facts = self._index.check()
         number = sum(len(files_in(folder)) for folder in folders(self.root))
         return {**facts, "store": "files", "root": str(self.root), "files": str(number)}
+
+    def recount(self, *, mend: bool = False, progress: Progress | None = None) -> Recount:
+        """How the index's sums compare with its executions, as `SQLiteStore.recount` tells and mends it."""
+        return self._index.recount(mend=mend, progress=progress)
 
     def damaged(self) -> list[Path]:
         """The files that are not as this store wrote them, are missing, or cannot be read; each of them is read.

@@ -29,6 +29,7 @@ from execlog.store.preparing import prepare
 from execlog.store.sql import queries
 from execlog.store.sql_pairs import SqlPairs
 from execlog.store.sqlite.query import same_but
+from execlog.store.sqlite.recounting import Progress, Recount, recount
 from execlog.store.sqlite.rows import Head
 
 CHUNK = 1_000
@@ -183,6 +184,11 @@ class PostgresStore:
         """The origins that have open executions but are not noted alive."""
         with self._connections.read() as session:
             return [row[0] for row in session.rows(_READ["absent"], {"now": self._now(session)})]
+
+    def recount(self, *, mend: bool = False, progress: Progress | None = None) -> Recount:
+        """How the sums compare with the executions; with `mend`, the wrong ones become as these say. StoreError."""
+        statements = queries("postgres", "recount")
+        return recount(statements, read=self._connections.read, write=self._write_alone, mend=mend, progress=progress)
 
     def check(self) -> dict[str, str]:
         """Facts about the database, with a warning where text searches have no index.

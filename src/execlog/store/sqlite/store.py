@@ -28,6 +28,7 @@ from execlog.store.sqlite.damage import damaged, require_whole
 from execlog.store.sqlite.deleting import CHUNK, remove_some
 from execlog.store.sqlite.jobs import SqliteJobStore
 from execlog.store.sqlite.migrating import migrate
+from execlog.store.sqlite.recounting import Progress, Recount, recount
 from execlog.store.sqlite.rows import text_search
 from execlog.store.sqlite.upkeep import back_up, vacuum
 from execlog.store.sqlite.writing import take
@@ -187,6 +188,17 @@ class SQLiteStore:
         with self._connections.read() as session:
             found: Any = session.value(_READ["absent"], {"now": self._clock.now()})
             return sorted(msgspec.json.decode(found, type=list[str]))
+
+    def recount(self, *, mend: bool = False, progress: Progress | None = None) -> Recount:
+        """How the sums compare with the executions; with `mend`, the wrong ones become as these say. StoreError."""
+        statements = queries("sqlite", "recount")
+        return recount(
+            statements,
+            read=partial(self._connections.read, snapshot=True),
+            write=self._connections.write,
+            mend=mend,
+            progress=progress,
+        )
 
     def check(self) -> dict[str, str]:
         """Facts about the database, all of which is read; raises StoreError where it is damaged."""
