@@ -267,6 +267,22 @@ def test_what_failed_through_its_items_says_why_in_a_pipe(execlog, tmp_path):
         assert row["error_message"] == "no answer"
 
 
+def test_what_did_not_run_itself_says_so(execlog, tmp_path):
+    items = [
+        {"key": "asks", "status": "succeeded", "data": {"reusedFrom": "run-9"}},
+        {"key": "alert", "status": "succeeded", "data": {"skipped": "all is calm"}},
+        {"key": "counts", "status": "succeeded", "data": {"skipped": 3}},
+        {"key": "after", "status": "queued"},
+    ]
+    with Ledger.open(home=tmp_path) as ledger:
+        ledger.record("flow", id="x", kind="workflow", status="failed", items=items)
+    shown = [line.split() for line in execlog(tmp_path, "show", "x", "--table").stdout.splitlines()]
+    assert ["✓", "succeeded", "asks", "taken", "over", "from", "run-9"] in shown
+    assert ["○", "skipped", "alert", "all", "is", "calm"] in shown
+    assert ["✓", "succeeded", "counts"] in shown
+    assert ["○", "not", "run", "after"] in shown
+
+
 def test_a_dash_stands_for_standard_output(execlog, known_home, tmp_path):
     done = execlog(known_home, "export", "--csv", "-o", "-", cwd=tmp_path)
     assert (done.stdout, done.stderr) == (execlog(known_home, "export", "--csv").stdout, "")

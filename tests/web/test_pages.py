@@ -6,6 +6,7 @@ import re
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
@@ -266,6 +267,21 @@ def test_progress_says_what_is_known(ledger, client, status, total, said):
     assert said in text
     assert ("not run C" in text) == (status is Status.CANCELLED)
     assert (" 2 done " in " ".join(read(client, "/executions").text.split())) == (said == "2 done")
+
+
+def test_what_did_not_run_itself_and_what_each_cost_is_said(ledger, client):
+    asks = Item(key="asks", at=T0, status=Status.SUCCEEDED, tokens_input=1000, tokens_output=200, cost_nano=225_000)
+    other = Item(key="alert", at=T0, status=Status.SUCCEEDED, data={"skipped": "calm"})
+    load = replace(other, key="load", data={"reusedFrom": "run-9"})
+    counts = replace(other, key="counts", data={"skipped": 3, "reusedFrom": 3})
+    seed(ledger, execution(0, kind="workflow", items=(asks, other, load, counts)))
+    page = client.get("/executions/run-0?kind=workflow")
+    text = " ".join(read(client, "/executions/run-0?kind=workflow").text.split())
+    assert "skipped alert calm" in text
+    assert "succeeded load taken over from run-9" in text
+    assert "succeeded counts" in text
+    assert "1,200 $0.000225" in text
+    assert '<a class="mono" href="/executions/run-9?kind=workflow' in page.text
 
 
 @pytest.mark.parametrize("path", PAGES)

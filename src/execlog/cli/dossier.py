@@ -15,7 +15,7 @@ from execlog.cli.terminal import Terminal, cut, printable
 from execlog.core.clock import iso
 from execlog.core.model import OPEN, Execution, Item, LogLine, Status
 from execlog.history.comparison import apart
-from execlog.history.reason import reason
+from execlog.history.reason import reason, skipped, taken_over
 
 if TYPE_CHECKING:
     from execlog.history.comparison import Difference
@@ -41,7 +41,7 @@ def write_dossier(
         _heading(terminal, "Unusual" if execution.status is Status.SUCCEEDED else "Why")
         write_explanation(terminal, execution, explanation)
     _write_values(terminal, execution)
-    _write_items(terminal, execution.items, whole=whole)
+    _write_items(terminal, execution, whole=whole)
     _write_output(terminal, execution, whole=whole)
     _write_logs(terminal, execution.logs, whole=whole)
     _write_related(terminal, "Attempts", found.attempts, execution.id)
@@ -156,12 +156,13 @@ def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _write_items(terminal: Terminal, items: Sequence[Item], *, whole: bool) -> None:
+def _write_items(terminal: Terminal, execution: Execution, *, whole: bool) -> None:
+    items = execution.items
     if not items:
         return
     _heading(terminal, "Items")
     shown = list(items) if whole else _telling(items)
-    write_table(terminal, _item_columns(terminal), shown)
+    write_table(terminal, _item_columns(terminal, ended=execution.status not in OPEN), shown)
     if len(shown) < len(items):
         _block(terminal, f"{len(items) - len(shown):,} more: --all", "dim")
 
@@ -176,9 +177,9 @@ def _weight(status: Status) -> int:
     return {Status.SUCCEEDED: 2, Status.QUEUED: 3, Status.RUNNING: 1}.get(status, 0)
 
 
-def _item_columns(terminal: Terminal) -> list[Column[Item]]:
+def _item_columns(terminal: Terminal, *, ended: bool) -> list[Column[Item]]:
     return [
-        Column("  STATUS", lambda item: Cell("  " + status_cell(item.status, terminal).text, STYLES[item.status])),
+        Column("  STATUS", lambda item: _outcome(item, terminal, ended=ended)),
         Column("ITEM", lambda item: Cell(item.key, "bold"), least=8),
         Column("TOOK", lambda item: Cell("" if item.duration is None else units.seconds(item.duration)), right=True),
         Column("ROWS", lambda item: Cell("" if item.rows is None else units.count(item.rows)), right=True),
@@ -191,10 +192,25 @@ def _item_columns(terminal: Terminal) -> list[Column[Item]]:
         ),
         Column(
             "WHY",
-            lambda item: Cell(reason(item.error), STYLES[item.status]),
+            lambda item: Cell(_why(item), STYLES[item.status] if item.error is not None else "dim"),
             drop=0,
         ),
     ]
+
+
+def _outcome(item: Item, terminal: Terminal, *, ended: bool) -> Cell:
+    """Its status; of what did not run, that it did not."""
+    idle = "skipped" if skipped(item.data) is not None else "not run" if ended and item.status is Status.QUEUED else ""
+    cell = status_cell(Status.QUEUED if idle else item.status, terminal, idle)
+    return Cell(f"  {cell.text}", cell.style)
+
+
+def _why(item: Item) -> str:
+    """Why it failed or never ran, or whose outcome it has."""
+    if item.error is not None:
+        return reason(item.error)
+    before = taken_over(item.data)
+    return skipped(item.data) or (f"taken over from {before}" if before else "")
 
 
 def _has_tail(one: Execution) -> bool:

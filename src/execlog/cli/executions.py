@@ -67,9 +67,9 @@ _SHORT = 13
 """As much of a UUIDv7 as tells milliseconds apart."""
 
 
-def status_cell(status: Status, terminal: Terminal) -> Cell:
-    """A status in its colour, with its sign where the terminal has it."""
-    word = status.value.replace("_", " ")
+def status_cell(status: Status, terminal: Terminal, word: str = "") -> Cell:
+    """A status, called by its own word or this one, in its colour, with its sign where the terminal has it."""
+    word = word or status.value.replace("_", " ")
     return Cell(f"{_GLYPHS[status]} {word}" if terminal.glyphs else word, STYLES[status])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from execlog.core.filter import MAX_LIMIT, Filter
 from execlog.core.model import Execution
@@ -41,6 +41,18 @@ def gist(message: str) -> str:
     """The message; of a traceback, which says last what happened, its last line."""
     text = message.strip()
     return text.rpartition("\n")[2].strip() if text.startswith(_TRACEBACK) else text
+
+
+def skipped(data: Mapping[str, Any] | None) -> str | None:
+    """Why an item never ran, "" where nobody said why; None for one that ran: a count under that name says nothing."""
+    said = (data or {}).get("skipped")
+    return "" if said is True else said if isinstance(said, str) else None
+
+
+def taken_over(data: Mapping[str, Any] | None) -> str | None:
+    """The execution whose outcome an item has, because it was not run again; None for one of its own."""
+    said = (data or {}).get("reusedFrom")
+    return said if isinstance(said, str) else None
 
 
 def why(one: Execution) -> str:

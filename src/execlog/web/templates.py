@@ -11,7 +11,7 @@ import jinja2
 from msgspec import Struct
 from starlette.types import Scope
 
-from execlog.history.reason import gist, reason
+from execlog.history.reason import gist, reason, skipped, taken_over
 from execlog.kind import Call, Principal, Reply
 from execlog.web import wording
 from execlog.web.access import Access
@@ -65,7 +65,8 @@ class Templates:
             lstrip_blocks=True,
         )
         filters = cast("dict[str, Any]", self._environment.filters)  # pyright: ignore[reportUnknownMemberType] - jinja2 leaves it untyped
-        filters.update({name: getattr(wording, name) for name in _WORDS}, reason=reason, gist=gist)
+        filters.update({name: getattr(wording, name) for name in _WORDS})
+        filters.update(reason=reason, gist=gist, skipped=skipped, taken_over=taken_over)
         self._always: dict[str, Any] = {"release": release(), "change": None, "feed": {}}
 
     def reply(self, template: str, call: Call, *, status: int = 200, **values: Any) -> Reply:
