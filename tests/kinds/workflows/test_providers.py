@@ -127,6 +127,40 @@ def test_a_stream_that_ends_before_its_usage_counts_as_a_call_of_unknown_cost(ru
     assert (done.status, counts(done), done.cost_usd) == ("failed", (1, 0, 0, None), None)
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ([RESET], "the connection broke"),
+        ([], "the connection broke"),
+        ([whole(completion(TEXT))[0][:-40]], "the answer broke off in the middle"),
+        (whole(completion(TEXT), Transfer_Encoding="chunked"), "the connection broke"),
+        (whole(b'{"id": "chatcmpl-B9MB", "cho'), "the answer is not JSON"),
+    ],
+    ids=["reset", "closed", "cut", "cut in a chunk", "malformed"],
+)
+def test_a_whole_answer_that_does_not_come_whole_counts_as_a_call_of_unknown_cost(run, answer, why):
+    with ProviderPeer(answer, whole(completion(TEXT))) as peer:
+        done = run(peer)
+    assert (done.output, counts(done)) == (TEXT, (2, *ONCE[1:]))
+    assert "m did not say how many tokens it used" in [line.message for line in done.logs]
+    with ProviderPeer(answer) as peer:
+        done = run(peer, retries=0)
+    assert why in done.error
+    assert (counts(done), done.cost_usd, done.step("a").cost_usd) == ((1, 0, 0, None), None, None)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_is_not_waited_for_counts_as_one_of_unknown_cost(run, stream):
+    with ProviderPeer([HANG]) as peer:
+        late = run(peer, stream=stream, timeout=0.3)
+        running = run.start(peer, stream=stream)
+        wait_until(lambda: len(peer.asked) == 2, 10, "the question")
+        running.cancel("enough")
+        ended = running.wait(20)
+    assert (late.status, counts(late), late.cost_usd) == ("failed", (1, 0, 0, None), None)
+    assert (ended.status, counts(ended), ended.cost_usd) == ("cancelled", (1, 0, 0, None), None)
+
+
 @pytest.mark.parametrize("status", [425, 501, 522, 524, 529])
 def test_a_servers_own_trouble_is_waited_for(run, status):
     with ProviderPeer(whole(b"error code: 5xx", status, retry_after=0), whole(completion())) as peer:

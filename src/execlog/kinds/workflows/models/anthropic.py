@@ -98,7 +98,7 @@ class AnthropicStream:
                 self._said.update({name: value for name, value in _part(data, "usage").items() if value is not None})
             case "error":
                 message, code = complaint_of(data)
-                raise ModelCallError(message, retry=code in _AGAIN)
+                raise ModelCallError(message, retry=code in _AGAIN, declined=True)
             case _:
                 pass
         return data.get("type") == "message_stop"

@@ -108,12 +108,22 @@ class Stream(Protocol):
 
 
 class ModelCallError(ExeclogError):
-    """A model call failed; `retry` says whether trying again can help, `retry_after` seconds when."""
+    """A model call failed; `retry` says whether trying again can help, `retry_after` seconds when.
+
+    declined    the server says itself that it does not answer: such a call costs nothing
+    """
 
     def __init__(
-        self, message: str, *, status: int | None = None, retry: bool = False, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry: bool = False,
+        retry_after: float | None = None,
+        declined: bool = False,
     ) -> None:
         super().__init__(message)
+        self.declined = declined
         self.status = status
         self.retry = retry
         self.retry_after = retry_after

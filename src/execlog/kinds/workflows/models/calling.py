@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from collections.abc import Callable, Mapping
+from http.client import HTTPResponse
 from typing import Any
 
 from execlog.core.pricing import CallUsage
@@ -12,7 +14,7 @@ from execlog.kinds.workflows.models.anthropic import Anthropic
 from execlog.kinds.workflows.models.asking import Answer, Dialect, ModelCallError, Question, Stream, Watch
 from execlog.kinds.workflows.models.endpoint import Endpoint
 from execlog.kinds.workflows.models.openai import OpenAI
-from execlog.kinds.workflows.models.transport import read_events, read_whole, send
+from execlog.kinds.workflows.models.transport import BROKE_OFF, read_events, read_whole, send
 
 DIALECTS: dict[str, Dialect] = {"openai": OpenAI(), "anthropic": Anthropic()}
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
@@ -31,8 +33,8 @@ def ask(
 ) -> Answer:
     """The model's answer, after as many tries as it takes and the endpoint allows.
 
-    `before` is called before each try and may raise to keep it from being made. `used` is told what each try used, one
-    that broke off in the middle too. Raises ModelCallError.
+    `before` is called before each try and may raise to keep it from being made. `used` is told what each try used that
+    its server took on, one too that broke off, took too long or was cancelled. Raises ModelCallError.
     """
     for number in itertools.count(1):
         watch.check()
@@ -52,26 +54,31 @@ def ask(
 
 
 def _once(endpoint: Endpoint, question: Question, watch: Watch, used: Used) -> Answer:
+    """The answer to one request, and `used` told: of one that never came whole too, as it may have to be paid for."""
     dialect = DIALECTS[endpoint.api]
-    with send(endpoint, dialect, dialect.body(question, endpoint), watch) as response:
-        # An endpoint may not know how to stream, and answer whole.
-        streamed = "event-stream" in (response.getheader("content-type") or "")
-        if not streamed:
-            answer = dialect.answer(read_whole(response))
-            used(answer.usage, answer.model)
-            return _checked(answer)
-        stream = dialect.stream()
-        try:
-            whole = any(_last(stream, data, watch) for data in read_events(response))
-            answer = stream.answer()
-            _check_whole(answer, whole=whole)
-        except BaseException:
-            # Some say only at the end what was used: that something was is known once the answer began.
-            if (begun := stream.answer()).id is not None or begun.usage is not None or begun.text:
-                used(begun.usage, begun.model)
-            raise
-        used(answer.usage, answer.model)
-        return _checked(answer)
+    stream, sent = dialect.stream(), threading.Event()
+    try:
+        with send(endpoint, dialect, dialect.body(question, endpoint), watch, sent.set) as response:
+            answer = _read(response, dialect, stream, watch)
+    except BaseException as error:
+        begun = stream.answer()
+        # Some say only at the end what was used: that something was is known once the answer began.
+        has_begun = begun.id is not None or begun.usage is not None or begun.text
+        if has_begun or (sent.is_set() and not getattr(error, "declined", False)):
+            used(begun.usage, begun.model)
+        raise
+    used(answer.usage, answer.model)
+    return _checked(answer)
+
+
+def _read(response: HTTPResponse, dialect: Dialect, stream: Stream, watch: Watch) -> Answer:
+    """The answer in a response, whole or streamed: an endpoint may not know how to stream, and answer whole."""
+    if "event-stream" not in (response.getheader("content-type") or ""):
+        return dialect.answer(read_whole(response))
+    whole = any(_last(stream, data, watch) for data in read_events(response))
+    answer = stream.answer()
+    _check_whole(answer, whole=whole)
+    return answer
 
 
 def _checked(answer: Answer) -> Answer:
@@ -90,7 +97,7 @@ def _last(stream: Stream, data: Mapping[str, Any] | None, watch: Watch) -> bool:
 def _check_whole(answer: Answer, *, whole: bool) -> None:
     """Some compatible servers say why they stopped, but not that they did."""
     if not whole and answer.stop is None:
-        raise ModelCallError("the answer broke off in the middle", retry=True)
+        raise ModelCallError(BROKE_OFF, retry=True)
 
 
 def _wait(error: ModelCallError, number: int, jitter: Callable[[], float]) -> float:

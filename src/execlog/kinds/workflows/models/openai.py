@@ -132,7 +132,7 @@ def _check_error(data: Json) -> None:
     code: Any = said.get("code")
     # Some say the HTTP status that it would have been.
     retry = may_pass(code) if isinstance(code, int) else not {str(code), str(said.get("type"))} & _WRONG
-    raise ModelCallError(complaint_of(data)[0], retry=retry)
+    raise ModelCallError(complaint_of(data)[0], retry=retry, declined=True)
 
 
 def text_of(content: Any) -> str:

@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
@@ -20,15 +20,17 @@ from execlog.kinds.workflows.models.asking import NEVER, Dialect, ModelCallError
 from execlog.kinds.workflows.models.endpoint import Endpoint
 
 MAX_RESPONSE = 32 * 2**20
+BROKE_OFF = "the answer broke off in the middle"
 _OK = 200
 
 
 @contextmanager
 def send(
-    endpoint: Endpoint, dialect: Dialect, body: Mapping[str, Any], watch: Watch
+    endpoint: Endpoint, dialect: Dialect, body: Mapping[str, Any], watch: Watch, sent: Callable[[], None]
 ) -> Generator[http.client.HTTPResponse]:
     """The response with status 200, to be read inside the context. Raises ModelCallError for any other outcome.
 
+    `sent` is called once the whole request is on its way: from then on it may have to be paid for.
     A call that is not wanted any more ends at once: its connection is shut from the other thread.
     """
     connection, path = _connection(endpoint, dialect)
@@ -41,6 +43,7 @@ def send(
             # A half of a surrogate pair, as in badly decoded text, has no UTF-8.
             data = json.dumps(body, ensure_ascii=False).encode(errors="replace")
             connection.request("POST", path, data, _headers(endpoint, dialect))
+            sent()
             response = connection.getresponse()
             if response.status != _OK:
                 raise _refusal(response, dialect)
@@ -59,6 +62,8 @@ def read_whole(response: http.client.HTTPResponse) -> Mapping[str, Any]:
     data = response.read(MAX_RESPONSE + 1)
     if len(data) > MAX_RESPONSE:
         raise ModelCallError(f"the answer has more than {MAX_RESPONSE} bytes")
+    if response.length:
+        raise ModelCallError(BROKE_OFF, retry=True)
     return _object(data)
 
 
@@ -170,9 +175,11 @@ def _refusal(response: http.client.HTTPResponse, dialect: Dialect) -> ModelCallE
     headers = {name.lower(): value for name, value in response.getheaders()}
     asked = headers.get("x-should-retry")
     retry = (may_pass(response.status) and code not in NEVER) if asked is None else asked == "true"
+    status = f"HTTP {response.status} {response.reason}".rstrip()
     return ModelCallError(
-        f"HTTP {response.status} {response.reason}: {message[:1000]}",
+        f"{status}: {message[:1000]}",
         status=response.status,
+        declined=True,
         retry=retry,
         retry_after=retry_after(headers, time.time()),
     )
