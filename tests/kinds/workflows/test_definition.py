@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from execlog.kinds.workflows import Flow, parse_workflow, read_workflow
 from execlog.kinds.workflows.definition import Workflow
 from execlog.kinds.workflows.document import schema, workflow_of
 from execlog.kinds.workflows.graph import graph_of, order_of
-from execlog.kinds.workflows.template import holds, references, resolve
+from execlog.kinds.workflows.template import as_text, holds, references, resolve
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "docs" / "reference" / "workflow.schema.json"
@@ -262,6 +264,29 @@ NAMES = {
 )
 def test_templates(template, value):
     assert resolve(template, NAMES) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"ö": [1, None, True, 2.5, "a'b"]}, '{"ö": [1, null, true, 2.5, "a\'b"]}'),
+        ((1, "2"), '[1, "2"]'),
+        ({"on": date(2024, 1, 2), "of": {Decimal("1.10")}}, '{"on": "2024-01-02", "of": ["1.10"]}'),
+        (None, "null"),
+        (True, "true"),
+        (21.0, "21.0"),
+        (2**70, str(2**70)),
+        (date(2024, 1, 2), "2024-01-02"),
+        (datetime(2024, 1, 2, 3, 4, tzinfo=UTC), "2024-01-02T03:04:00Z"),
+        (Decimal("1.10"), "1.10"),
+        (b"caf\xc3\xa9", "café"),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+    ],
+)
+def test_a_value_is_the_same_text_alone_and_within_one(value, text):
+    names = NAMES | {"input": {"x": value}}
+    assert resolve("<{{ input.x }}>", names) == f"<{text}>"
+    assert as_text(resolve("{{ input.x }}", names)) == text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from execlog.kinds.workflows import (
     current_step,
     parse_workflow,
 )
+from execlog.kinds.workflows.steps.commands import MAX_OUTPUT
 
 
 def saved(engine, execution):
@@ -79,6 +81,19 @@ def test_commands(engine, tmp_path):
     assert done.step("where").data["exitCode"] == 0
 
 
+def test_values_of_any_type_go_into_commands_and_prompts(asking, model):
+    flow = Flow("w")
+    flow.python("load", lambda: {"on": date(2024, 1, 2), "rate": Decimal("1.10"), "half": "\ud83c"})
+    flow.shell("args", ["printf", "%s|", "{{ steps.load.output.on }}", "{{ steps.load.output.rate }}"])
+    flow.shell("given", ["cat"], stdin="{{ steps.load.output }}")
+    flow.llm("asks", model="m", prompt="Rates: {{ steps.load.output }}")
+    done = asking.run(flow)
+    assert done.status == "completed", done.error
+    assert done.output["args"] == "2024-01-02|1.10|"
+    assert done.output["given"] == '{"on": "2024-01-02", "rate": "1.10", "half": "?"}'
+    assert 'Rates: {"on": "2024-01-02", "rate": "1.10", "half": "?"}' in done.output["asks"]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -115,13 +130,17 @@ def _lives(pid):
         return False
 
 
-def test_a_command_that_writes_very_much(engine):
-    flow = Flow("w")
-    flow.shell("a", ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"])
+@pytest.mark.parametrize(("size", "kept"), [(5_000_000, 5_000_000), (MAX_OUTPUT + 7, MAX_OUTPUT)])
+def test_a_command_that_writes_very_much(engine, size, kept):
+    flow = Flow("w", output="{{ steps.count.output }}")
+    flow.shell("a", ["sh", "-c", f"head -c {size} /dev/zero | tr '\\0' x"])
+    flow.python("count", len, input={"obj": "{{ steps.a.output }}"})
     done = engine.run(flow)
-    assert done.status == "completed"
-    assert "3000000 bytes" in done.logs[0].message
-    assert len(saved(engine, done).output) < 300_000
+    assert (done.status, done.output) == ("completed", kept)
+    assert [line.message for line in done.logs] == (
+        [f"it wrote {size} bytes, the first {kept} are handed on"] if size > kept else []
+    )
+    assert len(saved(engine, done).step("a").output) < 300_000
 
 
 def test_tools_are_called_by_name_only(ledger):

@@ -6,12 +6,14 @@ a template may compute: workflows are written by those who may run code here.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
-from jinja2 import StrictUndefined, TemplateError, nodes
+import msgspec
+from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -19,6 +21,7 @@ from execlog.core.errors import InvalidError
 
 NAMES = frozenset({"input", "steps", "execution"})
 MAX_TEXT = 1_000_000
+_JSON: tuple[Any, ...] = (dict, list, tuple, int, float, type(None))
 _ONE = re.compile(r"\s*\{\{(?P<expression>(?:(?!\{\{|\}\}).)*)\}\}\s*", re.DOTALL)
 
 
@@ -31,7 +34,36 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
-_environment: Any = _Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+def as_text(value: Any) -> str:
+    """A value as a prompt or a command takes it: a text as it is, a date by ISO 8601, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    plain = value if isinstance(value, _JSON) else _plain(value)
+    if isinstance(plain, str):
+        return plain
+    try:
+        return json.dumps(plain, ensure_ascii=False, default=_plain)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    try:
+        return msgspec.to_builtins(value)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
+
+
+def _shown(value: Any) -> Any:
+    """What a template writes for a value; jinja itself has something to say of one that is not there."""
+    return value if isinstance(value, Undefined) else as_text(value)
+
+
+_environment: Any = _Environment(
+    undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_shown
+)
 """Texts go into prompts and arguments, not into pages: nothing is escaped for HTML."""
 
 

@@ -15,6 +15,7 @@ from execlog.kinds.workflows.models.asking import Answer, Question
 from execlog.kinds.workflows.models.calling import ask
 from execlog.kinds.workflows.models.endpoint import Endpoint
 from execlog.kinds.workflows.steps.context import StepContext
+from execlog.kinds.workflows.template import as_text
 
 _CUT_OFF = {
     "length": "reached its limit of tokens",
@@ -59,13 +60,13 @@ def perform(
 
 
 def _question(step: LLMStep, values: dict[str, Any]) -> Question:
-    messages = [{"role": said["role"], "content": _text(said["content"])} for said in values.get("messages", [])]
+    messages = [{"role": said["role"], "content": as_text(said["content"])} for said in values.get("messages", [])]
     if values.get("prompt") is not None:
-        messages.append({"role": "user", "content": _text(values["prompt"])})
+        messages.append({"role": "user", "content": as_text(values["prompt"])})
     return Question(
         model=step.model,
         messages=tuple(messages),
-        system=_text(values["system"]) if values.get("system") else None,
+        system=as_text(values["system"]) if values.get("system") else None,
         max_tokens=step.max_tokens,
         temperature=step.temperature,
         stream=step.stream,
@@ -90,8 +91,3 @@ def _json_of(text: str) -> Any:
         return json.loads(fenced[1] if fenced is not None else text)
     except ValueError as error:
         raise AnswerError(f"the answer is not JSON: {error}: {text[:200]!r}") from error
-
-
-def _text(value: Any) -> str:
-    """A value as a prompt takes it: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

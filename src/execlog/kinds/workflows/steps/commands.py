@@ -13,9 +13,10 @@ from typing import IO, Any
 
 from execlog.core.errors import ExeclogError
 from execlog.kinds.workflows.steps.context import StepContext
+from execlog.kinds.workflows.template import as_text
 from execlog.runner.guardian import guarding
 
-MAX_OUTPUT = 1_048_576
+MAX_OUTPUT = 32 * 2**20
 TAIL = 2_000
 KILL_GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -32,11 +33,11 @@ def run(values: dict[str, Any], context: StepContext, *, output: str) -> Any:
 
     Raises CommandFailedError with the end of what it wrote to its standard error, OSError where it cannot be started.
     """
-    command = [_argument(entry) for entry in values["command"]]
-    env = {name: _argument(value) for name, value in values.get("env", {}).items()}
+    command = [as_text(entry) for entry in values["command"]]
+    env = {name: as_text(value) for name, value in values.get("env", {}).items()}
     stdin = values.get("stdin")
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
-        given.write(b"" if stdin is None else _argument(stdin).encode())
+        given.write(b"" if stdin is None else as_text(stdin).encode(errors="replace"))
         given.seek(0)
         with guarding() as guard:
             process = subprocess.Popen(
@@ -95,7 +96,7 @@ def _output(out: IO[bytes], context: StepContext, form: str) -> Any:
         except ValueError as error:
             raise CommandFailedError(f"its output is not JSON: {error}: {text[:200]!r}") from error
     if size > MAX_OUTPUT:
-        context.log(f"it wrote {size} bytes, the first {MAX_OUTPUT} are kept", "warning")
+        context.log(f"it wrote {size} bytes, the first {MAX_OUTPUT} are handed on", "warning")
     return text.removesuffix("\n")
 
 
@@ -103,11 +104,6 @@ def _tail(stream: IO[bytes]) -> str:
     stream.seek(0, os.SEEK_END)
     stream.seek(max(stream.tell() - TAIL, 0))
     return stream.read().decode("utf-8", "replace").strip()
-
-
-def _argument(value: Any) -> str:
-    """A value as a command takes it: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _named(code: int) -> str:
