@@ -118,7 +118,7 @@ def test_a_step_that_takes_too_long_is_told_to_stop(engine):
     began = time.monotonic()
     done = engine.run(flow)
     assert time.monotonic() - began < 5
-    assert (done.status, done.error) == ("failed", "step 'a': step 'a' took longer than 0.1 s")
+    assert (done.status, done.error) == ("failed", "step 'a': it took longer than 0.1 s")
     assert engine.history.find("default", done.id).status is Status.TIMED_OUT
     assert stopped.wait(5)
 
@@ -158,7 +158,7 @@ def test_async_functions_time_out_and_are_cancelled(engine, own_loop):
     flow = Flow("w")
     flow.python("a", forever, timeout=0.1)
     done = engine.run(flow) if own_loop else asyncio.run(engine.arun(flow))
-    assert done.error == "step 'a': step 'a' took longer than 0.1 s"
+    assert done.error == "step 'a': it took longer than 0.1 s"
     assert ended.wait(5)
 
 

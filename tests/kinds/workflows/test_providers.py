@@ -230,7 +230,7 @@ def test_what_a_call_used_that_took_too_long_counts(run, ledger, optional):
     with ProviderPeer(events(*typed("Grü")[:4], HANG)) as peer:
         done = run(peer, "anthropic", stream=True, timeout=0.3, optional=optional)
     assert (done.step("a").error, counts(done)) == (
-        "step 'a' took longer than 0.3 s",
+        "it took longer than 0.3 s",
         (1, 1000, 1, Decimal("0.001002")),
     )
     assert done.step("a").token_usage.total == done.token_usage.total == 1001
@@ -294,6 +294,17 @@ def test_the_limit_of_an_answer_is_called_as_its_server_wants_it(address, name):
     question = Question(model="gpt-5", messages=(), max_tokens=50)
     body = OpenAI().body(question, Endpoint(base_url=address))
     assert body == {"model": "gpt-5", "messages": [], name: 50}
+
+
+def test_an_error_says_what_happened_and_not_where_in_a_library(free_port, ledger):
+    flow = Flow("w")
+    flow.llm("a", model="m", prompt="x")
+    flow.shell("b", ["echo", "{{ input.none }}"], join="always")
+    endpoint = Endpoint(base_url=f"http://127.0.0.1:{free_port}", retries=0)
+    done = ExecutionEngine(ledger, endpoints={"default": endpoint}).run(flow)
+    assert "Connection refused" in done.step("a").error
+    assert "'dict object' has no attribute 'none'" in done.step("b").error
+    assert not any("caused by" in step.error or "\n" in step.error for step in done.steps)
 
 
 def test_a_server_that_cannot_be_reached_is_given_up_after_the_time_for_that(ledger):

@@ -26,7 +26,7 @@ from execlog.kinds.workflows.steps.context import StepContext, enter
 from execlog.kinds.workflows.template import holds, resolve
 from execlog.kinds.workflows.tracing import WorkflowRun
 from execlog.kinds.workflows.words import SKIPPED, WORDS
-from execlog.recorder.fault import error_of, status_of
+from execlog.recorder.fault import MAX_MESSAGE, error_of, status_of
 
 Perform = Callable[[AnyStep, dict[str, Any], StepContext], Any]
 Phase = Literal["waiting", "running", "resting", "completed", "failed", "skipped"]
@@ -232,7 +232,7 @@ class Coordination:
         for step_id in [one for one in self._busy if self._is_past(self._states[one].deadline)]:
             context = self._states[step_id].context
             if context is not None:
-                message = f"step {step_id!r} took longer than {self._graph.steps[step_id].timeout:g} s"
+                message = f"it took longer than {self._graph.steps[step_id].timeout:g} s"
                 context.stop.set(message)
                 if isinstance(self._graph.steps[step_id], LLMStep):
                     self._left.add(context)
@@ -387,8 +387,9 @@ def is_mendable(fault: BaseException) -> bool:
 
 
 def explain(fault: BaseException) -> Error:
-    """The error in a fault, one of ours by its short name."""
+    """The error in a fault, one of ours by its short name and without what it came of, which its message says."""
     error = error_of(fault)
     if not isinstance(fault, ExeclogError):
         return error
-    return replace(error, type=getattr(fault, "called", type(fault).__name__))
+    message = str(fault)[:MAX_MESSAGE] or error.message
+    return replace(error, type=getattr(fault, "called", type(fault).__name__), message=message)
