@@ -109,18 +109,18 @@ class GenaiPrices:
     ) -> Price | None:
         """What the call cost; nothing is known of a model at an address that is no provider's."""
         place: dict[str, Any] = {"provider_id": provider} if provider else {"provider_api_url": base_url}
-        used = self._package.Usage(
-            input_tokens=usage.input,
-            output_tokens=usage.output,
-            cache_read_tokens=usage.cached,
-            cache_write_tokens=usage.cache_write,
-            cache_write_5m_tokens=max(usage.cache_write - usage.cache_write_1h, 0),
-            cache_write_1h_tokens=usage.cache_write_1h,
-            output_reasoning_tokens=usage.reasoning,
-            **usage.more,
-        )
+        units = {
+            "input_tokens": usage.input,
+            "output_tokens": usage.output,
+            "cache_read_tokens": usage.cached,
+            "cache_write_tokens": usage.cache_write,
+            "cache_write_5m_tokens": max(usage.cache_write - usage.cache_write_1h, 0),
+            "cache_write_1h_tokens": usage.cache_write_1h,
+            "output_reasoning_tokens": usage.reasoning,
+        }
         place["price_context"] = usage.terms or None
         try:
+            used = self._package.Usage(**units, **usage.more)
             found = self._package.calc_price(used, model, genai_request_timestamp=at, **place)
         except (LookupError, ValueError):
             return None

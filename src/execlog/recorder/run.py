@@ -241,10 +241,10 @@ class Run:
         self,
         model: str,
         *,
-        input: int = 0,
-        output: int = 0,
-        cached: int = 0,
-        reasoning: int = 0,
+        input: int | None = 0,
+        output: int | None = 0,
+        cached: int | None = 0,
+        reasoning: int | None = 0,
         cost: float | str | None = None,
         prices: str | None = None,
     ) -> None:
@@ -254,10 +254,10 @@ class Run:
         """
         told = self.told
         used = Usage(
-            input=told.number(input),
-            output=told.number(output),
-            cached=told.number(cached),
-            reasoning=told.number(reasoning),
+            input=told.tokens(input),
+            output=told.tokens(output),
+            cached=told.tokens(cached),
+            reasoning=told.tokens(reasoning),
             cost_nano=told.dollars(cost),
             prices=None if prices is None else told.text(prices),
         )

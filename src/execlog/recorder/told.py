@@ -28,6 +28,10 @@ class Told:
         """The value as a whole number; 0 where it is none."""
         return value if type(value) is int else self._read(int, value, lambda _: 0)
 
+    def tokens(self, value: Any) -> int:
+        """The value as a count of tokens; 0 where it is none."""
+        return value if type(value) is int and value >= 0 else self._read(_count, value, lambda _: 0)
+
     def length(self, value: Any) -> int:
         """How many there are in a collection; 0 where it does not tell."""
         return self._read(len, value, lambda _: 0)
@@ -74,6 +78,13 @@ class Told:
         except Exception as error:  # noqa: BLE001 - see the module's first line
             self.note(error)
             return otherwise(value)
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if count < 0:
+        raise InvalidError(f"{count} is no count of tokens")
+    return count
 
 
 def _unsaid(value: Any) -> Error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from contextvars import copy_context
@@ -21,6 +22,7 @@ from execlog.kinds.workflows import (
     Flow,
     Limits,
     ProjectBudget,
+    current_step,
 )
 from execlog.kinds.workflows.models.standin import Fault, StandIn
 
@@ -117,6 +119,31 @@ def test_an_executions_budget(asking, model):
     assert asking.run(flow, budget=Limits(max_cost_usd=1, max_tokens=10**6)).status == "completed"
 
 
+def test_a_budget_may_be_written_as_a_workflows_is(asking, model):
+    flow = Flow("w")
+    flow.llm("a", model="m", prompt="x")
+    for budget in ({"max_tokens": 0}, {"maxTokens": 0}, Limits(max_tokens=0)):
+        assert "has used 0 of 0 tokens" in asking.run(flow, budget=budget).error
+    assert model.asked == []
+
+
+@pytest.mark.parametrize(
+    "budget", [{"max_token": 5}, {"max_tokens": -1}, {"max_cost_usd": "much"}, {"max_cost_usd": math.inf}, 7]
+)
+def test_a_budget_that_cannot_be_is_refused_before_anything_runs(asking, model, budget):
+    flow = Flow("w")
+    flow.llm("a", model="m", prompt="x")
+    with pytest.raises(InvalidError, match="budget"):
+        asking.run(flow, budget=budget)
+    assert (model.asked, asking.history.list_executions("default").total) == ([], 0)
+
+
+@pytest.mark.parametrize("wrong", [{"per": "week"}, {"max_tokens": -1}, {"max_cost_usd": math.nan}])
+def test_a_projects_budget_that_cannot_be_is_refused(wrong):
+    with pytest.raises(InvalidError):
+        ProjectBudget(**wrong)
+
+
 def test_a_cost_budget_needs_known_prices(asking, model):
     flow = Flow("w", budget={"max_cost_usd": 1})
     flow.llm("a", model="unpriced", prompt="x")
@@ -203,6 +230,25 @@ def test_usage_is_counted_from_coroutines_in_the_callers_loop_too(asking):
     assert done.status == "completed", done.error
     assert [step.token_usage.total for step in done.steps] == [7, 7]
     assert (done.cost_usd, done.models["m"].prices) == (Decimal(1), "mine")
+
+
+@pytest.mark.parametrize("report", [lambda: current_step().usage, lambda: execlog.current_run().usage])
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [(None, 0), ("12", 12), (1.5, 1), (-5, 0), (math.nan, 0), (math.inf, 0), ("many", 0), ([], 0), (object(), 0)],
+)
+def test_a_count_of_tokens_that_is_none_does_not_fail_the_step_that_paid(asking, report, said, counted):
+    def call():
+        report()("m", input=said, output=2, cached=said, reasoning=said)
+        return "paid"
+
+    flow = Flow("w")
+    flow.python("a", call)
+    done = asking.run(flow)
+    assert (done.status, done.output) == ("completed", "paid")
+    assert (done.token_usage.input, done.token_usage.output) == (counted, 2)
+    assert done.cost_usd == Decimal(counted * 1 + 2 * 2) / 10**6
+    assert asking.history.get_execution("default", done.id).to_dict() == done.to_dict()
 
 
 def test_calls_from_many_threads_are_all_counted(asking):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
 from execlog.core.clock import micros, moment
+from execlog.core.codec import builtins, convert
+from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN
 from execlog.history.view import dollars, nano
 from execlog.kinds.workflows.definition import Limits
+from execlog.kinds.workflows.flow import written
 from execlog.kinds.workflows.service import ExecutionHistoryService
 from execlog.kinds.workflows.steps.context import BudgetExceededError
 from execlog.kinds.workflows.words import KIND
@@ -33,16 +36,33 @@ class Spent(Struct, frozen=True):
 
 
 class ProjectBudget(Struct, frozen=True, kw_only=True):
-    """What a project may spend per UTC day, per UTC month, or in total; an execution counts where it began."""
+    """What a project may spend per UTC day, per UTC month, or in total; an execution counts where it began.
+
+    Raises InvalidError for another period, and for amounts that are none.
+    """
 
     max_cost_usd: float | None = None
     max_tokens: int | None = None
     per: Per = "month"
 
+    def __post_init__(self) -> None:
+        limits_of(self.limits)
+        if self.per not in get_args(Per):
+            raise InvalidError(f"a budget is per {', '.join(get_args(Per))}, not {self.per!r:.40}", field="per")
+
     @property
     def limits(self) -> Limits:
         """The amounts."""
         return Limits(max_cost_usd=self.max_cost_usd, max_tokens=self.max_tokens)
+
+
+def limits_of(given: Limits | Mapping[str, Any]) -> Limits:
+    """The limits, as they are or as a workflow's budget is written. Raises InvalidError for what is none."""
+    plain = written(given) if isinstance(given, Mapping) else builtins(given)
+    try:
+        return convert(plain, Limits)
+    except InvalidError as error:
+        raise InvalidError(f"budget: {error}", field="budget") from error
 
 
 class Purse(Struct):

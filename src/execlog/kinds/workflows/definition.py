@@ -19,6 +19,7 @@ StepId = Annotated[
     ),
 ]
 Seconds = Annotated[float, Meta(gt=0, le=604_800, description="Seconds")]
+Dollars = Annotated[float, Meta(ge=0, le=1e9, description="US dollars")]
 Join = Literal["all", "any", "always"]
 
 
@@ -37,7 +38,9 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """What may be spent: the next model call is refused once this much is. `maxCostUSD` needs known prices."""
 
-    max_cost_usd: Annotated[float, Meta(ge=0, description="US dollars")] | None = field(name="maxCostUSD", default=None)
+    max_cost_usd: Annotated[float, Meta(ge=0, le=1e9, description="US dollars")] | None = field(
+        name="maxCostUSD", default=None
+    )
     max_tokens: Annotated[int, Meta(ge=0, description="Tokens in plus out")] | None = None
 
 

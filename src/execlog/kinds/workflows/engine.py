@@ -15,7 +15,7 @@ from execlog.core.errors import ConflictError, InvalidError, NotFoundError, Stor
 from execlog.core.model import OPEN, Event, Execution, Status
 from execlog.core.pricing import PriceTable, installed_prices
 from execlog.core.redact import Redactor
-from execlog.kinds.workflows.budget import ProjectBudget, Purse, Unsaved, project_spent
+from execlog.kinds.workflows.budget import ProjectBudget, Purse, Unsaved, limits_of, project_spent
 from execlog.kinds.workflows.coordination import Coordination
 from execlog.kinds.workflows.definition import AnyStep, Limits, Workflow
 from execlog.kinds.workflows.document import workflow_of
@@ -45,7 +45,7 @@ class Wishes(TypedDict, total=False):
 
     save_history: bool
     triggered_by: str | None
-    budget: Limits | None
+    budget: Limits | Mapping[str, Any] | None
     metadata: dict[str, Any] | None
     tags: dict[str, str] | None
 
@@ -64,7 +64,7 @@ class Order(Struct, frozen=True, kw_only=True):
     execution_id: str | None = None
     save_history: bool = True
     triggered_by: str | None = None
-    budget: Limits | None = None
+    budget: Limits | Mapping[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     tags: dict[str, str] | None = None
 
@@ -133,7 +133,7 @@ class ExecutionEngine:
         budget          `Limits` of this execution, instead of the workflow's
         metadata, tags  free for you
 
-        Raises InvalidError for a workflow that cannot run, ConflictError for an id that is taken.
+        Raises InvalidError for a workflow or a budget that cannot be, ConflictError for an id that is taken.
         """
         return RunningExecution(self._prepare(workflow, input, Order(**options)))
 
@@ -217,6 +217,7 @@ class ExecutionEngine:
         graph = graph_of(workflow if isinstance(workflow, Workflow) else workflow_of(workflow))
         performer = Performer(functions, self._tools, self._endpoints, loop, self._jitter)
         performer.check(graph)
+        limits = graph.workflow.budget if order.budget is None else limits_of(order.budget)
         values = values_of(graph.workflow, given)
         if before is not None:
             _check_input(before, values)
@@ -225,7 +226,7 @@ class ExecutionEngine:
             self._check_new(order)
         keeping = Keeping(Redactor(recorder.settings.redact))
         run = WorkflowRun(recorder, _event(graph, values, order, recorder, keeping, before), self._prices)
-        run.purses = self._purses(run, order.budget or graph.workflow.budget)
+        run.purses = self._purses(run, limits)
         coordination = Coordination(graph, run, values, performer.perform, keeping)
         if before is not None:
             coordination.reuse = reusable_steps(graph, before)

@@ -47,11 +47,11 @@ class Flow:
     @property
     def workflow(self) -> Workflow:
         """The workflow as it stands. Raises InvalidError."""
-        return convert(_written(self._fields) | {"steps": self._steps}, Workflow)
+        return convert(written(self._fields) | {"steps": self._steps}, Workflow)
 
     def _add(self, type_: type[S], id: str, **fields: Any) -> str:
         try:
-            step = convert(_written(fields) | {"id": id}, type_)
+            step = convert(written(fields) | {"id": id}, type_)
         except InvalidError as error:
             raise InvalidError(f"step {id!r}: {error}", field="steps") from error
         self._steps.append(step)
@@ -69,13 +69,13 @@ class Flow:
         return name
 
 
-def _written(fields: Mapping[str, Any]) -> dict[str, Any]:
+def written(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as documents name them; those of a retry and of a budget too."""
-    written: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in fields.items():
         nested = name in {"retry", "budget"} and isinstance(value, Mapping)
-        written[_camel(name)] = _written(cast("Mapping[str, Any]", value)) if nested else value
-    return written
+        found[_camel(name)] = written(cast("Mapping[str, Any]", value)) if nested else value
+    return found
 
 
 def _camel(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from execlog.core.errors import ExeclogError
 from execlog.core.pricing import CallUsage
+from execlog.recorder.told import Told
 from execlog.runner.stop import Stop
 
 
@@ -30,6 +31,7 @@ class Host(Protocol):
 
     id: Any
     project_id: Any
+    told: Told
 
     def log(self, message: str, level: str = "info", *, item: str | None = None) -> None:
         """Record a line of text."""
@@ -82,15 +84,19 @@ class StepContext:
         self,
         model: str,
         *,
-        input: int = 0,
-        output: int = 0,
-        cached: int = 0,
-        reasoning: int = 0,
+        input: int | None = 0,
+        output: int | None = 0,
+        cached: int | None = 0,
+        reasoning: int | None = 0,
         provider: str | None = None,
     ) -> None:
-        """Count what a model call of your own used; with `provider`, its cost comes from the price table."""
-        used = CallUsage(input=input, output=output, cached=cached, reasoning=reasoning)
-        self._host.spend(self.id, model, used, provider=provider)
+        """Count what a model call of your own used; with `provider`, its cost comes from the price table.
+
+        `cached` is part of `input`, `reasoning` of `output`. Never raises: what is no count of tokens is 0.
+        """
+        tokens = self._host.told.tokens
+        used = CallUsage(input=tokens(input), output=tokens(output), cached=tokens(cached), reasoning=tokens(reasoning))
+        self._host.spend(self.id, self._host.told.text(model), used, provider=provider)
 
     def spent(
         self,
