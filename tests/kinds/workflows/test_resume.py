@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from execlog.core.model import Status
 from execlog.kinds.workflows import Endpoint, ExecutionEngine, ExecutionHistoryService, Flow
 from execlog.kinds.workflows.models.standin import Fault, StandIn
 from execlog.ledger import Ledger
+from servers import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -235,6 +238,45 @@ def test_what_cannot_be_resumed(engine, counting):
     engine.history.save_execution("p", {"id": "r", "status": "running"})
     with pytest.raises(ConflictError):
         engine.resume("p", "r", flow)
+
+
+def test_of_several_resumptions_at_once_one_goes_on(engine, ledger):
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def work():
+        calls.append("work")
+        if len(calls) == 1:
+            raise ConnectionError
+        begun.set()
+        assert go_on.wait(20)
+
+    flow = Flow("w")
+    flow.python("work", work)
+    failed = engine.run(flow, project_id="p")
+    elsewhere = ExecutionEngine(ledger)
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(engine.resume, "p", failed.id, flow) for _ in range(7)]
+        assert begun.wait(20)
+        with pytest.raises(ConflictError, match="is being resumed already, by "):
+            elsewhere.resume("p", failed.id, flow)
+        wait_until(lambda: sum(one.done() for one in tries) == 6, 20, "the refusals")
+        go_on.set()
+    results = [one.exception() or one.result() for one in tries]
+    assert sum(isinstance(one, ConflictError) for one in results) == 6
+    assert len(calls) == 2
+    with pytest.raises(ConflictError, match="nothing to resume"):
+        engine.resume("p", next(one.id for one in results if not isinstance(one, ConflictError)), flow)
+    assert engine.resume("p", failed.id, flow).status == "completed", "whoever wants it again may have it"
+
+
+def test_what_keeps_a_resumption_from_beginning_does_not_keep_the_next(engine, counting):
+    counting.broken = {"work"}
+    flow = chain(counting)
+    failed = engine.run(flow, {"a": 1}, project_id="p")
+    counting.broken.clear()
+    with pytest.raises(InvalidError, match="another input"):
+        engine.resume("p", failed.id, flow, {"a": 2})
+    assert engine.resume("p", failed.id, flow).status == "completed"
 
 
 def test_a_workflow_or_an_input_that_was_redacted_must_be_given_again(engine, counting):

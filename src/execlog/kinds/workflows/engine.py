@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, Unpack, cast
 
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError, StoreError
+from execlog.core.filter import Filter
 from execlog.core.model import OPEN, Event, Execution, Status
 from execlog.core.pricing import PriceTable, installed_prices
 from execlog.core.redact import Redactor
@@ -109,6 +111,8 @@ class ExecutionEngine:
         self._unsaved = Unsaved()
         self._silent = SilentRecorder()
         self._running: dict[tuple[str, str], Coordination] = {}
+        self._claimed: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
 
     def run(self, workflow: AnyWorkflow, input: Any = None, **options: Unpack[Options]) -> WorkflowExecution:
         """The execution, once it is over: its status says how it ended, its `error` why. `start` has the options.
@@ -149,8 +153,8 @@ class ExecutionEngine:
 
         It is linked by `retryOf` and `rootId`. Without a workflow and an input, the recorded ones are used. A step runs
         again where its definition changed, where its output could not be recorded as it was, and after any such step.
-        Raises NotFoundError, ConflictError for an execution that runs or completed, InvalidError where what was
-        recorded is not whole (redacted, or too long), or where the input is another one: give it again.
+        Raises NotFoundError, ConflictError for an execution that runs, is being resumed or completed, InvalidError
+        where what was recorded is not whole (redacted, or too long), or where the input is another one: give it again.
         """
         return self._prepare_again(execution_id, workflow, input, Order(project_id=project_id, **wishes)).execute()
 
@@ -175,15 +179,18 @@ class ExecutionEngine:
         return coordination is not None
 
     def _resumable(self, project_id: str, execution_id: str) -> Execution:
-        before = None
-        if self.history is not None:
-            self.history.reader(everything=True)  # whoever of this process ran it
-            self.history.end_dead()
-            before = self.history.find(project_id, execution_id)
+        if self.history is None:
+            raise NotFoundError("without a history there is nothing to resume")
+        store = self.history.reader(everything=True)  # whoever of this process ran it
+        self.history.end_dead()
+        before = self.history.find(project_id, execution_id)
         if before is None:
             raise NotFoundError(f"project {project_id!r} has no execution {execution_id!r}")
         if before.status in OPEN or before.status is Status.SUCCEEDED:
             raise ConflictError(f"execution {execution_id!r} is {WORDS[before.status]}: there is nothing to resume")
+        going = Filter(kind=KIND, namespace=project_id, root_id=before.root_id or before.id, statuses=tuple(OPEN))
+        for other in store.find(going, limit=1).entries:
+            raise ConflictError(f"execution {execution_id!r} is being resumed already, by {other.id!r}")
         return before
 
     def _prepare_again(
@@ -196,11 +203,30 @@ class ExecutionEngine:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> Prepared:
         before = self._resumable(order.project_id, execution_id)
-        if workflow is None:
-            workflow = workflow_of(_recorded(before, "workflow", (before.params or {}).get("workflow")))
-        if given is None:
-            given = _recorded(before, "input", before.input)
-        return self._prepare(workflow, given, order, before=before, loop=loop)
+        end = self._claim(before)
+        try:
+            if workflow is None:
+                workflow = workflow_of(_recorded(before, "workflow", (before.params or {}).get("workflow")))
+            if given is None:
+                given = _recorded(before, "input", before.input)
+            prepared = self._prepare(workflow, given, order, before=before, loop=loop)
+        except BaseException:
+            end()
+            raise
+        prepared.at_end.append(end)
+        return prepared
+
+    def _claim(self, before: Execution) -> Callable[[], None]:
+        """Have this execution, and those it is a resumption of, for oneself until what comes back is called.
+
+        The history knows a resumption only once it began: of two at the same moment it would let both.
+        """
+        claimed = before.namespace, before.root_id or before.id
+        with self._lock:
+            if claimed in self._claimed:
+                raise ConflictError(f"execution {before.id!r} is being resumed already")
+            self._claimed.add(claimed)
+        return lambda: self._claimed.discard(claimed)
 
     def _prepare(
         self,
@@ -230,10 +256,10 @@ class ExecutionEngine:
         coordination = Coordination(graph, run, values, performer.perform, keeping)
         if before is not None:
             coordination.reuse = reusable_steps(graph, before)
-        if recorder is not self._silent or run.project_id not in self._budgets:
-            return Prepared(run, coordination, self._running)
-        done = self._unsaved.begin(run.project_id, run.stamp(), lambda: run.spent)
-        return Prepared(run, coordination, self._running, done)
+        prepared = Prepared(run, coordination, self._running)
+        if recorder is self._silent and run.project_id in self._budgets:
+            prepared.at_end.append(self._unsaved.begin(run.project_id, run.stamp(), lambda: run.spent))
+        return prepared
 
     def _check_new(self, order: Order) -> None:
         """Nothing, when the id somebody chose is free. Raises ConflictError."""

@@ -16,20 +16,17 @@ from execlog.kinds.workflows.tracing import WorkflowRun
 Register = dict[tuple[str, str], Coordination]
 
 
-def nothing() -> None:
-    """Nothing."""
-
-
 class Prepared:
-    """An execution that can begin; while it runs, its engine's register has it."""
+    """An execution that can begin; while it runs, its engine's register has it.
 
-    def __init__(
-        self, run: WorkflowRun, coordination: Coordination, register: Register, done: Callable[[], None] = nothing
-    ) -> None:
+    at_end    what is called once it is over, however it ended
+    """
+
+    def __init__(self, run: WorkflowRun, coordination: Coordination, register: Register) -> None:
         self.run = run
         self.coordination = coordination
+        self.at_end: list[Callable[[], None]] = []
         self._register = register
-        self._done = done
 
     def execute(self) -> WorkflowExecution:
         """The execution, once it is over."""
@@ -40,7 +37,8 @@ class Prepared:
                 self.coordination.execute()
         finally:
             self._register.pop(key, None)
-            self._done()
+            for call in self.at_end:
+                call()
         return record_of(self.run.execution())
 
 
