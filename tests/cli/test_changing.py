@@ -6,6 +6,8 @@ import json
 import sys
 
 import known
+from execlog.kinds.workflows import Endpoint, ExecutionEngine, Flow
+from execlog.kinds.workflows.models.standin import StandIn
 from execlog.ledger import Ledger
 from execlog.store.sql import migrations
 
@@ -76,6 +78,34 @@ def test_retry_of_a_command_runs_it_again_where_it_ran(execlog, tmp_path):
     shown = execlog(home, "show", again["id"]).stdout
     assert "Attempts\n" in shown
     assert "(this one)" in shown
+
+
+def test_retry_of_a_workflow_goes_on_from_its_failed_step(execlog, tmp_path):
+    home, switch = tmp_path / "home", tmp_path / "switch"
+    with StandIn() as model:
+        flow = Flow("nightly")
+        flow.llm("ask", model="gpt-4o-mini", prompt="x", endpoint="ours")
+        flow.shell("fragile", ["cat", str(switch)], needs=["ask"])
+        flow.llm("tell", model="gpt-4o-mini", prompt="{{ steps.fragile.output }}", endpoint="ours")
+        with Ledger.open(home=home) as ledger:
+            endpoints = {"ours": Endpoint(base_url=model.url)}
+            failed = ExecutionEngine(ledger, endpoints=endpoints).run(flow, project_id="p")
+        assert "no endpoint 'ours'" in execlog(home, "retry", failed.id, code=1).stderr
+        (home / "execlog.toml").write_text(f'[workflows.endpoints.ours]\nbase_url = "{model.url}"\n')
+        assert "exit code 1" in execlog(home, "retry", failed.id, code=1).stdout
+        switch.write_text("on")
+        again = json.loads(execlog(home, "retry", failed.id, "--json").stdout)
+        assert [asked.prompt for asked in model.asked] == ["x", "on"]
+    assert (again["status"], again["retry_of"], again["namespace"]) == ("succeeded", failed.id, "p")
+    assert "nothing to resume" in execlog(home, "retry", again["id"], code=1).stderr
+
+
+def test_retry_of_a_workflow_that_needs_its_program_says_so(execlog, home):
+    flow = Flow("own")
+    flow.python("fails", lambda: 1 / 0)
+    with Ledger.open(home=home) as ledger:
+        failed = ExecutionEngine(ledger).run(flow)
+    assert f"ExecutionEngine(…).resume('default', '{failed.id}'" in execlog(home, "retry", failed.id, code=1).stderr
 
 
 def test_retry_of_what_cannot_be_run_from_here_says_so(execlog, home):

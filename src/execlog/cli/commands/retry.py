@@ -7,7 +7,8 @@ from execlog.cli.parser import Parser
 
 DESCRIPTION = (
     "Run an execution again, as a new one that is linked to it: a job by its job, a command with its command line in "
-    "its folder. With --failed-items only the items that did not succeed. The exit code says how it went."
+    "its folder, a workflow from the step that failed, in this folder and with the endpoints of execlog.toml. With "
+    "--failed-items only the items that did not succeed. The exit code says how it went."
 )
 EXAMPLES = (
     "execlog retry 019aaa39-4c1f --failed-items",

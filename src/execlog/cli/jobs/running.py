@@ -6,15 +6,12 @@ import time
 from contextlib import suppress
 
 from execlog.cli import exits
-from execlog.cli.executions import FIELDS, status_cell, values, write_execution
-from execlog.cli.outcome import exit_code
+from execlog.cli.outcome import exit_code, write_outcome
 from execlog.cli.parser import Options
 from execlog.cli.place import hand_on
-from execlog.cli.table import write_values
-from execlog.cli.terminal import Terminal, printable
+from execlog.cli.terminal import Terminal
 from execlog.core.errors import NotFoundError
 from execlog.core.model import OPEN, Execution
-from execlog.history.reason import reason
 from execlog.kinds.jobs import Fetch, SchedulerServingApp
 from execlog.kinds.jobs.desk import RunRequest, stocks_left
 from execlog.kinds.jobs.fetcher import Fetcher
@@ -51,7 +48,7 @@ def run_job(
                 return exits.OK
             found = _awaited(ledger, started.execution_id)
     with suppress(BrokenPipeError):  # who reads no further is told how it went all the same
-        _show(found, options, terminal)
+        write_outcome(found, options, terminal)
     return exit_code([found.status])
 
 
@@ -108,20 +105,3 @@ def _awaited(ledger: Ledger, execution_id: str) -> Execution:
         if found is not None and found.status not in OPEN:
             return found
         time.sleep(_LOOK_SECONDS)
-
-
-def _show(found: Execution, options: Options, terminal: Terminal) -> None:
-    if options.json:
-        from execlog.history.view import to_json, view
-
-        terminal.line(to_json(view(found, frozenset({"items"}))).decode())
-        return
-    if not terminal.interactive:
-        write_values(terminal, FIELDS, [values(found)])
-        return
-    write_execution(terminal, found, found.id)
-    for item in found.items:
-        if item.error is not None:
-            status = status_cell(item.status, terminal)
-            why = printable(f"{item.key}: {reason(item.error)}")
-            terminal.line(f"  {terminal.paint(status.text, status.style)}  {why}")
