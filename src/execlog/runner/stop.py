@@ -58,13 +58,26 @@ class Stop:
         """Whether the work was asked to end within so many seconds: a sleep that a cancellation cuts short."""
         return self._event.wait(seconds)
 
-    def on_set(self, callback: Callable[[], None]) -> None:
-        """Call this when it is set: at once if it is already."""
+    def on_set(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call this when it is set: at once if it is already. What comes back takes the wish back."""
+        wanted = [callback]
+
+        def call() -> None:
+            for one in wanted:
+                one()
+
+        def forget() -> None:
+            wanted.clear()
+            with self._lock:
+                self._callbacks = [one for one in self._callbacks if one is not call]
+
         with self._lock:
-            if not self._event.is_set():
-                self._callbacks.append(callback)
-                return
-        callback()
+            is_set = self._event.is_set()
+            if not is_set:
+                self._callbacks.append(call)
+        if is_set:
+            call()
+        return forget
 
 
 current: ContextVar[Stop | None] = ContextVar("execlog_stop", default=None)

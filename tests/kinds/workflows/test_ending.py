@@ -14,7 +14,8 @@ from execlog.kinds.workflows import (
     current_step,
 )
 from execlog.kinds.workflows.engine import Order
-from execlog.runner.stop import is_cancelled
+from execlog.runner.stop import Stop, current, is_cancelled
+from servers import wait_until
 
 
 def saved(engine, execution):
@@ -197,6 +198,20 @@ def test_cancelling(engine):
     assert not engine.cancel("mine", project_id="p")
 
 
+def test_a_workflow_inside_a_job_ends_with_it(engine):
+    flow = Flow("w")
+    flow.python("a", lambda: stop.set("the job took longer than 5 s"))
+    flow.python("b", give, needs=["a"])
+    stop = Stop()
+    token = current.set(stop)
+    try:
+        done = engine.run(flow)
+    finally:
+        current.reset(token)
+    assert (done.status, done.error) == ("cancelled", "the job took longer than 5 s")
+    assert stop._callbacks == []
+
+
 def test_cancelled_before_it_began(engine):
     flow = Flow("w")
     flow.python("a", give)
@@ -204,6 +219,28 @@ def test_cancelled_before_it_began(engine):
     prepared.coordination.cancel("no")
     done = prepared.execute()
     assert (done.status, statuses(done)) == ("cancelled", {"a": "skipped"})
+
+
+@pytest.mark.parametrize("how", ["run", "start", "arun"])
+def test_a_workflow_inside_a_step_ends_with_it(engine, how):
+    begun = threading.Event()
+    inner = Flow("inner")
+    inner.python("a", lambda: (begun.set(), current_step().stop.wait(20)))
+    inner.python("b", give, needs=["a"])
+
+    async def later():
+        return await engine.arun(inner)
+
+    outer = Flow("outer", output="{{ steps.nest.status }}")
+    ways = {"run": lambda: engine.run(inner), "start": lambda: engine.start(inner).wait(), "arun": later}
+    outer.python("nest", ways[how])
+    running = engine.start(outer)
+    assert begun.wait(20)
+    running.cancel("enough")
+    assert running.wait(20).status == "cancelled"
+    wait_until(lambda: not engine._running, 20, "the end of what ran inside")
+    found = engine.history.list_executions("default").executions
+    assert [(one.status, one.error in {"enough", "cancelled"}) for one in found] == [("cancelled", True)] * 2
 
 
 def test_an_execution_deleted_while_it_runs_stays_deleted(engine):

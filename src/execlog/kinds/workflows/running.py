@@ -12,6 +12,7 @@ from execlog.kinds.workflows.coordination import Coordination
 from execlog.kinds.workflows.mapping import record_of
 from execlog.kinds.workflows.record import WorkflowExecution
 from execlog.kinds.workflows.tracing import WorkflowRun
+from execlog.runner.stop import current
 
 Register = dict[tuple[str, str], Coordination]
 
@@ -32,6 +33,10 @@ class Prepared:
         """The execution, once it is over."""
         key = (self.run.project_id, self.run.id)
         self._register[key] = self.coordination
+        # What runs inside a step, or a job's item, is not wanted any more when that is not.
+        outer = current.get()
+        if outer is not None:
+            self.at_end.append(outer.on_set(lambda: self.coordination.cancel(outer.reason)))
         try:
             with self.run:
                 self.coordination.execute()

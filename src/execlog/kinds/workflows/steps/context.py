@@ -126,14 +126,7 @@ class StepContext:
 
     def on_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have this called when the step is not wanted any more; returns what takes the wish back."""
-        wanted = [callback]
-
-        def call() -> None:
-            for one in wanted:
-                one()
-
-        self.stop.on_set(call)
-        return wanted.clear
+        return self.stop.on_set(callback)
 
 
 _current: ContextVar[StepContext | None] = ContextVar("execlog_workflow_step", default=None)
