@@ -119,6 +119,14 @@ def test_an_executions_budget(asking, model):
     assert asking.run(flow, budget=Limits(max_cost_usd=1, max_tokens=10**6)).status == "completed"
 
 
+def test_a_step_may_try_again_later_than_an_endpoint_waits(asking, model):
+    model.faults.append(Fault(status=429, retry_after="3600"))
+    flow = Flow("w")
+    flow.llm("a", model="m", prompt="x", retry={"attempts": 2, "delay": 0})
+    done = asking.run(flow)
+    assert (done.status, done.step("a").attempt, len(model.asked)) == ("completed", 2, 2)
+
+
 def test_a_budget_may_be_written_as_a_workflows_is(asking, model):
     flow = Flow("w")
     flow.llm("a", model="m", prompt="x")

@@ -47,7 +47,8 @@ def ask(
             if not error.retry or number > endpoint.retries:
                 raise
             if wait > endpoint.max_wait:
-                raise ModelCallError(f"{error} (asks to wait {wait:.0f} s)", status=error.status) from error
+                # A step's own next try may come late enough.
+                raise ModelCallError(f"{error} (asks to wait {wait:.0f} s)", status=error.status, retry=True) from error
             watch.log(f"{question.model}: {error}; again in {wait:.1f} s", "warning")
             watch.pause(wait)
     raise AssertionError  # pragma: no cover - the loop has no end
