@@ -64,6 +64,7 @@ def test_what_is_storable_stays_as_it_is(value):
         ("a\0b", "a\ufffdb", "nul"),
         ("a\ud800b", "a\ufffdb", "surrogate"),
         (2**63, str(2**63), "integer"),
+        ([2**100_000], [hex(2**100_000)], "integer"),
         ({"k\0": [math.inf]}, {"k\ufffd": [None]}, "nul"),
     ],
 )

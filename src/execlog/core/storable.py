@@ -112,7 +112,7 @@ def mend(value: Any, mended: Counter[str], depth: int = 0) -> Any:
             mended_value = _finite(value, mended)
         case int():
             fits = -_INT_LIMIT <= value < _INT_LIMIT
-            mended_value = value if fits else _as_text(str(value), "integer", mended)
+            mended_value = value if fits else _as_text(_digits(value), "integer", mended)
         case _:
             mended_value = _mend_nested(value, mended, depth)
     return mended_value
@@ -211,6 +211,13 @@ def _mend_object(value: Any, mended: Counter[str]) -> Any:
     except Exception:  # noqa: BLE001 - a caller's object may raise anything when it is looked into
         return _as_text(safe_repr(value), "object", mended)
     return plain if isinstance(plain, str | int | float | None) else _as_text(safe_repr(value), "object", mended)
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no more than some thousand decimal digits
+        return hex(value)
 
 
 def safe_repr(value: Any) -> str:

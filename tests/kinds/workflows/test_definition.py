@@ -289,6 +289,11 @@ def test_a_value_is_the_same_text_alone_and_within_one(value, text):
     assert as_text(resolve("{{ input.x }}", names)) == text
 
 
+def test_a_constant_that_cannot_be_written_is_refused():
+    with pytest.raises(InvalidError, match="4300 digits"):
+        graph_of(workflow(shell("a", command=["echo", "{{ 10 ** 5000 }}"])))
+
+
 @pytest.mark.parametrize(
     "template",
     [

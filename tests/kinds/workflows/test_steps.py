@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from datetime import date
@@ -217,6 +218,53 @@ def test_outputs_go_on_as_they_are_and_are_recorded_as_they_can_be(engine):
     assert done.output is True
     assert saved(engine, done).step("a").output == "<thing>"
     assert done.step("a").data["reusable"] is False
+
+
+class Odd:
+    """Raises whatever is asked of it."""
+
+    __hash__ = None
+
+    def _raise(self, *_):
+        raise RuntimeError("odd")
+
+    __str__ = __repr__ = __bool__ = __eq__ = _raise
+    part = property(_raise)
+
+
+DEEP = functools.reduce(lambda inner, _: [inner], range(5_000), [])
+
+
+@pytest.mark.parametrize(
+    ("value", "fields", "said"),
+    [
+        (Odd(), {"command": ["echo", "{{ steps.a.output.part }}"]}, "RuntimeError: odd"),
+        (Odd(), {"command": ["echo", "x {{ steps.a.output }}"]}, "RuntimeError: odd"),
+        (Odd(), {"command": ["echo", "{{ steps.a.output }}"]}, "odd"),
+        (Odd(), {"command": ["true"], "when": "steps.a.output"}, "RuntimeError: odd"),
+        (Odd(), {"command": ["true"], "when": "steps.a.output == 3"}, "RuntimeError: odd"),
+        (DEEP, {"command": ["echo", "x {{ steps.a.output }}"]}, "RecursionError"),
+        (2**100_000, {"command": ["echo", "x {{ steps.a.output }}"]}, "4300 digits"),
+    ],
+    ids=["part", "text", "argument", "condition", "comparison", "deep", "digits"],
+)
+def test_a_value_that_cannot_be_looked_at_fails_the_step_that_does(engine, value, fields, said):
+    flow = Flow("w")
+    flow.python("a", lambda: value)
+    flow.shell("b", **fields, needs=["a"])
+    flow.shell("tidy", ["true"], needs=["b"], join="always")
+    done = engine.run(flow)
+    assert statuses(done) == {"a": "completed", "b": "failed", "tidy": "completed"}
+    assert said in done.error
+    assert (saved(engine, done).error, statuses(saved(engine, done))) == (done.error, statuses(done))
+
+
+def test_an_output_that_cannot_be_looked_at_fails_the_workflow(engine):
+    flow = Flow("w", output="{{ steps.a.output.part }}")
+    flow.python("a", Odd)
+    done = engine.run(flow)
+    assert (done.status, statuses(done)) == ("failed", {"a": "completed"})
+    assert "RuntimeError: odd" in done.error
 
 
 def test_a_step_that_ends_its_process_fails_its_step_only(engine):

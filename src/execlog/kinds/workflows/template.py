@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import msgspec
 from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
-from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from execlog.core.errors import InvalidError
@@ -80,7 +79,11 @@ def resolve(value: Any, names: Mapping[str, Any]) -> Any:
 
 def holds(condition: str, names: Mapping[str, Any]) -> bool:
     """Whether a `when` holds; it may be written with or without `{{ }}`. Raises InvalidError."""
-    return bool(_evaluate(_bare(condition), names))
+    value = _evaluate(_bare(condition), names)
+    try:
+        return bool(value)
+    except Exception as error:  # as that of an array, which is neither true nor false
+        raise InvalidError(f"condition {condition!r:.120}: {_said(error)}") from error
 
 
 def references(value: Any, *, condition: bool = False) -> set[str]:
@@ -109,8 +112,8 @@ def _resolve_text(text: str, names: Mapping[str, Any]) -> Any:
         return _evaluate(one["expression"], names)
     try:
         rendered = _template(text).render(names)
-    except (TemplateError, SecurityError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise InvalidError(f"template {text!r:.120}: {error}") from error
+    except Exception as error:  # what it is given may be of any class, and raise anything when it is looked at
+        raise InvalidError(f"template {text!r:.120}: {_said(error)}") from error
     if len(rendered) > MAX_TEXT:
         raise InvalidError(f"template {text!r:.120} makes {len(rendered)} characters; at most {MAX_TEXT} are taken")
     return rendered
@@ -121,8 +124,14 @@ def _evaluate(expression: str, names: Mapping[str, Any]) -> Any:
         value = _expression(expression)(**names)
         # An undefined value tells so only when it is used.
         return str(value) if isinstance(value, StrictUndefined) else value
-    except (TemplateError, SecurityError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise InvalidError(f"expression {expression.strip()!r:.120}: {error}") from error
+    except Exception as error:  # see above
+        raise InvalidError(f"expression {expression.strip()!r:.120}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What an error says, with its type where it is none of a template's own."""
+    own = isinstance(error, TemplateError | ArithmeticError | LookupError | TypeError | ValueError)
+    return str(error) if own else f"{type(error).__name__}: {error}"
 
 
 @lru_cache(maxsize=1000)
@@ -155,7 +164,7 @@ def _parse(text: str) -> nodes.Template:
     try:
         _template(text)  # filters and tests that are not there are noticed only when it is compiled
         return _environment.parse(text)
-    except (TemplateError, RecursionError) as error:
+    except (TemplateError, RecursionError, ValueError) as error:  # a constant's digits may be too many to write
         raise InvalidError(f"template {text!r:.120}: {error}") from error
 
 
