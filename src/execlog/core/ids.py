@@ -83,6 +83,8 @@ def check_id(text: str, *, field: str = "id", kind: str | None = None) -> str:
 
     With a `kind` it is an execution's, and must not be a name that is a route's own. Raises InvalidError otherwise.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers hand in anything
+        raise InvalidError(f"{field} must be a text, not {text!r:.60}", field=field)
     if not 1 <= len(text) <= MAX_LENGTH:
         message = f"{field} must have 1 to {MAX_LENGTH} characters, this one has {len(text)}"
         raise InvalidError(message, field=field)

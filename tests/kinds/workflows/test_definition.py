@@ -147,6 +147,12 @@ def test_an_error_names_the_place_and_what_would_fit(step, said):
     assert "byte string" not in str(caught.value)
 
 
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_fault(form):
+    text = '\ufeff{"name": "w", "steps": [{"id": "a", "type": "shell", "command": ["true"]}]}'
+    assert parse_workflow(text, form=form).name == "w"
+
+
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff", b"null", b"[" * 100_000, b" " * 2_000_000])
 def test_json_that_is_none_is_refused(data):
     with pytest.raises(InvalidError):

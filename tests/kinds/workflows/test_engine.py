@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execlog.core.errors import ConflictError, StoreError
+from execlog.core.errors import ConflictError, InvalidError, StoreError
 from execlog.core.filter import Filter
 from execlog.core.model import Status
 from execlog.kinds.workflows import (
@@ -315,6 +315,19 @@ def test_an_id_of_ones_own_is_taken_once(engine):
         engine.run(flow, project_id="p", execution_id="mine")
     assert engine.run(flow, project_id="q", execution_id="mine").id == "mine"
     assert engine.run(flow, project_id="p", execution_id="mine", save_history=False).id == "mine"
+
+
+def test_what_is_said_of_an_execution_is_kept_as_far_as_it_can_be(engine):
+    flow = Flow("w")
+    flow.python("a", give)
+    done = engine.run(flow, tags={"try": 1}, metadata={"ok": 3, 1: 2, "odd": {1, 2}}, triggered_by=5)
+    found = engine.history.find("default", done.id)
+    assert (found.tags, found.actor) == ({"try": "1"}, "5")
+    assert found.metadata == {"ok": 3, "1": 2, "odd": [1, 2]}
+    assert engine.run(flow, tags=["x"], metadata="x").status == "completed"
+    for ids in ({"project_id": 5}, {"execution_id": 7}):
+        with pytest.raises(InvalidError, match="must be a text, not "):
+            engine.run(flow, **ids)
 
 
 def test_inside_another_run_that_one_is_the_parent(engine, ledger):

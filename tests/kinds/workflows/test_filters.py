@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from datetime import UTC, date, datetime
 
 import pytest
+
+from execlog.core.errors import InvalidError
 
 
 def test_filters_by_time_cost_tokens_and_workflow(any_service, record):
@@ -53,3 +56,21 @@ def test_full_text_finds_substrings_of_any_script_in_inputs_outputs_and_errors(a
     page = any_service.list_executions("p", text=text)
     assert [entry.id for entry in page.executions] == found
     assert page.total == len(found)
+
+
+@pytest.mark.parametrize("day", [date(2024, 1, 2), "2024-01-02", datetime(2024, 1, 2, tzinfo=UTC), "2024-01-02T00:00Z"])
+def test_a_time_may_be_said_as_python_and_json_have_it(service, record, day):
+    for number, started in enumerate(("2024-01-01T23:59:59Z", "2024-01-02T00:00:00Z")):
+        service.save_execution("p", record(number, startedAt=started, completedAt=None))
+    assert [one.id for one in service.list_executions("p", since=day).executions] == ["exec-1"]
+    assert [one.id for one in service.list_executions("p", until=day).executions] == ["exec-0"]
+    assert service.get_statistics("p", since=day).total_executions == 1
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [{"since": "yesterday"}, {"until": ""}, {"min_cost": "much"}, {"max_cost": math.nan}, {"min_cost": math.inf}],
+)
+def test_what_is_no_time_and_no_amount_is_refused(service, narrow):
+    with pytest.raises(InvalidError):
+        service.list_executions("p", **narrow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from inspect import cleandoc
@@ -30,7 +31,7 @@ def read_workflow(path: str | Path) -> Workflow:
 
 def parse_workflow(data: bytes | str, *, form: str = "json", where: str = "workflow") -> Workflow:
     """The workflow in a text. Raises InvalidError naming the place for what is none."""
-    raw = data.encode() if isinstance(data, str) else data
+    raw = (data.encode() if isinstance(data, str) else data).removeprefix(codecs.BOM_UTF8)
     if len(raw) > MAX_BYTES:
         raise InvalidError(f"{where}: a workflow may have {MAX_BYTES} bytes")
     try:

@@ -311,25 +311,27 @@ def _event(
     workflow, parent = graph.workflow, current_run()
     written = msgspec.json.decode(msgspec.json.encode(workflow))  # as it will be read: lists, no tuples
     at = recorder.stamp()
-    return Event(
-        id=check_execution(order.execution_id) if order.execution_id is not None else recorder.new_id(),
-        kind=KIND,
-        namespace=check_project(order.project_id),
-        at=at,
-        name=workflow.name,
-        subject=workflow.key,
-        actor=order.triggered_by,
-        total=len(graph.steps),
-        items=waiting(list(graph.steps), [_facts(step) for step in graph.steps.values()], at),
-        input=keeping.plain(values),
-        params={"workflow": written},
-        metadata=order.metadata,
-        tags=order.tags,
-        parent_id=parent.id if parent is not None else None,
-        retry_of=before.id if before is not None else None,
-        root_id=(before.root_id or before.id) if before is not None else None,
-        context=(surroundings() if recorder.settings.capture_context else {})
-        | {"workflow": keeping.digest(written), "input": keeping.digest(values)},
+    return recorder.compose(
+        {
+            "id": check_execution(order.execution_id) if order.execution_id is not None else recorder.new_id(),
+            "kind": KIND,
+            "namespace": check_project(order.project_id),
+            "at": at,
+            "name": workflow.name,
+            "subject": workflow.key,
+            "actor": order.triggered_by,
+            "total": len(graph.steps),
+            "items": waiting(list(graph.steps), [_facts(step) for step in graph.steps.values()], at),
+            "input": keeping.plain(values),
+            "params": {"workflow": written},
+            "metadata": order.metadata,
+            "tags": order.tags,
+            "parent_id": parent.id if parent is not None else None,
+            "retry_of": before.id if before is not None else None,
+            "root_id": (before.root_id or before.id) if before is not None else None,
+            "context": (surroundings() if recorder.settings.capture_context else {})
+            | {"workflow": keeping.digest(written), "input": keeping.digest(values)},
+        }
     )
 
 

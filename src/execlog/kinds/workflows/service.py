@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
 
-from execlog.core.clock import micros
+from execlog.core.clock import micros, parse_when
+from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter, Sort
 from execlog.core.model import OPEN, Event, Execution, Status, Usage
 from execlog.core.rollup import Bucket
@@ -26,6 +27,7 @@ from execlog.kinds.workflows.words import KIND, check_project, statuses_for
 from execlog.ledger import Ledger
 from execlog.store.base import SUMMARY, Part, Store
 
+Moment = datetime | date | str | int | None
 PAGE = 1_000
 _FLUSH_SECONDS = 10.0
 _LOOKS = 3
@@ -177,8 +179,8 @@ def filter_of(  # noqa: PLR0913 - what a question may narrow, each by its name
     project_id: str,
     *,
     status: str | None = None,
-    since: datetime | int | None = None,
-    until: datetime | int | None = None,
+    since: Moment = None,
+    until: Moment = None,
     min_cost: Decimal | float | str | None = None,
     max_cost: Decimal | float | str | None = None,
     min_tokens: int | None = None,
@@ -190,6 +192,7 @@ def filter_of(  # noqa: PLR0913 - what a question may narrow, each by its name
 ) -> Filter:
     """The filter for a project's executions: started in [since, until), cost in US dollars, tokens in plus out.
 
+    A time is a datetime, a date, which is its beginning in UTC, a text of ISO 8601, or UTC µs.
     `text` is contained in its input, output or error, in any script and case. Raises InvalidError.
     """
     return Filter(
@@ -198,8 +201,8 @@ def filter_of(  # noqa: PLR0913 - what a question may narrow, each by its name
         statuses=statuses_for(status),
         since=_micros(since),
         until=_micros(until),
-        min_cost_nano=_nano(min_cost),
-        max_cost_nano=_nano(max_cost),
+        min_cost_nano=_nano(min_cost, "min_cost"),
+        max_cost_nano=_nano(max_cost, "max_cost"),
         min_tokens=min_tokens,
         max_tokens=max_tokens,
         text=text or None,
@@ -236,9 +239,16 @@ def _newest_change(store: Store) -> int:
     return newest[-1].number if newest else 0
 
 
-def _micros(when: datetime | int | None) -> int | None:
+def _micros(when: Moment) -> int | None:
+    if isinstance(when, str):
+        return parse_when(when, now=None)
+    if isinstance(when, date) and not isinstance(when, datetime):
+        return micros(datetime(when.year, when.month, when.day, tzinfo=UTC))
     return micros(when) if isinstance(when, datetime) else when
 
 
-def _nano(amount: Decimal | float | str | None) -> int | None:
-    return None if amount is None else nano(str(amount))
+def _nano(amount: Decimal | float | str | None, field: str) -> int | None:
+    try:
+        return None if amount is None else nano(str(amount))
+    except (ArithmeticError, ValueError) as error:
+        raise InvalidError(f"{field} is an amount of US dollars, not {amount!r:.60}", field=field) from error
