@@ -279,6 +279,34 @@ def test_what_keeps_a_resumption_from_beginning_does_not_keep_the_next(engine, c
     assert engine.resume("p", failed.id, flow).status == "completed"
 
 
+def test_a_resumption_that_is_given_up_before_it_began_does_not_keep_the_next(engine, counting, monkeypatch):
+    counting.broken = {"work"}
+    flow = chain(counting)
+    failed = engine.run(flow, project_id="p")
+    counting.broken.clear()
+    asked, go_on, prepare = threading.Event(), threading.Event(), engine._prepare
+
+    def slowly(*args, **fields):
+        asked.set()
+        assert go_on.wait(20)
+        return prepare(*args, **fields)
+
+    async def give_up():
+        monkeypatch.setattr(engine, "_prepare", slowly)
+        task = asyncio.create_task(engine.aresume("p", failed.id, flow))
+        assert await asyncio.to_thread(asked.wait, 20)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        await asyncio.to_thread(wait_until, lambda: not engine._claimed, 10, "letting it go")
+        monkeypatch.undo()
+        return await engine.aresume("p", failed.id, flow)
+
+    assert asyncio.run(asyncio.wait_for(give_up(), 20)).status == "completed"
+    assert counting.calls.count("save") == 1
+
+
 def test_a_workflow_or_an_input_that_was_redacted_must_be_given_again(engine, counting):
     document = {
         "name": "w",

@@ -28,7 +28,7 @@ from execlog.kinds.workflows.performing import Function, Performer
 from execlog.kinds.workflows.record import WorkflowExecution
 from execlog.kinds.workflows.recording import SilentRecorder
 from execlog.kinds.workflows.reuse import UNRECORDED, Keeping, digest_of, reusable_steps
-from execlog.kinds.workflows.running import Prepared, RunningExecution
+from execlog.kinds.workflows.running import Prepared, RunningExecution, prepared_in
 from execlog.kinds.workflows.service import ExecutionHistoryService
 from execlog.kinds.workflows.tracing import WorkflowRun, waiting
 from execlog.kinds.workflows.words import KIND, WORDS, check_execution, check_project
@@ -124,8 +124,8 @@ class ExecutionEngine:
     async def arun(self, workflow: AnyWorkflow, input: Any = None, **options: Unpack[Options]) -> WorkflowExecution:
         """As `run`, without blocking the event loop; async functions of the workflow run in this loop."""
         loop = asyncio.get_running_loop()
-        prepared = await asyncio.to_thread(self._prepare, workflow, input, Order(**options), loop=loop)
-        return await RunningExecution(prepared).finished()
+        preparing = asyncio.to_thread(self._prepare, workflow, input, Order(**options), loop=loop)
+        return await RunningExecution(await prepared_in(preparing)).finished()
 
     def start(self, workflow: AnyWorkflow, input: Any = None, **options: Unpack[Options]) -> RunningExecution:
         """The execution, begun in a thread of its own.
@@ -168,8 +168,8 @@ class ExecutionEngine:
     ) -> WorkflowExecution:
         """As `resume`, without blocking the event loop; async functions of the workflow run in this loop."""
         order, loop = Order(project_id=project_id, **wishes), asyncio.get_running_loop()
-        prepared = await asyncio.to_thread(self._prepare_again, execution_id, workflow, input, order, loop=loop)
-        return await RunningExecution(prepared).finished()
+        preparing = asyncio.to_thread(self._prepare_again, execution_id, workflow, input, order, loop=loop)
+        return await RunningExecution(await prepared_in(preparing)).finished()
 
     def cancel(self, execution_id: str, reason: str = "cancelled", *, project_id: str = DEFAULT_PROJECT) -> bool:
         """Whether an execution of this engine ran, and was asked to end."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
+from typing import Any
 
 from execlog.kinds.workflows.coordination import Coordination
 from execlog.kinds.workflows.mapping import record_of
@@ -42,9 +43,28 @@ class Prepared:
                 self.coordination.execute()
         finally:
             self._register.pop(key, None)
-            for call in self.at_end:
-                call()
+            self.let_go()
         return record_of(self.run.execution())
+
+    def let_go(self) -> None:
+        """Be done with it, also where it never ran."""
+        for call in self.at_end:
+            call()
+
+
+async def prepared_in(preparing: Coroutine[Any, Any, Prepared]) -> Prepared:
+    """What is being prepared in a thread; where nobody waits for it any more, it is let go once it is there."""
+    task = asyncio.create_task(preparing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_let_go)
+        raise
+
+
+def _let_go(task: asyncio.Task[Prepared]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().let_go()
 
 
 class RunningExecution:
