@@ -373,6 +373,8 @@ def test_killed_in_the_middle_it_is_failed_and_can_be_resumed(tmp_path, file_sto
         found = service.get_execution("p", "victim")
         assert "gone" in found.error
         assert statuses(found) == {"load": "completed", "wait": "failed", "last": "skipped"}
+        last = found.step("last")
+        assert (last.completed_at, last.error, last.error_type) == (None, None, None), "it never began"
         assert found.step("load").output == "42"
         gate.touch()
         done = ExecutionEngine(service).resume("p", "victim")

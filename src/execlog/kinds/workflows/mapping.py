@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from execlog.core.clock import micros, moment
 from execlog.core.codec import builtins
@@ -81,10 +82,12 @@ def step_of(item: Item, *, ended: bool) -> StepRecord:
     """A step; where its execution has `ended`, one that never began was skipped, and one that still ran is gone too."""
     data = dict(item.data or {})
     data.pop("digest", None)
+    is_left = item.status is Status.CRASHED and item.started_at is None
+    if is_left:  # as the end of its execution has it, which says nothing of a step that never began
+        item = replace(item, ended_at=None, error=None)
     word, error = WORDS[item.status], item.error
     message = error.message if error is not None else _UNSAID.get(item.status)
-    never_began = item.status is Status.QUEUED or (item.status is Status.CRASHED and item.started_at is None)
-    if data.get(SKIPPED) or (ended and never_began):
+    if data.get(SKIPPED) or (ended and (is_left or item.status is Status.QUEUED)):
         word, message = SKIPPED, None
     elif ended and item.status is Status.RUNNING:
         word, message = WORDS[Status.CRASHED], CRASHED
