@@ -36,7 +36,8 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     item            has an item of this key; with `item_status`, an item of this key and that status
     text            the error's type or message, an item's, or the searchable text, contains this (case-insensitive)
     fingerprint     of the error
-    min/max_*       inclusive bounds; duration in seconds, cost in 10⁻⁹ USD, tokens in plus out
+    min/max_*       inclusive bounds; duration in seconds, cost in 10⁻⁹ USD, tokens in plus out: both 0 where no model
+                    was called; a cost that is not known is within no bounds
     tags            all of these tags have these values
     sort            newest (default) | oldest by (created_at, id); slowest by duration, costliest by
                     cost, each then newest

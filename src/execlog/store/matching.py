@@ -171,8 +171,8 @@ def _in_window(filter: Filter, execution: Execution) -> bool:
 def _in_bounds(filter: Filter, execution: Execution) -> bool:
     return (
         _between(filter.min_duration, execution.seconds, filter.max_duration)
-        and _between(filter.min_cost_nano, execution.cost_nano, filter.max_cost_nano)
-        and _between(filter.min_tokens, sum(execution.tokens) if execution.usage else None, filter.max_tokens)
+        and _between(filter.min_cost_nano, execution.cost_nano if execution.usage else 0, filter.max_cost_nano)
+        and _between(filter.min_tokens, sum(execution.tokens) if execution.usage else 0, filter.max_tokens)
     )
 
 

@@ -25,7 +25,13 @@ def test_filters_by_time_cost_tokens_and_workflow(any_service, record):
     assert ids(since=datetime(2024, 1, 1, 10, 0, 7, tzinfo=UTC)) == ["exec-9", "exec-8", "exec-7"]
     assert ids(until=datetime(2024, 1, 1, 10, 0, 2)) == ["exec-1", "exec-0"]  # noqa: DTZ001 - naive is UTC
     assert ids(min_cost="0.008") == ["exec-9", "exec-8"]
-    assert ids(max_cost=0.001) == ["exec-1"]  # exec-0 used no tokens and cost nothing: nothing is known of its cost
+    assert ids(max_cost=0.001) == ["exec-1", "exec-0"]
+    assert ids(max_cost=0, max_tokens=0) == ["exec-0"]
+    assert len(ids(min_cost=0, min_tokens=0)) == 10
+    any_service.save_execution("p", record(10, costUSD=None, tokenUsage={"input": 5, "output": 0}))
+    assert "exec-10" not in ids(max_cost=1000) + ids(min_cost=0), "of what it cost nothing is known"
+    assert "exec-10" in ids(min_tokens=5)
+    any_service.delete_execution("p", "exec-10")
     assert ids(min_tokens=4, max_tokens=5) == ["exec-5", "exec-4"]
     assert ids(workflow_id="w1", min_cost="0.005") == ["exec-9", "exec-7", "exec-5"]
     assert ids(sort="costliest")[:2] == ["exec-9", "exec-8"]

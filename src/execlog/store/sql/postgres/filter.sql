@@ -56,13 +56,13 @@ executions.seconds >= %(min_duration)s;
 -- name: max_duration
 executions.seconds <= %(max_duration)s;
 -- name: min_cost_nano
-executions.cost_nano >= %(min_cost_nano)s;
+coalesce(executions.cost_nano, case when executions.tokens_input is null then 0 end) >= %(min_cost_nano)s;
 -- name: max_cost_nano
-executions.cost_nano <= %(max_cost_nano)s;
+coalesce(executions.cost_nano, case when executions.tokens_input is null then 0 end) <= %(max_cost_nano)s;
 -- name: min_tokens
-executions.tokens_input + executions.tokens_output >= %(min_tokens)s;
+coalesce(executions.tokens_input + executions.tokens_output, 0) >= %(min_tokens)s;
 -- name: max_tokens
-executions.tokens_input + executions.tokens_output <= %(max_tokens)s;
+coalesce(executions.tokens_input + executions.tokens_output, 0) <= %(max_tokens)s;
 -- name: tags
 not exists (
     select 1

@@ -48,13 +48,13 @@ executions.seconds >= :min_duration;
 -- name: max_duration
 executions.seconds <= :max_duration;
 -- name: min_cost_nano
-executions.cost_nano >= :min_cost_nano;
+coalesce(executions.cost_nano, case when executions.tokens_input is null then 0 end) >= :min_cost_nano;
 -- name: max_cost_nano
-executions.cost_nano <= :max_cost_nano;
+coalesce(executions.cost_nano, case when executions.tokens_input is null then 0 end) <= :max_cost_nano;
 -- name: min_tokens
-executions.tokens_input + executions.tokens_output >= :min_tokens;
+coalesce(executions.tokens_input + executions.tokens_output, 0) >= :min_tokens;
 -- name: max_tokens
-executions.tokens_input + executions.tokens_output <= :max_tokens;
+coalesce(executions.tokens_input + executions.tokens_output, 0) <= :max_tokens;
 -- name: tags
 not exists (
     select 1
