@@ -147,6 +147,11 @@ def test_an_error_names_the_place_and_what_would_fit(step, said):
     assert "byte string" not in str(caught.value)
 
 
+def test_another_form_is_refused():
+    with pytest.raises(InvalidError, match="json or yaml, not 'toml'"):
+        parse_workflow("{}", form="toml")
+
+
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_the_mark_that_some_editors_begin_a_file_with_is_no_fault(form):
     text = '\ufeff{"name": "w", "steps": [{"id": "a", "type": "shell", "command": ["true"]}]}'

@@ -30,7 +30,9 @@ def read_workflow(path: str | Path) -> Workflow:
 
 
 def parse_workflow(data: bytes | str, *, form: str = "json", where: str = "workflow") -> Workflow:
-    """The workflow in a text. Raises InvalidError naming the place for what is none."""
+    """The workflow in a text, in the form "json" or "yaml". Raises InvalidError naming the place for what is none."""
+    if form not in {"json", "yaml"}:
+        raise InvalidError(f"{where}: a workflow is written as json or yaml, not {form!r:.40}", field="form")
     raw = (data.encode() if isinstance(data, str) else data).removeprefix(codecs.BOM_UTF8)
     if len(raw) > MAX_BYTES:
         raise InvalidError(f"{where}: a workflow may have {MAX_BYTES} bytes")
