@@ -34,13 +34,14 @@ TAKE_BACK = {
     ),
     8: "delete from subjects where subject = ''",
     9: "delete from buckets where resolution in (600, 21600)",
+    10: "alter table pairs drop column last_bar_at",
 }
 """What takes back what each migration of PostgreSQL after the first did."""
 
 
 def make_older(connection: Any) -> None:
     """Take back what the migrations after `OLDER` did, so that the next who opens the database does it again."""
-    assert LATEST == 7, "say here what the latest migration added"
+    assert LATEST == 8, "say here what the latest migration added"
     before = apsw.Connection(":memory:")
     for _, sql in migrations("sqlite")[:OLDER]:
         before.execute(sql).fetchall()
@@ -52,7 +53,7 @@ def make_older(connection: Any) -> None:
         "where resolution in (60, 3600) "
         "or (resolution = 86400 and (series = 'all' or series glob 'kind' || char(31) || '*'))"
     ).fetchall()
-    connection.execute("drop table later").fetchall()
+    connection.execute("drop table later; alter table pairs drop column last_bar_at").fetchall()
     for view in ("user_recent_executions", "execution_analytics", "query_executions"):
         connection.execute(f"drop view {view}").fetchall()
     connection.execute(migrations("sqlite")[2][1]).fetchall()

@@ -335,7 +335,7 @@ def test_a_migration_waits_for_what_is_being_written(empty_postgres_url):
         three_days(store)
         told = told_of_days(store)
     with psycopg.connect(empty_postgres_url) as connection:
-        make_older_postgres(connection, POSTGRES - 1)
+        make_older_postgres(connection, 8)
     with (
         psycopg.connect(empty_postgres_url) as writer,
         psycopg.connect(empty_postgres_url, autocommit=True) as watcher,

@@ -87,6 +87,11 @@ def instants() -> st.SearchStrategy[int]:
     )
 
 
+def bars() -> st.SearchStrategy[object]:
+    """When the last bar began, and what is no such time."""
+    return st.sampled_from(["2023-11-14T00:00:00Z", "2023-11-13", "0001-01-01T00:00:00Z", "soon", 5])
+
+
 @st.composite
 def items(draw) -> Item:
     status = draw(
@@ -100,6 +105,7 @@ def items(draw) -> Item:
                 "features_computed": st.integers(0, 2),
                 "data_point_count": st.integers(0, 2),
                 "retry_count": st.integers(0, 9),
+                "last_bar_at": bars(),
             },
         )
     )
@@ -131,7 +137,10 @@ def events(draw) -> Event:
             rows=draw(st.integers(0, 2)),
             parent_id=draw(st.sampled_from([None, "p0", "p1"])),
             error=Error("E", "failed") if status is Status.FAILED else None,
-            metadata=draw(st.none() | st.just({"never_computed": True}) | st.just({"retry_count": 2})),
+            metadata=draw(
+                st.sampled_from([None, {"never_computed": True}, {"retry_count": 2}])
+                | st.builds(lambda bar: {"last_bar_at": bar}, bars())
+            ),
         )
     return Event(
         id=f"p{draw(st.integers(0, 1))}",
@@ -186,11 +195,16 @@ def test_what_is_known_of_a_pair_can_be_said_without_its_events(said):
 @pytest.mark.valkey
 def test_facts_without_events_are_learned(store):
     judge, pair = MemoryStore(StandingClock()), Pair("AAPL", "1d")
-    facts = [Fact(pair, NOW, NOW - 90 * SECOND, 7), Fact(Pair("NEW", "5m"), NOW - 5), Fact(pair, NOW - 9, NOW - 9, 0)]
+    facts = [
+        Fact(pair, NOW, NOW - 90 * SECOND, 7, bar_at=NOW - 95 * SECOND),
+        Fact(Pair("NEW", "5m"), NOW - 5),
+        Fact(pair, NOW - 9, NOW - 9, 0),
+    ]
     for one in (judge, store, store):
         one.pairs.learn(facts)
     assert told(store) == told(judge)
-    assert told(store)["states"][pair].data_point_count == 7
+    known = told(store)["states"][pair]
+    assert (known.data_point_count, known.last_bar_at) == (7, NOW - 95 * SECOND)
 
 
 @settings(max_examples=60)

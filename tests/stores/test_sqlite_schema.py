@@ -18,9 +18,13 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def objects(connection):
-    """What a database holds by name, its SQL without comments and with every run of blanks as one."""
+    """What a database holds by name, its SQL without comments and with no more blanks than it needs."""
     rows = connection.execute("select type, name, sql from sqlite_master where name not like 'sqlite_%'").fetchall()
-    return {(kind, name): " ".join(re.sub(r"--[^\n]*", "", sql).split()) if sql else None for kind, name, sql in rows}
+    return {(kind, name): _plain(sql) if sql else None for kind, name, sql in rows}
+
+
+def _plain(sql):
+    return re.sub(r" ?([(),]) ?", r"\1", " ".join(re.sub(r"--[^\n]*", "", sql).split()))
 
 
 def test_the_migrations_make_the_schema():

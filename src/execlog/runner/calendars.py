@@ -36,9 +36,25 @@ def next_session(name: str, at: Literal["open", "close"], later_than: int) -> in
     return None
 
 
+def next_stretch(name: str, later_than: int) -> tuple[int, int] | None:
+    """The begin and end of the stretch of trading, open or break to break or close, that ends first after `later_than`.
+
+    None where the calendar knows no more.
+    """
+    year = moment(later_than).year
+    for candidate in range(year, year + _LOOK_AHEAD + 1):
+        begins, ends = _instants(name, candidate)[2:]
+        place = bisect_right(ends, later_than)
+        if place < len(ends):
+            return begins[place], ends[place]
+    return None
+
+
 @lru_cache(maxsize=256)
-def _instants(name: str, year: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The opens and the closes of the sessions of a year; () for a year outside what the calendar can know.
+def _instants(name: str, year: int) -> tuple[tuple[int, ...], ...]:
+    """The opens and the closes of the sessions of a year, the begins and the ends of its stretches of trading.
+
+    () each for a year outside what the calendar can know.
 
     One day to either side: a session belongs to its exchange's day, which may begin in the UTC year before.
     """
@@ -49,11 +65,17 @@ def _instants(name: str, year: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         try:
             calendar: Any = library.get_calendar(name, start=f"{year - 1}-12-25", end=f"{year + 1}-01-07")
         except (library.errors.NoSessionsError, ValueError, OverflowError):
-            return (), ()
-    opens, closes = (
-        tuple(int(nanos) // 1_000 for nanos in column) for column in (calendar.opens_nanos, calendar.closes_nanos)
-    )
-    return opens, closes
+            return (), (), (), ()
+    opens, closes, breaks, ends = (
+        tuple(int(nanos) // 1_000 for nanos in column)
+        for column in (
+            calendar.opens_nanos, calendar.closes_nanos, calendar.break_starts_nanos, calendar.break_ends_nanos,
+        )
+    )  # fmt: skip
+    # A session without a break has times before all others there.
+    between = [(begun, ended) for opened, begun, ended in zip(opens, breaks, ends, strict=True) if begun > opened]
+    begins = sorted((*opens, *(ended for _, ended in between)))
+    return opens, closes, tuple(begins), tuple(sorted((*closes, *(begun for begun, _ in between))))
 
 
 def _library() -> Any:

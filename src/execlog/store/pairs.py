@@ -16,11 +16,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
-from execlog.core.errors import UnsupportedError
+from execlog.core.clock import parse_when
+from execlog.core.errors import InvalidError, UnsupportedError
 from execlog.core.model import Event, Status
 from execlog.store.base import Store
 
 PIPELINE, FEATURE = "pipeline", "feature"
+LAST_BAR = "last_bar_at"
 SPEAKING = frozenset({PIPELINE, FEATURE})
 """The kinds whose events speak about pairs: a pipeline's items, and computations of one pair's features."""
 
@@ -63,6 +65,7 @@ class Fact(NamedTuple):
     computed_at   when the features were computed; None: never
     points        how many data points they were computed from; 0: there is no data
     done_at       when it succeeded, with features or without; None: it did not
+    bar_at        when the last bar it was computed from began; None: not said
     """
 
     pair: Pair
@@ -70,6 +73,7 @@ class Fact(NamedTuple):
     computed_at: int | None = None
     points: int | None = None
     done_at: int | None = None
+    bar_at: int | None = None
 
 
 class PairState(Struct, frozen=True, kw_only=True):
@@ -82,6 +86,7 @@ class PairState(Struct, frozen=True, kw_only=True):
     said_at            when it was said
     succeeded_at       the latest computation that succeeded: failures before it are resolved
     known_at           when it was first heard of
+    last_bar_at        when the last bar began that the computation had; None where it did not say so
     """
 
     symbol: str
@@ -93,6 +98,7 @@ class PairState(Struct, frozen=True, kw_only=True):
     said_at: int = 0
     succeeded_at: int | None = None
     known_at: int
+    last_bar_at: int | None = None
 
     @property
     def pair(self) -> Pair:
@@ -221,15 +227,16 @@ def facts_of(event: Event) -> list[Fact]:
         points = None if done_at is None else _points(data, item.rows)
         computed_at = None if points is None else done_at
         done_at = None if points == 0 else done_at  # there was no data to compute from
-        facts.append(Fact(pair, at, computed_at, points, done_at))
+        facts.append(Fact(pair, at, computed_at, points, done_at, None if points is None else _bar_at(data)))
     return facts
 
 
 def facts_of_state(state: PairState) -> list[Fact]:
     """The facts that make this state again, but for who watches it: its executions may be gone."""
     facts = [Fact(state.pair, state.known_at)]
-    if state.said_at or state.last_computed_at is not None or state.data_point_count:
-        facts.append(Fact(state.pair, state.said_at, state.last_computed_at, state.data_point_count))
+    said = (state.said_at, state.last_computed_at, state.data_point_count)
+    if said != (0, None, 0) or state.last_bar_at is not None:
+        facts.append(Fact(state.pair, *said, bar_at=state.last_bar_at))
     if state.succeeded_at is not None:
         said_at = max(state.succeeded_at, state.known_at)
         facts.append(Fact(state.pair, said_at, done_at=state.succeeded_at))
@@ -248,9 +255,10 @@ def fold_fact(state: PairState | None, fact: Fact) -> PairState:
         changes["succeeded_at"] = max(succeeded, state.succeeded_at if state.succeeded_at is not None else succeeded)
     if fact.points is None:
         return msgspec.structs.replace(state, **changes) if changes else state
-    new = (fact.at, _known(fact.computed_at), fact.points)
-    if new > (state.said_at, _known(state.last_computed_at), state.data_point_count):
+    new = (fact.at, _known(fact.computed_at), fact.points, _known(fact.bar_at))
+    if new > (state.said_at, _known(state.last_computed_at), state.data_point_count, _known(state.last_bar_at)):
         changes |= {"said_at": fact.at, "last_computed_at": fact.computed_at, "data_point_count": fact.points}
+        changes["last_bar_at"] = fact.bar_at
     return msgspec.structs.replace(state, **changes) if changes else state
 
 
@@ -309,9 +317,11 @@ def _fact_of_feature(event: Event) -> list[Fact]:
         return []
     if event.status is not Status.SUCCEEDED:
         return [Fact(pair, event.at)]
-    never = not event.rows and (event.metadata or {}).get("never_computed") is True
+    metadata = event.metadata or {}
+    never = not event.rows and metadata.get("never_computed") is True
     computed_at = None if never else event.ended_at or event.at
-    return [Fact(pair, event.at, computed_at, event.rows or 0, computed_at if event.rows else None)]
+    done_at = computed_at if event.rows else None
+    return [Fact(pair, event.at, computed_at, event.rows or 0, done_at, _bar_at(metadata))]
 
 
 def _points(data: Mapping[str, Any], rows: int | None) -> int | None:
@@ -322,6 +332,15 @@ def _points(data: Mapping[str, Any], rows: int | None) -> int | None:
     if isinstance(features, int):
         return (rows or features) if features > 0 else None
     return rows
+
+
+def _bar_at(said: Mapping[str, Any]) -> int | None:
+    """When the last bar began, UTC µs, as a computation said in `last_bar_at` (ISO 8601); None where it said none."""
+    text = said.get(LAST_BAR)
+    try:
+        return parse_when(text, now=None) if isinstance(text, str) else None
+    except InvalidError:
+        return None
 
 
 def _known(at: int | None) -> int:

@@ -70,6 +70,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
     said_at: int
     succeeded_at: int | None
     known_at: int
+    last_bar_at: int | None
 
 
 _decode = msgspec.json.Decoder(list[_Row]).decode
@@ -226,6 +227,7 @@ def _state(row: _Row) -> PairState:
         said_at=row.said_at,
         succeeded_at=row.succeeded_at,
         known_at=row.known_at,
+        last_bar_at=row.last_bar_at,
     )
 
 
@@ -247,6 +249,7 @@ def _values(state: PairState) -> tuple[object, ...]:
     return (
         state.pair.key, state.symbol, state.timeframe, int(state.monitored), state.calendar, state.last_computed_at,
         state.data_point_count, state.said_at, state.succeeded_at, state.known_at, state.ranked_at,
+        state.last_bar_at,
     )  # fmt: skip
 
 

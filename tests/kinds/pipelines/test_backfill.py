@@ -89,7 +89,7 @@ def test_real_prices_fail_where_the_data_really_ends(ledger, history, warehouse,
     items = {item.key: item for item in whole(later.execution_id).items}
     assert items["GOOG/1mo"].data == {
         "timeframe": "1mo", "asset_class": "stock", "retry_count": 0, "records_inserted": 68,
-        "features_computed": 560, "data_point_count": 68,
+        "features_computed": 560, "data_point_count": 68, "last_bar_at": "2010-03-01T00:00:00Z",
     }  # fmt: skip
     assert warehouse.sizes() == (560, later.values)
     assert len(warehouse.features(Pair("GOOG", "1mo"))["sma_12"]) == 57

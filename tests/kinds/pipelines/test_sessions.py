@@ -41,7 +41,7 @@ def at(text: str) -> int:
     ],
 )
 def test_when_the_first_bar_ended_that_is_lacking(computed, timeframe, missing):
-    assert missing_since(at(computed), timeframe, "XNYS") == at(missing)
+    assert missing_since(at(computed), None, timeframe, "XNYS") == at(missing)
 
 
 @pytest.mark.parametrize(
@@ -49,21 +49,23 @@ def test_when_the_first_bar_ended_that_is_lacking(computed, timeframe, missing):
 )
 def test_a_timeframe_may_be_written_out(short, long):
     computed = at("2024-11-22T15:00")
-    assert missing_since(computed, long, "XNYS") == missing_since(computed, short, "XNYS") is not None
+    assert (
+        missing_since(computed, computed, long, "XNYS") == missing_since(computed, computed, short, "XNYS") is not None
+    )
 
 
 @pytest.mark.parametrize("timeframe", ["daily", "", "0d", "1y", "d", "1 fortnight", "-1d"])
 def test_a_timeframe_that_is_not_understood_has_no_verdict(timeframe):
-    assert missing_since(at("2024-11-22T21:00"), timeframe, "XNYS") is None
+    assert missing_since(at("2024-11-22T21:00"), None, timeframe, "XNYS") is None
 
 
 def test_a_calendar_there_is_not_has_no_verdict():
-    assert missing_since(at("2024-11-22T21:00"), "1d", "XXXX") is None
+    assert missing_since(at("2024-11-22T21:00"), None, "1d", "XXXX") is None
 
 
 def test_a_market_that_never_closes_has_a_bar_every_hour():
-    assert missing_since(at("2024-11-24T10:10"), "1h", "24/7") == at("2024-11-24T11:00")
-    assert missing_since(at("2024-11-24T10:10"), "1d", "24/7") == at("2024-11-25T00:00")
+    assert missing_since(at("2024-11-24T10:10"), None, "1h", "24/7") == at("2024-11-24T11:00")
+    assert missing_since(at("2024-11-24T10:10"), None, "1d", "24/7") == at("2024-11-25T00:00")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,67 @@ def test_a_friday_close_is_not_stale_on_sunday(history, clock, now, status, verd
     assert (entry["status"], entry["calendar"], entry["calendar_status"]) == (status, "XNYS", verdict)
     assert entry["calendar_staleness_seconds"] == lacking
     assert report["summary"][f"{status}_count"] == 1  # the fixed labels stay what they are
+
+
+@pytest.mark.parametrize(
+    ("bar", "timeframe", "missing"),
+    [
+        ("2024-11-22T00:00", "1d", "2024-11-25T21:00"),  # Friday's bar as a day
+        ("2024-11-22T05:00", "1d", "2024-11-25T21:00"),  # as New York's midnight
+        ("2024-11-22T14:30", "1d", "2024-11-25T21:00"),  # as its open
+        ("2024-11-27T00:00", "1d", "2024-11-29T18:00"),  # over the holiday, until the half day's close
+        ("2024-11-25T00:00", "2d", "2024-11-29T18:00"),
+        ("2024-11-18T00:00", "1wk", "2024-11-29T18:00"),
+        ("2024-10-01T00:00", "1mo", "2024-11-29T18:00"),
+        ("2024-11-22T20:30", "1h", "2024-11-25T15:30"),  # the day's last bar
+        ("2024-11-22T19:30", "1h", "2024-11-22T21:00"),
+        ("2024-11-29T17:55", "5m", "2024-12-02T14:35"),
+        ("2024-11-01T19:55", "5m", "2024-11-04T14:35"),  # the clocks go back between
+    ],
+)
+def test_a_feed_that_stopped_lacks_what_follows_its_last_bar(bar, timeframe, missing):
+    computed = at("2025-01-02T12:00")  # again and again
+    assert missing_since(computed, at(bar), timeframe, "XNYS") == at(missing)
+
+
+def test_a_bar_that_had_not_ended_is_lacked_from_its_end_on():
+    assert missing_since(at("2024-11-22T20:59"), at("2024-11-22T00:00"), "1d", "XNYS") == at("2024-11-22T21:00")
+    assert missing_since(at("2024-11-22T15:10"), at("2024-11-22T14:30"), "1h", "XNYS") == at("2024-11-22T15:30")
+
+
+@pytest.mark.parametrize(
+    ("bar", "missing"),
+    [
+        ("2024-11-22T03:25", "2024-11-22T03:35"),
+        ("2024-11-22T03:55", "2024-11-22T05:05"),  # the last bar before the break, 04:00 to 05:00
+        ("2024-11-22T07:55", "2024-11-25T01:35"),
+    ],
+)
+def test_nothing_is_lacked_while_a_market_has_its_break(bar, missing):
+    assert missing_since(at("2024-11-26T12:00"), at(bar), "5m", "XHKG") == at(missing)
+
+
+@pytest.mark.parametrize(
+    ("now", "verdict", "lacking"),
+    [
+        ("2024-11-24T15:00", "fresh", 0),  # Sunday
+        ("2024-11-25T21:30", "fresh", 1_800),
+        ("2024-11-26T10:00", "aging", 13 * 3_600),
+        ("2024-11-26T21:00", "stale", 86_400),
+    ],
+)
+def test_a_dead_feed_is_seen_though_it_is_computed_again_and_again(history, clock, now, verdict, lacking):
+    friday = datetime(2024, 11, 22, tzinfo=UTC)
+    history.monitor([("AAPL", "1d"), ("IBM", "1d")], calendar="XNYS")
+    clock.at = at(now)
+    id_ = history.create_scheduler_execution_log(total_symbols=1)
+    history.log_symbol_computation_status(
+        id_, "AAPL", "stock", "1d", records_processed=250, features_computed=9, last_bar_at=friday
+    )
+    history.update_feature_freshness("IBM", "1d", data_point_count=250, last_bar_at=friday)
+    fresh = history.get_feature_staleness_report()["by_status"]["fresh"]
+    assert [one["last_bar_at"] for one in fresh] == ["2024-11-22T00:00:00Z"] * 2
+    assert {(one["calendar_status"], one["calendar_staleness_seconds"]) for one in fresh} == {(verdict, lacking)}
 
 
 def test_a_pair_without_a_calendar_has_no_verdict(history):

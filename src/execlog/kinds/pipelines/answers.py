@@ -64,8 +64,10 @@ class FeatureFreshness(Struct, frozen=True, kw_only=True):
     """How fresh the features of a pair are, by age alone and by what its market has produced since.
 
     status             by age: below an hour fresh, below a day aging, else stale; without data points missing
-    calendar_status    the same limits, applied to how long data has been there that the features lack: what was
-                       computed after Friday's close is fresh until Monday's. Null for a pair without a calendar
+    calendar_status    the same limits, applied to how long data has been there that the features lack: those that
+                       have Friday's bar are fresh until Monday's close. Null for a pair without a calendar
+    last_bar_at        when the last bar began that they have; null where the computation did not say, and what it
+                       lacks then counts from when it was computed
     """
 
     symbol: str
@@ -77,6 +79,7 @@ class FeatureFreshness(Struct, frozen=True, kw_only=True):
     calendar: str | None = None
     calendar_status: Band | None = None
     calendar_staleness_seconds: Seconds | None = None
+    last_bar_at: datetime | None = None
 
 
 class StalenessSummary(Struct, frozen=True, kw_only=True):
@@ -220,7 +223,7 @@ def freshness_of(state: PairState, band: Band, now: int) -> FeatureFreshness:
     verdict: Band | None = None
     lacking: int | None = None
     if state.calendar is not None and ranked_at is not None:
-        since = missing_since(ranked_at, state.timeframe, state.calendar)
+        since = missing_since(ranked_at, state.last_bar_at, state.timeframe, state.calendar)
         if since is not None:
             lacking = max(now - since, 0)
             verdict = band_of_age(lacking)
@@ -234,6 +237,7 @@ def freshness_of(state: PairState, band: Band, now: int) -> FeatureFreshness:
         calendar=state.calendar,
         calendar_status="missing" if state.calendar is not None and band == "missing" else verdict,
         calendar_staleness_seconds=None if lacking is None else lacking // SECOND,
+        last_bar_at=_optional(state.last_bar_at),
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from execlog.core.clock import iso
 from execlog.core.errors import ExeclogError, InvalidError
 from execlog.core.model import Error, Event, Item, Status
 from execlog.kinds.pipelines import features as frames
@@ -34,7 +35,7 @@ from execlog.kinds.pipelines.words import PIPELINE
 from execlog.ledger import Ledger
 from execlog.recorder.fault import error_of, status_of
 from execlog.recorder.run import Run
-from execlog.store.pairs import Pair, pairs_of
+from execlog.store.pairs import LAST_BAR, Pair, pairs_of
 
 log = logging.getLogger("execlog")
 FLUSH_SECONDS = 10.0
@@ -254,7 +255,8 @@ class _Execution:
             if series == before:
                 break  # otherwise another backfill of the pair changed its bars, and may have kept newer values before
         missing = {"missing": computed.missing} if computed.missing else {}
-        return figures | {"features_computed": kept, "data_point_count": len(series)} | missing
+        seen = {"data_point_count": len(series), LAST_BAR: iso(series[-1].at)}
+        return figures | {"features_computed": kept} | seen | missing
 
     def _succeed(self, pair: Pair, figures: dict[str, Any], run: Run) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ from execlog.kinds.pipelines.reading import Reader
 from execlog.kinds.pipelines.retries import Retries
 from execlog.kinds.pipelines.words import FEATURE, PIPELINE
 from execlog.ledger import Ledger
-from execlog.store.pairs import pairs_of
+from execlog.store.pairs import LAST_BAR, pairs_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -168,12 +168,15 @@ class PipelineHistory:
         completed_at: datetime | None = None,
         duration_seconds: float | None = None,
         error_message: str | BaseException | None = None,
+        *,
+        last_bar_at: datetime | None = None,
         **data: Any,
     ) -> bool:
         """Whether there is such an execution: how a pair stands in it. None leaves what was said of the pair before.
 
         A completed one with features computed makes the pair fresh, from `data_point_count` data points where that is
-        given, else from the records processed. `data` is kept with it, e.g. retry_count.
+        given, else from the records processed. `last_bar_at` is when the last of them began: the calendar's verdict
+        sees by it that a feed has stopped. `data` is kept with it, e.g. retry_count.
         """
         id_ = self._known(execution_id)
         if id_ is None:
@@ -185,6 +188,7 @@ class PipelineHistory:
             "asset_class": None if asset_class is None else str(asset_class),
             "records_inserted": self._read.count(records_inserted),
             "features_computed": self._read.count(features_computed),
+            LAST_BAR: self._read.instant(last_bar_at),
         }
         item = Item(
             key=pair.key,
@@ -212,12 +216,14 @@ class PipelineHistory:
         status: str | None = None,
         staleness_seconds: float | None = None,
         *,
+        last_bar_at: datetime | None = None,
         execution_id: str | None = None,
     ) -> bool:
         """Whether it was taken in: the pair's features were computed then, from so many data points.
 
-        Without a time: now, or never where there are no data points. `status` and `staleness_seconds` may be given by
-        callers that have them, and are left aside: both are worked out when they are read.
+        Without a time: now, or never where there are no data points. `last_bar_at` is when the last bar began that
+        they have: the calendar's verdict sees by it that a feed has stopped. `status` and `staleness_seconds` may be
+        given by callers that have them, and are left aside: both are worked out when they are read.
         """
         del status, staleness_seconds
         pair, at = self._read.pair(symbol, timeframe), self._stamp()
@@ -225,7 +231,8 @@ class PipelineHistory:
         never = last_computed_at is None and not points
         if points:
             self._retries.succeed(pair)
-        computed_at = self._read.time(last_computed_at, at)
+        computed_at, bar_at = self._read.time(last_computed_at, at), self._read.instant(last_bar_at)
+        said = {"never_computed": True if never else None, LAST_BAR: bar_at}
         return self.ledger.append(
             Event(
                 id=self.ledger.new_id(),
@@ -237,7 +244,8 @@ class PipelineHistory:
                 started_at=computed_at,
                 ended_at=computed_at,
                 rows=points,
-                metadata={"timeframe": pair.timeframe} | ({"never_computed": True} if never else {}),
+                metadata={"timeframe": pair.timeframe}
+                | {name: value for name, value in said.items() if value is not None},
                 parent_id=self._read.id(execution_id),
             )
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from execlog.core.clock import micros, parse_when
+from execlog.core.clock import iso, micros, parse_when
 from execlog.core.errors import InvalidError
 from execlog.core.ids import check_id
 from execlog.core.model import Error, Status
@@ -20,6 +20,7 @@ from execlog.store.pairs import Pair
 
 MAX_MESSAGE = 10_000
 _MOST = 2**63 - 1
+_NEVER = -(2**63)
 
 
 class Reader:
@@ -41,6 +42,11 @@ class Reader:
         if value is not None:
             self._recorder.refuse("time", TypeError(f"not a datetime: {value!r:.60}"))
         return otherwise
+
+    def instant(self, value: Any) -> str | None:
+        """ISO 8601 of a datetime (a naive one is UTC) or ISO 8601 text; None for None and what is neither."""
+        at = self.time(value, _NEVER)
+        return None if at == _NEVER else iso(at)
 
     def count(self, value: Any) -> int | None:
         """A count of at least 0; None for None and for what is no number."""

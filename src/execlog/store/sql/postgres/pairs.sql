@@ -4,7 +4,7 @@
 -- name: states
 select coalesce(json_agg(json_build_array(
     p.symbol, p.timeframe, p.monitored::integer, p.calendar, p.last_computed_at, p.data_point_count, p.said_at,
-    p.succeeded_at, p.known_at
+    p.succeeded_at, p.known_at, p.last_bar_at
 )), '[]')::text
 from json_array_elements_text(%(keys)s::json) as keys (key)
 inner join pairs as p on p.key = keys.key;
@@ -12,11 +12,12 @@ inner join pairs as p on p.key = keys.key;
 -- name: put
 insert into pairs (
     key, symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at,
-    ranked_at
+    ranked_at, last_bar_at
 )
 select
     value ->> 0, value ->> 1, value ->> 2, (value ->> 3)::integer::boolean, value ->> 4, (value ->> 5)::bigint,
-    (value ->> 6)::bigint, (value ->> 7)::bigint, (value ->> 8)::bigint, (value ->> 9)::bigint, (value ->> 10)::bigint
+    (value ->> 6)::bigint, (value ->> 7)::bigint, (value ->> 8)::bigint, (value ->> 9)::bigint, (value ->> 10)::bigint,
+    (value ->> 11)::bigint
 from json_array_elements(%(rows)s::json) as changed (value)
 on conflict (key) do update set
     monitored = excluded.monitored,
@@ -26,7 +27,8 @@ on conflict (key) do update set
     said_at = excluded.said_at,
     succeeded_at = excluded.succeeded_at,
     known_at = excluded.known_at,
-    ranked_at = excluded.ranked_at;
+    ranked_at = excluded.ranked_at,
+    last_bar_at = excluded.last_bar_at;
 
 -- name: count
 insert into pair_counts (span, number, pairs)
@@ -59,7 +61,8 @@ select count(distinct symbol) from pairs where monitored;
 
 -- name: stalest
 select
-    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at
+    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at,
+    last_bar_at
 from pairs
 where monitored and ranked_at > %(after)s and ranked_at <= %(until)s
 order by ranked_at, key
@@ -67,7 +70,8 @@ limit %(limit)s;
 
 -- name: missing
 select
-    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at
+    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at,
+    last_bar_at
 from pairs
 where monitored and ranked_at is null
 order by key

@@ -194,7 +194,8 @@ create table pairs (
     said_at bigint not null default 0,
     succeeded_at bigint,
     known_at bigint not null,
-    ranked_at bigint
+    ranked_at bigint,
+    last_bar_at bigint
 );
 
 create index pairs_age on pairs (ranked_at, key) where monitored;
@@ -288,7 +289,11 @@ select
     case when last_computed_at is not null then greatest(now - last_computed_at, 0) / 1000000 end as staleness_seconds,
     execlog_instant(greatest(said_at, known_at)) as updated_at
 from (
-    select *, (extract(epoch from statement_timestamp()) * 1000000)::bigint as now from pairs where monitored
+    select
+        symbol, timeframe, last_computed_at, data_point_count, ranked_at, said_at, known_at,
+        (extract(epoch from statement_timestamp()) * 1000000)::bigint as now
+    from pairs
+    where monitored
 ) as monitored_pairs;
 
 -- What failed: computations recorded as such, and items of pipelines that were not recorded so too.

@@ -4,7 +4,7 @@
 -- name: states
 select json_group_array(json_array(
     p.symbol, p.timeframe, p.monitored, p.calendar, p.last_computed_at, p.data_point_count, p.said_at, p.succeeded_at,
-    p.known_at
+    p.known_at, p.last_bar_at
 ))
 from json_each(:keys) as keys
 cross join pairs as p on p.key = keys.value;
@@ -12,11 +12,11 @@ cross join pairs as p on p.key = keys.value;
 -- name: put
 insert into pairs (
     key, symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at,
-    ranked_at
+    ranked_at, last_bar_at
 )
 select
     value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
-    value ->> 9, value ->> 10
+    value ->> 9, value ->> 10, value ->> 11
 from jsonb_each(:rows)
 where true
 on conflict (key) do update set
@@ -27,7 +27,8 @@ on conflict (key) do update set
     said_at = excluded.said_at,
     succeeded_at = excluded.succeeded_at,
     known_at = excluded.known_at,
-    ranked_at = excluded.ranked_at;
+    ranked_at = excluded.ranked_at,
+    last_bar_at = excluded.last_bar_at;
 
 -- name: count
 insert into pair_counts (span, number, pairs)
@@ -56,7 +57,8 @@ select count(distinct symbol) from pairs where monitored = 1;
 
 -- name: stalest
 select
-    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at
+    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at,
+    last_bar_at
 from pairs
 where monitored = 1 and ranked_at > :after and ranked_at <= :until
 order by ranked_at, key
@@ -64,7 +66,8 @@ limit :limit;
 
 -- name: missing
 select
-    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at
+    symbol, timeframe, monitored, calendar, last_computed_at, data_point_count, said_at, succeeded_at, known_at,
+    last_bar_at
 from pairs
 where monitored = 1 and ranked_at is null
 order by key

@@ -176,7 +176,8 @@ create table pairs (
     said_at integer not null default 0,
     succeeded_at integer,
     known_at integer not null,
-    ranked_at integer
+    ranked_at integer,
+    last_bar_at integer
 ) strict, without rowid;
 
 create index pairs_age on pairs (monitored, ranked_at);
