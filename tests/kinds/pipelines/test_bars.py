@@ -89,6 +89,10 @@ def test_bars_are_in_order_and_the_later_row_holds():
     assert bars_of(rows) == [Bar(1, 2.0), Bar(2, 3.0)]
 
 
+def test_a_source_may_give_nothing_at_all():
+    assert bars_of(None) == bars_of([]) == []
+
+
 def test_rows_at_hand_are_a_source():
     rows = [{"symbol": "A", "date": f"2004-0{month}-01", "close": month} for month in (1, 2, 3)]
     rows.append({"symbol": "A", "date": "2004-01-01", "close": 9, "timeframe": "1h"})

@@ -141,6 +141,11 @@ def test_an_outlier_leaves_no_trace_once_it_is_out_of_the_window(closes, outlier
     assert {at: after[at + 1] for at in alone} == alone
 
 
+@given(anything)
+def test_a_smoothing_of_one_bar_is_the_price(closes):
+    assert series(closes, "ema_1") == dict(enumerate(closes))
+
+
 def test_a_feature_named_twice_is_computed_once():
     assert compute(bars([1.0, 2.0]), ["sma_2", "sma_2"]) == compute(bars([1.0, 2.0]), ["sma_2"])
 

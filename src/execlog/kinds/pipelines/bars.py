@@ -43,8 +43,8 @@ class Source(Protocol):
     What it raises fails the pair, and is tried again unless the exception has an attribute `retry` that is False.
     """
 
-    def __call__(self, symbol: str, timeframe: str, start: str | None, end: str | None, /) -> Iterable[Any]:
-        """Rows from day `start` to day `end` ("2004-08-19", both included; None: no limit), in any order.
+    def __call__(self, symbol: str, timeframe: str, start: str | None, end: str | None, /) -> Iterable[Any] | None:
+        """Rows from day `start` to day `end` ("2004-08-19", both included; None: no limit), in any order; None for none.
 
         A row is a `Bar`, or a mapping or an object with a time (`at`, `date`, `time` or `timestamp`: a datetime, a
         date, text, or Unix seconds; an integer `at` is UTC µs, as a Bar's), `close` (or `price`), and, where they are
@@ -89,8 +89,13 @@ class RowSource:
         raise SourceError(nothing_between(symbol, start, end, first))
 
 
-def bars_of(rows: Iterable[Any]) -> list[Bar]:
-    """The bars of a source's rows, oldest first; of two at one time the later row holds. Raises SourceError."""
+def bars_of(rows: Iterable[Any] | None) -> list[Bar]:
+    """The bars of a source's rows (None: none), oldest first; of two at one time the later row holds.
+
+    Raises SourceError.
+    """
+    if rows is None:
+        return []
     bars = {bar.at: bar for bar in (bar_of(row, number) for number, row in enumerate(rows, 1))}
     return [bars[at] for at in sorted(bars)]
 

@@ -201,6 +201,8 @@ def _wilder(moved: pl.Expr, window: int) -> pl.Expr:
 def _smoothed(values: pl.Expr, window: int, first: int, alpha: float) -> pl.Expr:
     """Exponential smoothing that begins at row `first` with the mean of the window that ends there; missing before."""
     polars = library()
+    if alpha == 1:
+        return values  # polars would work it out as the one before and the difference, which rounds
     seed = values.slice(first - window + 1, window).mean()
     row = polars.int_range(polars.len())
     begun = polars.when(row == first).then(seed).when(row > first).then(values)
