@@ -32,7 +32,7 @@ def test_values_are_safe(ask):
     ).part.values()[0]
     assert row[:10] == [
         "12345678901234567890.10", "9007199254740993", "NaN", "-Infinity", "infinity", "10000-01-01", "4713-01-01 BC",
-        "2020-01-01T10:00:00Z", "P1DT7200S", "3q2+7w==",
+        "2020-01-01T10:00:00Z", "P1DT2H", "3q2+7w==",
     ]  # fmt: skip
     assert row[11:] == ["10.0.0.1/8", [1, None], "[1,5)", None, True, "NaN", "-infinity"]
 
@@ -103,16 +103,21 @@ def test_texts_of_a_database_without_an_encoding_are_texts(make_gateway, empty_p
             connection.execute(f"drop database {name} with (force)")
 
 
-MONTHS = (
+INTERVALS = (
     "1 mon", "-1 mon", "1 year 2 mons 3 days 04:05:06.789", "-1 years -2 mons +3 days -04:05:06.5",
     "1 mon 00:00:00.000001", "2 years", "-178000000 years", "1 mon -1 days +120:00:00", "10 mons 10:10:10",
-    "1 mon -00:00:01",
+    "1 mon -00:00:01", "25 hours", "1 day 1 hour", "-1 day +01:00:00", "1 day -00:00:00.5", "0", "infinity",
 )  # fmt: skip
 
 
-def test_an_interval_keeps_its_months(ask, empty_postgres_url):
+def test_an_interval_keeps_its_months_days_and_hours(ask, empty_postgres_url):
     with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
         connection.execute("set intervalstyle = iso_8601")
-        expected = [connection.execute("select %s::interval::text", [said]).fetchone()[0] for said in MONTHS]
-    asked = ask("select $1::interval[], '1 mon'::interval, '40 days'::interval", params=[list(MONTHS)])
+        expected = [connection.execute("select %s::interval::text", [said]).fetchone()[0] for said in INTERVALS]
+    asked = ask("select $1::interval[], '1 mon'::interval, '40 days'::interval", params=[list(INTERVALS)])
     assert asked.part.values() == [[expected, "P1M", "P40D"]]
+
+
+def test_an_object_among_the_parameters_is_json(ask):
+    asked = ask("select $1::jsonb -> 'a', $2::json ->> 'b', $3", params=[{"a": [1, None]}, {"b": "é"}, {"c": {}}])
+    assert asked.part.values() == [[[1, None], "é", {"c": {}}]]

@@ -103,6 +103,7 @@ class PostgresConnector:
         """A connection to the server."""
         try:
             import psycopg
+            from psycopg.types.json import JsonbDumper
         except ImportError as error:
             raise MissingExtraError("postgres", needed_for="a connection to PostgreSQL") from error
         said: dict[str, Any] = {
@@ -118,6 +119,7 @@ class PostgresConnector:
             settings = self._settings(connection)
             connection.execute(settings.encode())
             read_well(connection)
+            connection.adapters.register_dumper(dict, JsonbDumper)  # an object among the parameters
             own_limit = connection.execute(_OWN_LIMIT).fetchall()[0][0]
         except BaseException:
             connection.close()

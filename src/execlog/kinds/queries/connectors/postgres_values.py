@@ -11,7 +11,7 @@ _INTERVAL = re.compile(
     r"(?:([+-]?\d+) years?)? ?(?:([+-]?\d+) mons?)? ?(?:([+-]?\d+) days?)? ?"
     r"(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?"
 )
-_LENIENT = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
+_LENIENT = ("date", "timestamp", "timestamptz", "time", "timetz")
 _TEXTS = ("text", "varchar", "bpchar", "name", '"char"', 0)
 """Types that are read as texts; 0 stands for all that are not known."""
 
@@ -36,6 +36,7 @@ def read_well(connection: Any) -> None:
         connection.adapters.register_loader(name, TextLoader)
     set_json_loads(_json, connection)
     _read_times(connection)
+    _read_intervals(connection)
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
         _read_any_text(connection)
     _learn_types(connection)
@@ -68,7 +69,7 @@ def _read_any_text(connection: Any) -> None:
 
 
 def _read_times(connection: Any) -> None:
-    """Times that Python has no value for (infinity, 24:00, years beyond 9999, BC, months) are read as their text."""
+    """Times that Python has no value for (infinity, 24:00, years beyond 9999, BC) are read as their text."""
     from psycopg.adapt import Loader
     from psycopg.pq import Format
 
@@ -78,23 +79,29 @@ def _read_times(connection: Any) -> None:
 
         class Lenient(Loader):
             inner = strict
-            is_interval = name == "interval"
 
             def __init__(self, oid: int, context: Any = None) -> None:
                 super().__init__(oid, context)
                 self._strict = self.inner(oid, context)
 
             def load(self, data: Any) -> Any:
-                text = bytes(data).decode("utf-8", "replace")
-                # An interval that is infinite would be read as none at all, and a month of one as 30 days.
-                if text.endswith("infinity") or "mon" in text or "year" in text:
-                    return _in_iso(text) if self.is_interval else text
                 try:
                     return self._strict.load(data)
                 except Exception:  # noqa: BLE001 - whatever it cannot read has a text
-                    return _in_iso(text) if self.is_interval else text
+                    return bytes(data).decode("utf-8", "replace")
 
         connection.adapters.register_loader(oid, Lenient)
+
+
+def _read_intervals(connection: Any) -> None:
+    """Intervals are read as ISO 8601: a month is not 30 days, and over a change of the clocks a day is not 24 hours."""
+    from psycopg.adapt import Loader
+
+    class Iso(Loader):
+        def load(self, data: Any) -> str:
+            return _in_iso(bytes(data).decode())
+
+    connection.adapters.register_loader("interval", Iso)
 
 
 def _in_iso(interval: str) -> str:
@@ -108,7 +115,7 @@ def _in_iso(interval: str) -> str:
     clock = ((hours, "H"), (minutes, "M"), (seconds, "S"))
     before = "".join(f"{Decimal(number)}{unit}" for number, unit in date if Decimal(number))
     after = "".join(f"{minus}{Decimal(number)}{unit}" for number, unit in clock if Decimal(number))
-    return f"P{before}T{after}" if after else f"P{before}"
+    return f"P{before}T{after}" if after else f"P{before or 'T0S'}"
 
 
 def _json(data: bytes | str) -> Any:
