@@ -188,12 +188,17 @@ def test_a_session_is_as_good_as_before(make_gateway, tables):
         assert value("select hold()", connection) == ""
         assert value(locks, connection) == 0
         assert value("select pg_backend_pid()", connection) == same
-    for query in ("set search_path = nowhere", "create temp table mine(a int)", "listen x", "set role pg_monitor"):
+    for query in (
+        "set search_path = nowhere", "create temp table mine(a int)", "listen x", "set role pg_monitor",
+        "prepare mine as select 1", "create sequence public.numbers", "select nextval('public.numbers')",
+    ):  # fmt: skip
         assert gateway.execute(Query(query=query, connection="desk")).status is Status.SUCCEEDED
     assert value("show search_path", "desk") == "pg_catalog, public"
     assert value("select to_regclass('mine')", "desk") is None
     assert value("select current_user = session_user", "desk") is True
     assert value("select pg_backend_pid()", "desk") == same
+    assert value("select count(*) from pg_prepared_statements", "desk") == 0
+    assert gateway.execute(Query(query="select lastval()", connection="desk")).status is Status.FAILED
     for _ in range(8):  # more often than it takes psycopg to prepare a statement
         assert value("select count(*) from t", "desk") == 2500
 

@@ -41,8 +41,11 @@ _CHUNK = 16
 _FORGET = "select pg_advisory_unlock_all()"
 """Gives up what outlives a transaction that is rolled back."""
 
-_FORGET_ALL = f"{_FORGET}; close all; unlisten *; reset session authorization; reset all; discard temp"
-"""The same for one that is kept. (`discard all` must be alone in its message, and forgets the driver's statements.)"""
+_FORGET_ALL = (
+    f"{_FORGET}; close all; unlisten *; reset session authorization; reset all; deallocate all; discard temp; "
+    "discard sequences"
+)
+"""The same for one that is kept: what `discard all` does, which must be alone in its message."""
 
 _READABLY = """
 set datestyle = iso; set intervalstyle = postgres; set extra_float_digits = 1; set standard_conforming_strings = on
@@ -112,9 +115,11 @@ class PostgresConnector:
             "connect_timeout": self._options.connect_timeout,
         }  # fmt: skip
         given = {name: value for name, value in said.items() if value}
+        # No prepared statements of the driver's own: they would end with those that queries left.
         connection = psycopg.connect(
-            self._options.url, autocommit=True, application_name="execlog", client_encoding="utf8", **given
-        )
+            self._options.url, autocommit=True, application_name="execlog", client_encoding="utf8",
+            prepare_threshold=None, **given,
+        )  # fmt: skip
         try:
             settings = self._settings(connection)
             connection.execute(settings.encode())
