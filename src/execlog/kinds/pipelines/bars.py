@@ -44,11 +44,11 @@ class Source(Protocol):
     """
 
     def __call__(self, symbol: str, timeframe: str, start: str | None, end: str | None, /) -> Iterable[Any] | None:
-        """Rows from day `start` to day `end` ("2004-08-19", both included; None: no limit), in any order; None for none.
+        """Rows from day `start` to day `end` ("2004-08-19", both included; None: no limit), in any order.
 
         A row is a `Bar`, or a mapping or an object with a time (`at`, `date`, `time` or `timestamp`: a datetime, a
         date, text, or Unix seconds; an integer `at` is UTC µs, as a Bar's), `close` (or `price`), and, where they are
-        known, `open`, `high`, `low` and `volume`.
+        known, `open`, `high`, `low` and `volume`. None stands for no rows.
         """
         ...
 
