@@ -20,12 +20,11 @@ from execlog.core.fold import FIELDS, OUTCOME, STATUS, UNSAID, created
 from execlog.core.model import RANK, Event, Execution, Key, Status
 from execlog.store.base import WHOLE, Store
 from execlog.store.jobs import JobStore
-from execlog.store.pairs import Pairs, PairState, facts_of_state, pairs_of
+from execlog.store.pairs import EVERY_PAIR, Pairs, PairState, facts_of_state, pairs_of
 
 BATCH = 200
 MOST_MISSING = 20
 _IN_MEMORY = 2**24
-_EVERY_PAIR = 1_000_000
 _PAIRS = 5_000
 JOB = "job"
 _encode = msgspec.json.Encoder().encode
@@ -144,7 +143,7 @@ def copy_pairs(source: Store, target: Store, *, now: int) -> int:
 
 
 def _monitored(pairs: Pairs, now: int) -> list[PairState]:
-    return list(chain.from_iterable(pairs.standing(now, limit=_EVERY_PAIR).stalest.values()))
+    return list(chain.from_iterable(pairs.standing(now, limit=EVERY_PAIR).stalest.values()))
 
 
 def statuses_in(store: Store, keys: Iterable[Key]) -> dict[Key, Status]:

@@ -35,6 +35,9 @@ EVERY = 0
 TOTAL, MISSING = 0, 1
 """Pairs are counted by the spans of time their `ranked_at` lies in; under `EVERY`, all, and those without data."""
 
+EVERY_PAIR = 1_000_000
+"""A limit for whoever wants all that are monitored."""
+
 LONGEST = 7 * 86_400 * SECOND
 """How long before the failures asked for their pipeline may have begun, in µs."""
 

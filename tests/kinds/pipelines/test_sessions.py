@@ -153,6 +153,32 @@ def test_a_dead_feed_is_seen_though_it_is_computed_again_and_again(history, cloc
     assert {(one["calendar_status"], one["calendar_staleness_seconds"]) for one in fresh} == {(verdict, lacking)}
 
 
+def test_pairs_whose_feed_stopped_are_found_among_the_fresh_ones(history, client, clock):
+    clock.at = at("2024-11-26T22:00")
+    tuesday, friday = datetime(2024, 11, 26, tzinfo=UTC), datetime(2024, 11, 22, tzinfo=UTC)
+    history.monitor([(f"S{number}", "1d") for number in range(9)], calendar="XNYS")
+    for number in range(8):
+        bar = friday if number in {5, 6, 7} else tuesday
+        history.update_feature_freshness(f"S{number}", "1d", data_point_count=250, last_bar_at=bar)
+    history.update_feature_freshness("BTC", "1d", data_point_count=250)
+    history.ledger.flush()
+
+    def listed(**asked):
+        report = history.get_feature_staleness_report(**asked)
+        answer = client.get("/api/v1/admin/features/staleness", params=asked).json()
+        assert report["by_status"] == answer["by_status"]
+        assert (report["summary"]["fresh_count"], report["summary"]["missing_count"]) == (9, 1)
+        return [one["symbol"] for one in report["by_status"]["fresh"] + report["by_status"]["missing"]]
+
+    assert listed(limit=2, calendar_status="stale") == ["S5", "S6"]
+    assert listed(calendar_status="stale") == ["S5", "S6", "S7"]
+    assert listed(calendar_status="fresh") == ["S0", "S1", "S2", "S3", "S4"]
+    assert listed(calendar_status="missing") == ["S8"]
+    assert len(listed()) == 10
+    with pytest.raises(InvalidError, match="fresh, aging, stale, missing"):
+        history.get_feature_staleness_report(calendar_status="old")
+
+
 def test_a_pair_without_a_calendar_has_no_verdict(history):
     history.update_feature_freshness("BTC", "1h", datetime.now(UTC), 5)
     history.monitor([("ETH", "1h")], calendar="24/7")

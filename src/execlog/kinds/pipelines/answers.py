@@ -7,6 +7,7 @@ Worked out from the store when asked, for the time `now` (UTC µs). The shapes a
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -17,7 +18,7 @@ from execlog.core.model import Execution, Status
 from execlog.kinds.pipelines.sessions import missing_since
 from execlog.kinds.pipelines.words import PIPELINE, WORDS, Word
 from execlog.store.base import DETAIL, SUMMARY, Store
-from execlog.store.pairs import SECOND, Band, PairState, Summary, band_of_age, pairs_of
+from execlog.store.pairs import EVERY_PAIR, SECOND, Band, PairState, Summary, band_of_age, pairs_of
 
 DAY = 86_400 * SECOND
 RECENT_FAILURES = 10
@@ -65,7 +66,8 @@ class FeatureFreshness(Struct, frozen=True, kw_only=True):
 
     status             by age: below an hour fresh, below a day aging, else stale; without data points missing
     calendar_status    the same limits, applied to how long data has been there that the features lack: those that
-                       have Friday's bar are fresh until Monday's close. Null for a pair without a calendar
+                       have Friday's bar are fresh until Monday's close. Null for a pair without a calendar, on a
+                       timeframe that is not understood, and beyond the days that the installed calendar knows
     last_bar_at        when the last bar began that they have; null where the computation did not say, and what it
                        lacks then counts from when it was computed
     """
@@ -159,12 +161,17 @@ def health_of(store: Store, now: int) -> SchedulerHealth:
     )
 
 
-def staleness_of(store: Store, now: int, *, limit: int) -> StalenessReport:
-    """How fresh the features of all monitored pairs are, at most `limit` of each band in the lists."""
-    summary, stalest = pairs_of(store).standing(now, limit=limit)
-    lists: dict[Band, tuple[FeatureFreshness, ...]] = {
-        band: tuple(freshness_of(state, band, now) for state in states) for band, states in stalest.items()
-    }
+def staleness_of(store: Store, now: int, *, limit: int, calendar_status: Band | None = None) -> StalenessReport:
+    """How fresh the features of all monitored pairs are, at most `limit` of each band in the lists.
+
+    With `calendar_status` the lists have only pairs with that verdict: every pair is judged to find them.
+    """
+    summary, stalest = pairs_of(store).standing(now, limit=limit if calendar_status is None else EVERY_PAIR)
+    lists: dict[Band, tuple[FeatureFreshness, ...]] = {}
+    for band, states in stalest.items():
+        told = (freshness_of(state, band, now) for state in states)
+        wanted = (one for one in told if calendar_status in {None, one.calendar_status})
+        lists[band] = tuple(islice(wanted, limit))
     return StalenessReport(
         timestamp=instant(now),
         summary=StalenessSummary(

@@ -23,7 +23,7 @@ from execlog.kinds.pipelines.reading import Reader
 from execlog.kinds.pipelines.retries import Retries
 from execlog.kinds.pipelines.words import FEATURE, PIPELINE
 from execlog.ledger import Ledger
-from execlog.store.pairs import LAST_BAR, pairs_of
+from execlog.store.pairs import BANDS, LAST_BAR, Band, pairs_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -275,11 +275,14 @@ class PipelineHistory:
         self._settle()
         return _plain(answers.health_of(self.ledger.store, self.ledger.clock.now()))
 
-    def get_feature_staleness_report(self, limit: int = 50) -> dict[str, Any]:
+    def get_feature_staleness_report(self, limit: int = 50, *, calendar_status: Band | None = None) -> dict[str, Any]:
         """How fresh features are: what `GET /api/v1/admin/features/staleness` answers. Raises InvalidError."""
         _check(limit)
+        if calendar_status not in {None, *BANDS}:
+            raise InvalidError(f"calendar_status must be one of {', '.join(BANDS)}", field="calendar_status")
         self._settle()
-        return _plain(answers.staleness_of(self.ledger.store, self.ledger.clock.now(), limit=limit))
+        store, now = self.ledger.store, self.ledger.clock.now()
+        return _plain(answers.staleness_of(store, now, limit=limit, calendar_status=calendar_status))
 
     def get_execution_history(self, limit: int = 20) -> list[dict[str, Any]]:
         """The newest executions, as `GET /api/v1/admin/scheduler/execution-history` lists them. Raises InvalidError."""

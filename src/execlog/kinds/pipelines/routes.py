@@ -12,14 +12,16 @@ from execlog.kinds.pipelines import answers
 from execlog.kinds.pipelines.answers import PipelineEntries, SchedulerHealth, StalenessReport
 from execlog.kinds.pipelines.words import FEATURE, PIPELINE, WORDS
 from execlog.ledger import Ledger
+from execlog.store.pairs import Band
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 
 
 class StalenessQuestion(Struct, frozen=True):
-    """How many pairs of each band are listed."""
+    """How many pairs of each band are listed, and which."""
 
     limit: Limit = 50
+    calendar_status: Annotated[Band | None, Meta(description="Only pairs with this verdict of their calendar")] = None
 
 
 class HistoryQuestion(Struct, frozen=True):
@@ -40,7 +42,9 @@ class Admin:
 
     def staleness(self, call: Call) -> StalenessReport:
         """How fresh the features of all monitored pairs are."""
-        return answers.staleness_of(self._ledger.store, self._ledger.clock.now(), limit=call.params.limit)
+        asked: StalenessQuestion = call.params
+        store, now = self._ledger.store, self._ledger.clock.now()
+        return answers.staleness_of(store, now, limit=asked.limit, calendar_status=asked.calendar_status)
 
     def history(self, call: Call) -> PipelineEntries:
         """Pipeline executions, the newest first."""
