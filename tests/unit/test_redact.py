@@ -50,6 +50,10 @@ def redactor(request, monkeypatch):
         f"ALTER USER bob WITH PASSWORD '{SECRET}'",
         f"alter role ann password E'{SECRET}' valid until 'infinity'",
         f"create user x identified by '{SECRET}'",
+        f"select * from dblink('host=a password=''{SECRET}'' dbname=b', 'select 1')",
+        f"create subscription s connection 'password=''it''''s {SECRET}'' user=b' publication p",
+        f"execute 'create user x password ''{SECRET}'''",
+        f"mytool --password=a'b {SECRET}'",
         f"create secret s (type s3, key_id 'k', secret 'it''s {SECRET}', session_token '{SECRET}')",
         f"SET password TO '{SECRET}'",
         f'Authorization: Digest username="ann", realm="r", response="{SECRET}"',
@@ -306,3 +310,16 @@ def test_time_grows_with_the_text_and_no_faster(redactor, name):
 
     small, large = seconds(20_000), seconds(160_000)
     assert large < max(small, 0.002) * 8 * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("dblink('user=a password=before', 'select 1')", "dblink('user=a password=[redacted]', 'select 1')"),
+        ("'password=before' as b, * from t where 'x'", "'password=[redacted]' as b, * from t where 'x'"),
+        ("password = '' or email = ''", "password = [redacted] or email = ''"),
+        ("password='',x=''", "password=[redacted],x=''"),
+    ],
+)
+def test_what_follows_the_text_that_a_secret_ends_stays(text, shown):
+    assert Redactor().text(text) == shown

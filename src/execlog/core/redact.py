@@ -44,10 +44,14 @@ _BLANKS = r" \t\r\n\f\v"
 _BOUND = re.compile(r"\{([01]),\d+\}")
 # No bounds are needed to stay linear: a quoted value ends at the next quote, which the next match needs to begin.
 # A mask is a value, brackets and all: a text that was read and is saved again stays as it is.
-_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\\*"[^"\n]*"|\\*'[^'\n]*')"""
+_DOUBLED = r"""''[^\s',;)}\]](?:[^'\n]|'''')*''"""
+"""A text within one of SQL: `dblink('host=a password=''…''')`. What follows an empty one does not begin another."""
+
+_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*"|""" + _DOUBLED + r"""|'(?:[^'\\\n]|\\.)*'|\\*"[^"\n]*"|\\*'[^'\n]*')"""
 """In JSON within JSON the quotes are escaped themselves."""
-_CALLED = r"[\w.]*\(?" + _TEXT
-"""As in `b'…'` and `SecretStr('…')`."""
+_ADDED = r"""[\w.]+(?:'[^\s',;)}\]][^'\n]*'|"[^\s",;)}\]][^"\n]*")"""
+_CALLED = rf"(?:(?:[a-zA-Z]?[a-zA-Z]?|[\w.]*\(){_TEXT}|{_ADDED})"
+"""As in `b'…'` and `SecretStr('…')`, and in a shell's word `abc'…'`; the end of a text it stands in is none of it."""
 _QUOTED = rf"(?:\[redacted\]|{_CALLED}|[\[(]{_CALLED}(?:, ?{_CALLED})*|"
 _VALUE = _QUOTED + r"""[^\s,;&"'<>)}\]=][^\s,;&"'<>)}\]]*)"""
 """Never a sign of equality: the end of a base64 text, as of a sealed one, may read like a name and its sign."""
@@ -70,7 +74,9 @@ _IN_SQL = (
     r"(?i)(\b(?:password|passwd|passphrase|pwd|secret|\w{1,20}_token|\w{0,10}access_key|identified\s{1,3}by)"
     r"\s{1,3}(?:(?:to|by)\s{1,3}|=\s{0,3})?|\bpassword\s{1,3}for\s{1,3}\S{1,99}\s{0,3}=\s{0,3}|\bpassword\(\s{0,3}"
     r"|\bidentified\s{1,3}with\s{1,3}\S{1,99}\s{1,3}(?:by|as)\s{1,3})"
-    r"""[en]?(?:'(?:[^'\\\n]|''|\\.)*'|'(?:[^'\n]|'')*'|"[^"\n]*"|\$\w{0,20}\$[^$\n]*\$\w{0,20}\$)"""
+    r"""[en]?(?:"""
+    + _DOUBLED
+    + r"""|'(?:[^'\\\n]|''|\\.)*'|'(?:[^'\n]|'')*'|"[^"\n]*"|\$\w{0,20}\$[^$\n]*\$\w{0,20}\$)"""
 )
 """`alter user ann password '…'`, `create secret s (type s3, secret '…')`: SQL needs no sign between name and value."""
 _KEY = r"[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
