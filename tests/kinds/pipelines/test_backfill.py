@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import threading
 from collections import Counter
 from contextlib import closing
@@ -278,6 +280,27 @@ def test_stopping_leaves_the_rest_for_later(ledger, history, warehouse, whole):
     assert (progress_of(resumed, now=0).done, progress_of(resumed, now=0).total) == (4, 4)
 
     assert backfill.run(["A", "B", "C", "D"], ["1d"], resume="last").before == 0  # that one was complete: a new one
+
+
+def test_ctrl_c_ends_it_after_the_pairs_under_way(ledger, history, warehouse, whole):
+    symbols, stop, calls = [f"S{number:02}" for number in range(40)], threading.Event(), []
+
+    def source(symbol, *_):
+        calls.append(symbol)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        if len(calls) >= 3:
+            assert stop.wait(DEADLINE)
+        return [Bar(at * 86_400_000_000, 100.0 + at) for at in range(20)]
+
+    with pytest.raises(KeyboardInterrupt):
+        Backfill(ledger, source, warehouse, limit=2, delay=0).run(symbols, ["1d"], stop=stop)
+    assert len(calls) <= 4
+    (entry,) = history.get_execution_history()
+    execution = whole(entry["execution_id"])
+    assert execution.status is Status.CANCELLED
+    assert {item.key for item in execution.items} == {f"{symbol}/1d" for symbol in calls}
+    assert {item.status for item in execution.items} <= {Status.SUCCEEDED, Status.CANCELLED}  # polars may be at one
 
 
 def test_resuming_what_had_failures_does_only_those(ledger, warehouse):

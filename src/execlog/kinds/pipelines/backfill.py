@@ -13,8 +13,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from datetime import date
 from typing import Any
@@ -40,6 +40,7 @@ from execlog.store.pairs import LAST_BAR, Pair, pairs_of
 log = logging.getLogger("execlog")
 FLUSH_SECONDS = 10.0
 _SHOWN_ERROR, _LONGEST_PAUSE = 300, 60.0
+_LOOK_UP_SECONDS = 0.2
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -189,10 +190,8 @@ class _Execution:
         if not workers:
             return
         with ThreadPoolExecutor(workers, "execlog-backfill") as pool:
-            futures = [pool.submit(copy_context().run, self._take, line, run) for _ in range(workers)]
             try:
-                for future in futures:
-                    future.result()
+                _wait_for([pool.submit(copy_context().run, self._take, line, run) for _ in range(workers)])
             except BaseException:
                 self._stop.set()  # the threads end after the pair they are at
                 raise
@@ -225,6 +224,9 @@ class _Execution:
                 run.say_item(_ended(item, status_of(fault), began, error=error))
                 self._fail(pair, error.message[:_SHOWN_ERROR], run)
                 return
+            except BaseException as fault:  # polars interrupts the thread it computes in
+                run.say_item(_ended(item, status_of(fault), began, error=error_of(fault)))
+                raise
             said = {name: figure for name, figure in figures.items() if name != "rows"}
             run.say_item(_ended(item, Status.SUCCEEDED, began, rows=figures["rows"], data=(item.data or {}) | said))
             self._succeed(pair, figures, run)
@@ -319,6 +321,18 @@ class _Execution:
         elif self._failures and not self._succeeded:
             first, why = min(self._failures.items())
             run.fail(Error("BackfillError", f"all {len(self._failures)} pairs failed; {first}: {why}"))
+
+
+def _wait_for(futures: Iterable[Future[None]]) -> None:
+    """Wait until all have ended; raises what one raises, and KeyboardInterrupt.
+
+    Polars takes signals in a way that they no longer wake a thread that waits: so it looks up by itself.
+    """
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, timeout=_LOOK_UP_SECONDS, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
 
 
 def _ended(item: Item, status: Status, began: float, **changes: Any) -> Item:
