@@ -147,7 +147,7 @@ def test_a_dead_feed_is_seen_though_it_is_computed_again_and_again(history, cloc
     history.log_symbol_computation_status(
         id_, "AAPL", "stock", "1d", records_processed=250, features_computed=9, last_bar_at=friday
     )
-    history.update_feature_freshness("IBM", "1d", data_point_count=250, last_bar_at=friday)
+    history.update_feature_freshness("IBM", "1d", data_point_count=250, last_bar_at=friday.date())
     fresh = history.get_feature_staleness_report()["by_status"]["fresh"]
     assert [one["last_bar_at"] for one in fresh] == ["2024-11-22T00:00:00Z"] * 2
     assert {(one["calendar_status"], one["calendar_staleness_seconds"]) for one in fresh} == {(verdict, lacking)}

@@ -8,7 +8,7 @@ raise StoreError where it cannot answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -169,7 +169,7 @@ class PipelineHistory:
         duration_seconds: float | None = None,
         error_message: str | BaseException | None = None,
         *,
-        last_bar_at: datetime | None = None,
+        last_bar_at: datetime | date | None = None,
         **data: Any,
     ) -> bool:
         """Whether there is such an execution: how a pair stands in it. None leaves what was said of the pair before.
@@ -216,7 +216,7 @@ class PipelineHistory:
         status: str | None = None,
         staleness_seconds: float | None = None,
         *,
-        last_bar_at: datetime | None = None,
+        last_bar_at: datetime | date | None = None,
         execution_id: str | None = None,
     ) -> bool:
         """Whether it was taken in: the pair's features were computed then, from so many data points.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -30,10 +30,12 @@ class Reader:
         self._recorder = recorder
 
     def time(self, value: Any, otherwise: int) -> int:
-        """UTC µs of a datetime (a naive one is UTC) or ISO 8601 text; `otherwise` for None and what is neither."""
+        """UTC µs of a datetime (a naive one is UTC), a date or ISO 8601 text; `otherwise` for None and what is none."""
         try:
             if isinstance(value, datetime):
                 return micros(value)
+            if isinstance(value, date):
+                return micros(datetime(value.year, value.month, value.day, tzinfo=UTC))
             if isinstance(value, str):
                 return parse_when(value, now=None)
         except (InvalidError, OverflowError) as error:
@@ -44,7 +46,7 @@ class Reader:
         return otherwise
 
     def instant(self, value: Any) -> str | None:
-        """ISO 8601 of a datetime (a naive one is UTC) or ISO 8601 text; None for None and what is neither."""
+        """ISO 8601 of what `time` reads; None for None and what it cannot read."""
         at = self.time(value, _NEVER)
         return None if at == _NEVER else iso(at)
 
