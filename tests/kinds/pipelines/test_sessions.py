@@ -118,6 +118,11 @@ def test_a_bar_that_had_not_ended_is_lacked_from_its_end_on():
     assert missing_since(at("2024-11-22T15:10"), at("2024-11-22T14:30"), "1h", "XNYS") == at("2024-11-22T15:30")
 
 
+def test_a_bar_that_had_not_begun_says_nothing():
+    computed = at("2024-11-22T22:00")
+    assert missing_since(computed, at("9000-01-01T00:00"), "1d", "XNYS") == at("2024-11-25T21:00")
+
+
 @pytest.mark.parametrize(
     ("bar", "missing"),
     [

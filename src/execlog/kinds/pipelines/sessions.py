@@ -45,7 +45,7 @@ def missing_since(computed_at: int, last_bar_at: int | None, timeframe: str, cal
     try:
         _checked(calendar)
         ended = _bar_end(computed_at, 1, number, unit, calendar)
-        if last_bar_at is None:
+        if last_bar_at is None or last_bar_at > computed_at:  # a bar that had not begun says nothing
             return ended
         followed = _bar_end(last_bar_at, 2, number, unit, calendar)
     except (MissingExtraError, InvalidError):
