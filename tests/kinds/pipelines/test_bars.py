@@ -120,7 +120,11 @@ def test_rows_may_name_their_timeframe_or_none():
         source("B", "1d", None, None)
 
 
-@pytest.mark.parametrize("row", [{"date": "2004-01-01", "close": 1}, {"symbol": "", "date": "2004-01-01", "close": 1}])
+def test_blanks_around_a_symbol_at_hand_are_none_of_it():
+    assert RowSource([{"symbol": " A ", "date": "2004-01-01", "close": 1}]).symbols == ["A"]
+
+
+@pytest.mark.parametrize("row", [{"date": "2004-01-01", "close": 1}, {"symbol": " ", "date": "2004-01-01", "close": 1}])
 def test_a_row_at_hand_without_a_symbol_is_named(row):
     with pytest.raises(SourceError, match="row 2 has no symbol"):
         RowSource([{"symbol": "A", "date": "2004-01-01", "close": 1}, row])

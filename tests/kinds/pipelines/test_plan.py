@@ -41,3 +41,11 @@ def test_a_text_is_not_taken_for_its_letters(field):
     with pytest.raises(InvalidError, match=rf"{field} must be a list, such as \['AAPL'\]") as raised:
         plan_of(**{field: "AAPL"})
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize("field", ["symbols", "timeframes"])
+@pytest.mark.parametrize("name", ["", "AAPL ", "\tAAPL", "A\0", "\ud800", "A" * 101])
+def test_a_name_that_would_be_recorded_as_another_is_refused(field, name):
+    with pytest.raises(InvalidError, match="cannot be recorded as it is") as raised:
+        plan_of(**{field: [name]})
+    assert raised.value.field == field

@@ -60,9 +60,10 @@ class RowSource:
         self._bars: dict[str, list[tuple[str | None, Bar]]] = {}
         for number, row in enumerate(rows, 1):
             frame, symbol = row.get("timeframe") or None, row.get("symbol")
-            if symbol is None or symbol == "":
+            name = "" if symbol is None else str(symbol).strip()
+            if not name:
                 raise SourceError(f"row {number} has no symbol")
-            self._bars.setdefault(str(symbol), []).append((frame, bar_of(row, number)))
+            self._bars.setdefault(name, []).append((frame, bar_of(row, number)))
 
     @classmethod
     def of_csv(cls, path: Path | str) -> RowSource:

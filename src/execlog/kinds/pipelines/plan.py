@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -13,6 +14,7 @@ from msgspec import Struct
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.filter import Filter
 from execlog.core.model import OPEN, Execution, Status
+from execlog.core.storable import mend_text
 from execlog.kinds.pipelines.words import PIPELINE
 from execlog.store.base import DETAIL, Store
 from execlog.store.pairs import Pair
@@ -20,6 +22,7 @@ from execlog.store.pairs import Pair
 LAST = "last"
 _LISTED = 1_000
 _MOST_LINKS = 1_000
+_LONGEST_NAME = 100
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -72,10 +75,11 @@ def make_plan(
             raise InvalidError(f"{field} must be a list, such as [{names!r:.60}]", field=field)
     start, end = _day(start, "start"), _day(end, "end")
     for timeframe in timeframes:
-        if not timeframe or "/" in timeframe:
+        if "/" in timeframe:
             raise InvalidError(f"{timeframe!r:.60} is not a timeframe, such as 1d", field="timeframes")
-    if not all(symbols):
-        raise InvalidError("a symbol must not be empty", field="symbols")
+        _check_name(timeframe, "timeframes")
+    for symbol in symbols:
+        _check_name(symbol, "symbols")
     if start is not None and end is not None and start > end:
         raise InvalidError(f"start ({start}) is after end ({end})", field="start")
     return Plan(
@@ -86,6 +90,16 @@ def make_plan(
         end=end,
         features=tuple(features),
     )
+
+
+def _check_name(name: str, field: str) -> None:
+    """Nothing, if it can be recorded as it is: under another name its pair would not be the one that is monitored."""
+    if not name or name != name.strip() or mend_text(name, Counter(), _LONGEST_NAME) != name:
+        raise InvalidError(
+            f"{name!r:.60} cannot be recorded as it is: 1 to {_LONGEST_NAME} characters, no blanks around them, no NUL "
+            "and no lone surrogates",
+            field=field,
+        )
 
 
 def _day(day: date | str | None, field: str) -> str | None:
