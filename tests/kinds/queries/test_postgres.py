@@ -150,6 +150,8 @@ def test_functions_that_write_are_refused_by_the_server(ask, tables):
         'pg_catalog."pg_terminate_backend"  /* all */ (pid)',
         'u&"pg\\005fcancel_backend"(pid)',
         "query_to_xml('select pg_cancel_backend(' || pid || ')', true, true, '')",
+        "ts_stat('select to_tsvector(pg_cancel_backend(' || pid || ')::text)')",
+        "ts_rewrite('a', 'select ''a''::tsquery, pg_cancel_backend(' || pid || ')::text::tsquery')",
         "pg_advisory_lock(pid)",
     ],
 )

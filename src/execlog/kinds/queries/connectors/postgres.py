@@ -24,7 +24,9 @@ _DOING = frozenset(
     {"pg_cancel_backend", "pg_terminate_backend", "pg_logical_emit_message", "pg_advisory_lock",
      "pg_advisory_lock_shared", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "pg_try_advisory_lock",
      "pg_try_advisory_lock_shared", "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared", "query_to_xml",
-     "query_to_xmlschema", "query_to_xml_and_xmlschema", "dblink", "dblink_exec", "dblink_send_query"}
+     "query_to_xmlschema", "query_to_xml_and_xmlschema", "ts_stat", "ts_rewrite", "dblink", "dblink_exec",
+     "dblink_send_query", "crosstab", "crosstab2", "crosstab3", "crosstab4", "crosstab_hash", "connectby",
+     "xpath_table"}
 )  # fmt: skip
 """Functions that act on other sessions, take locks, or run a text, in a read-only transaction too."""
 
