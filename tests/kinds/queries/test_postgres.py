@@ -176,6 +176,12 @@ def test_a_connection_may_be_allowed_to_write(ask):
     assert ask("select count(*) from t").part.values() == [[2501]]
 
 
+@pytest.mark.parametrize("query", ["copy t to stdout", "COPY t (a) FROM STDIN"])
+def test_rows_are_not_copied_through_the_gateway(ask, query):
+    outcome = ask(query, connection="desk")
+    assert (outcome.status, outcome.trouble.kind) == (Status.FAILED, "NotSupported")
+
+
 def test_a_session_is_as_good_as_before(make_gateway, tables):
     gateway = make_gateway(tables | {"desk": tables["desk"] | {"search_path": "pg_catalog, public"}}, max_concurrent=1)
 

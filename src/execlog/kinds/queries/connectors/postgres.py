@@ -18,7 +18,7 @@ from execlog.kinds.queries.connectors.postgres_values import read_well
 from execlog.kinds.queries.connectors.sql import named, rows
 from execlog.kinds.queries.lexer import POSTGRES
 from execlog.kinds.queries.statements import check_calls, check_reads, single
-from execlog.kinds.queries.trouble import TroubleError, trouble_of
+from execlog.kinds.queries.trouble import RefusedError, TroubleError, trouble_of
 
 _DOING = frozenset(
     {"pg_cancel_backend", "pg_terminate_backend", "pg_logical_emit_message", "pg_advisory_lock",
@@ -102,6 +102,10 @@ class PostgresConnector:
         if read_only:
             check_reads(said, POSTGRES)
             check_calls(said, _DOING)
+        elif said[0].text.lower() == "copy" and {"stdin", "stdout"} & {token.text.lower() for token in said}:
+            raise RefusedError(
+                "NotSupported", "COPY from STDIN and to STDOUT is not for a gateway: use INSERT, or SELECT"
+            )
         return statement
 
     def open(self) -> Session:
