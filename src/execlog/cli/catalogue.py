@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Act": (
         Entry("retry", "run an execution again, or only its failed items"),
         Entry("jobs", "add, run, pause and remove scheduled jobs"),
+        Entry("workflow", "run a workflow that is written in a file, or check it"),
         Entry("alerts", "who is told when something goes wrong, and a test of it"),
     ),
     "Keep": (

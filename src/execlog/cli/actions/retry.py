@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, cast
 
 from execlog.cli.actions.run import run_recorded
 from execlog.cli.jobs.running import run_job
 from execlog.cli.lookup import find_one
-from execlog.cli.outcome import exit_code, write_outcome
 from execlog.cli.parser import Options
 from execlog.cli.place import check_there, open_ledger
 from execlog.cli.terminal import Terminal
-from execlog.core.errors import InvalidError, NotFoundError, UnsupportedError
+from execlog.cli.workflows import ended, engine_here
+from execlog.core.errors import InvalidError, UnsupportedError
 from execlog.core.model import Execution
 from execlog.core.redact import MASK
 from execlog.kinds.jobs import SchedulerServingApp
-from execlog.kinds.workflows import ExecutionEngine, endpoints_of
 from execlog.kinds.workflows.words import KIND as WORKFLOW
 from execlog.ledger import Ledger
 
@@ -44,7 +42,7 @@ def _is_scheduled(ledger: Ledger, found: Execution, job_id: str) -> bool:
 
 def _resume_workflow(ledger: Ledger, found: Execution, options: Options, terminal: Terminal) -> int:
     """Its exit code. Only the program that ran it has its tools, and the functions that no module names."""
-    engine = ExecutionEngine(ledger, endpoints=endpoints_of(ledger.settings.home))
+    engine = engine_here(ledger)
     try:
         done = engine.resume(found.namespace, found.id, triggered_by="retry")
     except InvalidError as error:
@@ -53,13 +51,7 @@ def _resume_workflow(ledger: Ledger, found: Execution, options: Options, termina
             f"ExecutionEngine(…).resume({found.namespace!r}, {found.id!r}, workflow)",
             capability="retry",
         ) from error
-    ledger.flush()
-    again = ledger.store.get(done.id, kind=WORKFLOW, namespace=found.namespace)
-    if again is None:
-        raise NotFoundError(f"execution {done.id!r} was deleted while it ran")
-    with suppress(BrokenPipeError):  # who reads no further is told how it went all the same
-        write_outcome(again, options, terminal)
-    return exit_code([again.status])
+    return ended(ledger, done.id, found.namespace, options, terminal)
 
 
 def _run_command(found: Execution, options: Options) -> int:

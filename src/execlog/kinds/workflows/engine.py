@@ -178,6 +178,10 @@ class ExecutionEngine:
             coordination.cancel(reason)
         return coordination is not None
 
+    def check(self, workflow: AnyWorkflow) -> Graph:
+        """The graph of a workflow that can run here. Raises InvalidError naming the step where it cannot."""
+        return self._ready(workflow, None)[0]
+
     def _resumable(self, project_id: str, execution_id: str) -> Execution:
         if self.history is None:
             raise NotFoundError("without a history there is nothing to resume")
@@ -237,12 +241,7 @@ class ExecutionEngine:
         before: Execution | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> Prepared:
-        functions = self._functions
-        if isinstance(workflow, Flow):
-            functions, workflow = functions | workflow.functions, workflow.workflow
-        graph = graph_of(workflow if isinstance(workflow, Workflow) else workflow_of(workflow))
-        performer = Performer(functions, self._tools, self._endpoints, loop, self._jitter)
-        performer.check(graph)
+        graph, performer = self._ready(workflow, loop)
         limits = graph.workflow.budget if order.budget is None else limits_of(order.budget)
         values = values_of(graph.workflow, given)
         if before is not None:
@@ -260,6 +259,16 @@ class ExecutionEngine:
         if recorder is self._silent and run.project_id in self._budgets:
             prepared.at_end.append(self._unsaved.begin(run.project_id, run.stamp(), lambda: run.spent))
         return prepared
+
+    def _ready(self, workflow: AnyWorkflow, loop: asyncio.AbstractEventLoop | None) -> tuple[Graph, Performer]:
+        """What is to run, and who performs it. Raises InvalidError where something that it needs is not there."""
+        functions = self._functions
+        if isinstance(workflow, Flow):
+            functions, workflow = functions | workflow.functions, workflow.workflow
+        graph = graph_of(workflow if isinstance(workflow, Workflow) else workflow_of(workflow))
+        performer = Performer(functions, self._tools, self._endpoints, loop, self._jitter)
+        performer.check(graph)
+        return graph, performer
 
     def _check_new(self, order: Order) -> None:
         """Nothing, when the id somebody chose is free. Raises ConflictError."""

@@ -36,7 +36,8 @@ def find_endpoint(name: str, endpoints: Mapping[str, Endpoint]) -> Endpoint:
     """The endpoint of this name. Raises InvalidError."""
     if name not in endpoints:
         known = ", ".join(sorted(endpoints)) or "none"
-        raise InvalidError(f"no endpoint {name!r}: the engine has {known}")
+        where = f"endpoints=…, or [workflows.endpoints.{name}] in execlog.toml"
+        raise InvalidError(f"no endpoint {name!r}: the engine has {known} ({where})")
     return endpoints[name]
 
 
