@@ -186,6 +186,43 @@ def test_a_store_that_fails_for_a_while_ends_nothing(ledger, monkeypatch):
     asyncio.run(play())
 
 
+def test_who_comes_while_the_store_is_away_waits_for_it(ledger, monkeypatch):
+    """A stream that broke off at once would come back at once, and a page would say "live" each time."""
+
+    async def play() -> None:
+        hub = Hub(ledger, Workers())
+        with monkeypatch.context() as patch:
+
+            def down(*_args, **_kwargs):
+                raise StoreError("down", retry=True)
+
+            patch.setattr(ledger.store, "changes", down)
+            listener = Listener(hub)
+            assert await listener.next() == [{"event": "away", "data": "{}"}]
+        assert int((await listener.next())[0]["id"]) == newest(ledger.store)
+        seed(ledger, execution(0))
+        assert await listener.ids(1) == ["run-0"]
+        await listener.events.aclose()
+
+    asyncio.run(play())
+
+
+def test_who_waits_for_the_store_is_let_go_when_the_server_stops(ledger, monkeypatch):
+    def down(*_args, **_kwargs):
+        raise StoreError("down", retry=True)
+
+    monkeypatch.setattr(ledger.store, "changes", down)
+
+    async def play() -> None:
+        hub = Hub(ledger, Workers())
+        listener = Listener(hub)
+        assert await listener.next() == [{"event": "away", "data": "{}"}]
+        hub.close()
+        assert [event async for event in listener.events] == []  # no place to go on from: none was found
+
+    asyncio.run(play())
+
+
 def test_a_place_is_taken_when_it_is_promised_and_given_back_unread(ledger):
     async def play() -> None:
         feeds = Feeds(ledger, Workers(), most_clients=2)

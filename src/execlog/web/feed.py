@@ -94,7 +94,14 @@ class Hub:
         self._news.set()
 
     async def _follow(self, wanted: Wanted, after: int | None) -> AsyncGenerator[bytes]:
-        await self._start()
+        away = False
+        while not await self._start():
+            if self._closed:
+                return
+            if not away:
+                yield _AWAY
+            away = True
+            await asyncio.sleep(POLL_SECONDS)
         sent = told = self._head if after is None else min(after, self._head)
         yield b"retry: %d\nid: %d\n\n" % (_RETRY_MS, sent)
         away = False
@@ -119,13 +126,19 @@ class Hub:
         if not self.clients:
             self._stop()
 
-    async def _start(self) -> None:
+    async def _start(self) -> bool:
+        """Whether somebody reads; not where the store is away, or the hub closed."""
         async with self._starting:
             if self._reader is None and not self._closed:
-                self._floor = self._head = await self._workers.run(lambda: newest(self._ledger.store))
+                try:
+                    self._floor = self._head = await self._workers.run(lambda: newest(self._ledger.store))
+                except (StoreError, ProblemError) as error:
+                    _log.warning("live updates wait for the store: %s", error)
+                    return False
                 self._ring.clear()
                 self._away = False
                 self._reader = asyncio.create_task(self._read())
+            return self._reader is not None
 
     def _stop(self) -> None:
         if self._reader is not None:
