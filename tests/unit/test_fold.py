@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execlog.core.fold import FIELDS, OUTCOME, begin, count, fold, fold_head, outcome
+from execlog.core.fold import FIELDS, OUTCOME, begin, count, fold, fold_all, fold_head, outcome
 from execlog.core.model import Counts, Error, Event, Execution, Item, LogLine, Status
 from execlog.testing.making import events
 
@@ -42,6 +42,13 @@ def test_an_event_folded_twice_changes_nothing(said):
     expected = folded(said)
     for event in said:
         assert same(fold(expected, event), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(about_one, st.integers(0, 6))
+def test_many_at_once_are_one_after_the_other(said, known):
+    before = folded(said[:known]) if said[:known] else None
+    assert not said[known:] or same(fold_all(before, said[known:]), folded(said))
 
 
 @settings(max_examples=50, deadline=None)

@@ -8,6 +8,7 @@ at). Ties are decided by the greater encoding, so that they too have one answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -56,21 +57,32 @@ def begin(event: Event) -> Execution:
 
 def fold(execution: Execution | None, event: Event) -> Execution:
     """The execution with what the event says taken in, items and log lines too."""
+    return fold_all(execution, (event,))
+
+
+def fold_all(execution: Execution | None, events: Sequence[Event]) -> Execution:
+    """The execution with what the events say taken in, in as many steps as they have items, however many it has.
+
+    An execution that is not there yet is begun with the first event; there is at least one then.
+    """
     if execution is None:
-        return begin(event)
-    folded = fold_head(execution, event)
+        execution, events = begin(events[0]), events[1:]
+    head, counts, logs = execution, execution.counts, set(execution.logs)
     items = {item.key: item for item in execution.items}
-    counts = execution.counts
-    for item in event.items:
-        old = items.get(item.key)
-        new = fold_item(old, item)
-        counts = count(counts, old, new)
-        items[item.key] = new
-    logs = execution.logs
-    if event.logs:
-        logs = tuple(sorted({*logs, *event.logs}, key=_log_order))
-    ordered = tuple(sorted(items.values(), key=_item_order))
-    return msgspec.structs.replace(folded, items=ordered, counts=counts, logs=logs)
+    for event in events:
+        head = fold_head(head, event)
+        for item in event.items:
+            old = items.get(item.key)
+            new = fold_item(old, item)
+            counts = count(counts, old, new)
+            items[item.key] = new
+        logs.update(event.logs)
+    return msgspec.structs.replace(
+        head,
+        items=tuple(sorted(items.values(), key=_item_order)),
+        counts=counts,
+        logs=tuple(sorted(logs, key=_log_order)),
+    )
 
 
 def fold_head(execution: Execution, event: Event) -> Execution:

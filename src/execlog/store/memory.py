@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from execlog.core.clock import Clock, SystemClock
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
-from execlog.core.fold import fold
+from execlog.core.fold import fold_all
 from execlog.core.model import OPEN, Event, Execution, Key
 from execlog.store.base import (
     SUMMARY,
@@ -66,12 +66,12 @@ class MemoryStore:
         mended: Counter[str] = Counter()
         prepared = [prepare(event, mended) for event in events]
         with self._open():
-            before: dict[Key, Execution | None] = {}
             kept = [event for event in prepared if not self._is_deleted(event)]
+            said: dict[Key, list[Event]] = {}
             for event in kept:
-                old = self._executions.get(event.key)
-                before.setdefault(event.key, old)
-                self._executions[event.key] = fold(old, event)
+                said.setdefault(event.key, []).append(event)
+            before = {key: self._executions.get(key) for key in said}
+            self._executions.update({key: fold_all(before[key], events) for key, events in said.items()})
             inserted = [key for key, old in before.items() if old is None]
             changed = [key for key, old in before.items() if self._executions[key] != old]
             self._note(changed, deleted=False)

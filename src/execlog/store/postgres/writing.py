@@ -7,14 +7,13 @@ copied again where they changed: one way of writing, and a change of `created_at
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 import msgspec
 
 from execlog.core.codec import to_json
 from execlog.core.errors import StoreError
-from execlog.core.fold import begin, fold
+from execlog.core.fold import begin, fold_all
 from execlog.core.model import TERMINAL, Error, Event, Execution, Item
 from execlog.store.base import CHANGED, Applied
 from execlog.store.matching import fold_case, item_errors, searchable
@@ -223,7 +222,7 @@ def _merge(session: Session, groups: Mapping[Place, Said], batch: Batch) -> set[
     folded: dict[int, Execution] = {}
     for head in heads:
         before = to_execution(head, tuple(items.get(head.number, {}).values()))
-        folded[head.number] = reduce(fold, said[head.number], before)
+        folded[head.number] = fold_all(before, said[head.number])
     changed = _write_items(session, folded, items) | _add_logs(session, folded, batch)
     failed = _failed(session, folded)
     rewritten = [head for head in heads if batch.change(head, folded[head.number], failed.get(head.number, ()))]
@@ -297,7 +296,7 @@ def _failed(session: Session, folded: Mapping[int, Execution]) -> dict[int, Coll
 
 
 def _fold(said: Said) -> Execution:
-    return begin(said) if isinstance(said, Event) else reduce(fold, said[1:], begin(said[0]))
+    return begin(said) if isinstance(said, Event) else fold_all(None, said)
 
 
 def _events(said: Said) -> list[Event]:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import reduce
 from heapq import nlargest
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from execlog.core.clock import Clock
 from execlog.core.errors import StoreError
 from execlog.core.filter import Filter, Page
-from execlog.core.fold import fold
+from execlog.core.fold import fold_all
 from execlog.core.model import Event, Execution, Key
 from execlog.core.settings import Settings
 from execlog.store.base import SUMMARY, WHOLE, Applied, Capabilities, Change, FailureGroup, Group, GroupBy, Part
@@ -219,7 +218,7 @@ class RedisStore:
         saves: list[Save] = []
         for key, events in pending.items():
             raw, old = read[key]
-            new = cast("Execution", reduce(fold, events, old))
+            new = fold_all(old, events)
             if new != old:
                 saves.append(Save(new, raw, old))
         done = self.saving.save(saves) if saves else []

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from execlog.core.fold import fold
+from execlog.core.fold import fold_all
 from execlog.core.model import Event, Execution, Item
 from execlog.store.matching import item_errors, searchable
 from execlog.store.preparing import is_failed
@@ -43,9 +43,7 @@ def merge(session: Session, groups: Mapping[Place, Said], contents: Contents, se
     folded: dict[int, Execution] = {}
     for head in heads:
         before = to_execution(head, tuple(items.get(head.number, {}).values()))
-        for event in said[head.number]:
-            before = fold(before, event)
-        folded[head.number] = before
+        folded[head.number] = fold_all(before, said[head.number])
     changed, broken = _write_items(session, folded, items)
     changed |= _add_logs(session, folded, contents)
     failed = _failed(session, folded)

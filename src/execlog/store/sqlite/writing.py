@@ -7,12 +7,11 @@ and written again (`merging`). The statistics are added up some hundreds of exec
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from operator import attrgetter
 
 import msgspec
 
-from execlog.core.fold import begin, fold
+from execlog.core.fold import begin, fold_all
 from execlog.core.model import Event, Execution
 from execlog.store.base import Applied
 from execlog.store.matching import searchable
@@ -150,7 +149,7 @@ def is_whole(event: Event) -> bool:
 
 
 def _fold(said: Said) -> Execution:
-    return begin(said) if isinstance(said, Event) else reduce(fold, said[1:], begin(said[0]))
+    return begin(said) if isinstance(said, Event) else fold_all(None, said)
 
 
 def _insert(session: Session, rows: Sequence[Row], plain: Sequence[Row], *, first: int, last: int) -> frozenset[int]:
