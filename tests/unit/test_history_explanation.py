@@ -28,6 +28,14 @@ def item(key: str, *, failed: bool) -> Item:
     return Item(key=key, at=T0, status=Status.FAILED if failed else Status.SUCCEEDED, error=error)
 
 
+def test_however_many_items_failed_all_are_counted(store):
+    items = tuple(item(f"i{number}", failed=number > 0) for number in range(400))
+    store.apply([execution(0, status=Status.PARTIAL, items=items)])
+    found = told(store, "run-0")
+    assert found.summary[0] == "399 of 400 items failed: i1, i10, i100, i101, i102 and 394 more."
+    assert len(found.items) == 100
+
+
 def test_a_failure_knows_its_last_success_and_what_changed_since(store):
     store.apply(
         [

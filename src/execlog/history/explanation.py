@@ -46,7 +46,7 @@ def explain(store: Store, execution: Execution, *, now: int, actor: str | None =
         summary=(),
     )
     when = same_time(execution, kin.alike, kin.good) if bad else None
-    return replace(found, summary=tuple(in_words(execution, found, kin, when)))
+    return replace(found, summary=tuple(in_words(execution, found, kin, when)), items=found.items[:MOST_ITEMS])
 
 
 def _shown(execution: Execution | None) -> ExecutionView | None:
@@ -103,7 +103,7 @@ def _troubles(execution: Execution, kin: Kin) -> tuple[ItemTrouble, ...]:
     """Its failed items: those that are new to failing first."""
     failed = [item for item in execution.items if is_failed(item)] if execution.subject else []
     troubles = [_trouble(item.key, view_error(item.error), kin.items.get(item.key, ())) for item in failed]
-    return tuple(sorted(troubles, key=lambda one: one.failed_before / max(one.seen_before, 1))[:MOST_ITEMS])
+    return tuple(sorted(troubles, key=lambda one: one.failed_before / max(one.seen_before, 1)))
 
 
 def _trouble(key: str, error: ErrorView | None, past: tuple[bool, ...]) -> ItemTrouble:

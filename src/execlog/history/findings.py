@@ -55,7 +55,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     successes       how many runs that went well were looked at
     changed         what is different from `compared_with`, the telling first
     unusual         figures out of the usual
-    items           its failed items
+    items           its failed items, those that are new to failing first: at most a hundred
     inside          executions inside it that failed
     summary         the same in plain words
     """
