@@ -1,6 +1,7 @@
 """Functions that jobs of the tests run: importable by name from any process."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import sys
@@ -85,6 +86,12 @@ def die_on_b(item):
     if item == "B":
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
+
+
+def in_a_pool(numbers):
+    """What a `multiprocessing` pool makes of the numbers."""
+    with multiprocessing.Pool(2) as pool:
+        return pool.map(abs, numbers)
 
 
 def spin_on_b(item):

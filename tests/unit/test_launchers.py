@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from chores import gate, wait_for
+from chores import gate, in_a_pool, wait_for
 from execlog.runner.launcher import ThreadLauncher
 from execlog.runner.processes import ProcessLauncher, _Slot
 
@@ -33,6 +33,13 @@ def test_a_worker_process_that_has_nothing_to_do_ends(monkeypatch):
     first = launcher.submit(os.getpid).result(30)
     wait_for(lambda: not launcher._slots)
     assert launcher.submit(os.getpid).result(30) != first
+    launcher.shutdown()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_work_in_a_process_may_have_processes_of_its_own(method):
+    launcher = ProcessLauncher(limit=1, method=method)
+    assert launcher.submit(in_a_pool, [-1, -2]).result(60) == [1, 2]
     launcher.shutdown()
 
 

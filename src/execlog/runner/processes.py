@@ -231,6 +231,7 @@ class _Slot(threading.Thread):
 def _serve(connection: Connection[Any, Any]) -> None:
     """A worker process: runs what comes until the other side closes."""
     _die_with_parent()
+    multiprocessing.current_process().daemon = False  # else what it runs could have no processes of its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which decides what becomes of its work
     importlib.import_module("execlog.runner.actions")  # what nearly all work needs
     _send(connection, succeeded=True, value=None)
