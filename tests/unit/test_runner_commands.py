@@ -1,13 +1,17 @@
 """Commands in flight: what is kept of their output, and how they end."""
 
 import os
+import shutil
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
 from chores import wait_for
 from execlog.core.model import Status
-from execlog.runner.job import Command
+from execlog.runner.job import Call, Command
+from execlog.runner.processes import ProcessLauncher
+from execlog.runner.runner import Runner
 from flights import order
 
 
@@ -24,6 +28,28 @@ def test_a_command_runs_once_an_item_and_knows_it(runner):
     run = Command(("sh", "-c", 'echo "$EXECLOG_ITEM $EXECLOG_JOB_ID $EXECLOG_EXECUTION_ID $X"'), env={"X": "y"})
     result = runner.run(order(run, ["A;rm", "B"]))
     assert [item.output["tail"] for item in result.items] == ["A;rm j e y", "B j e y"]
+
+
+def test_a_command_runs_in_the_folder_of_the_start_wherever_a_function_went(sink, monkeypatch, tmp_path):
+    started, elsewhere = tmp_path / "started", tmp_path / "elsewhere"
+    (started / "sub").mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.chdir(started)
+    with closing(Runner(sink)) as runner:
+        runner.run(order(Call("os:chdir"), [str(elsewhere)]))
+        assert Path.cwd() == elsewhere
+        assert runner.run(order(Command("pwd"))).output["tail"] == str(started)
+        assert runner.run(order(Command("pwd", cwd="sub"))).output["tail"] == str(started / "sub")
+        shutil.rmtree(started)
+        assert runner.run(order(Command("pwd"))).output["tail"] == str(elsewhere)
+
+
+def test_functions_in_a_process_begin_in_the_folder_of_the_start(sink, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with closing(Runner(sink, launchers={"processes": ProcessLauncher(limit=1)})) as runner:
+        runner.run(order(Call("os:chdir"), [str(tmp_path / "elsewhere")], launcher="processes"))
+        assert runner.run(order(Call("os:getcwd"), launcher="processes")).output == str(tmp_path)
 
 
 def test_a_command_that_is_not_there_fails_clearly(runner):

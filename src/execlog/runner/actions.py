@@ -6,7 +6,9 @@ import importlib
 import inspect
 import os
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 from msgspec import Struct
@@ -25,13 +27,17 @@ _OUTPUT_LIMIT = 65_536
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """One item to run; picklable. `item` is None where a job without stocks runs once; the action keeps `timeout`."""
+    """One item to run; picklable. `item` is None where a job without stocks runs once; the action keeps `timeout`.
+
+    `folder` is where it runs, whatever folder what ran before changed to; None: wherever its process is.
+    """
 
     action: Action
     item: str | None
     job_id: str
     execution_id: str
     timeout: float | None = None
+    folder: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,6 +82,9 @@ def run_apart(perform: Perform, task: Task) -> ItemResult:
     """As `run_task`, in a process of its own: it has no flag, as it is killed, and knows the run by its environment."""
     os.environ.pop("EXECLOG_ITEM", None)
     os.environ.update(task.environment)
+    if task.folder is not None:
+        with suppress(OSError):
+            os.chdir(task.folder)
     return run_task(perform, task)
 
 
@@ -92,7 +101,10 @@ def perform_command(task: Task) -> ItemResult:
     action = cast("Command", task.action)
     env = task.environment | action.env
     stop = current.get()
-    result = run_command(action.command, cwd=action.cwd, env=env, timeout=task.timeout, stop=stop)
+    # A folder that is gone is the process's own still: a deployment may have removed it.
+    here = task.folder if task.folder and Path(task.folder).is_dir() else ""
+    folder = str(Path(here, action.cwd)) if action.cwd else here or None
+    result = run_command(action.command, cwd=folder, env=env, timeout=task.timeout, stop=stop)
     status, error = _judge(result, task.timeout)
     return ItemResult(
         status=status,

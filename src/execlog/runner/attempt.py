@@ -47,7 +47,14 @@ class Attempt:
     """One execution from its start to its end; see the module."""
 
     def __init__(
-        self, order: Order, perform: Perform, launcher: Launcher, sink: Sink, monotonic: Callable[[], float]
+        self,
+        order: Order,
+        perform: Perform,
+        launcher: Launcher,
+        sink: Sink,
+        monotonic: Callable[[], float],
+        *,
+        folder: str | None,
     ) -> None:
         self.order = order
         self.job = order.job
@@ -56,6 +63,7 @@ class Attempt:
         self._most = min(self.job.concurrency, launcher.share)
         self._sink = sink
         self._monotonic = monotonic
+        self._folder = folder
         stocks = order.stocks
         self._single = not self.job.stocks and order.items is None
         self._pending: deque[tuple[int, str | None]] = deque([(0, None)] if self._single else enumerate(stocks))
@@ -190,7 +198,12 @@ class Attempt:
         job = self.job
         stop = Stop()
         task = Task(
-            action=job.run, item=item, job_id=job.id, execution_id=self.order.execution_id, timeout=self._own_timeout()
+            action=job.run,
+            item=item,
+            job_id=job.id,
+            execution_id=self.order.execution_id,
+            timeout=self._own_timeout(),
+            folder=self._folder,
         )
         if job.launcher == "processes":
             work = self._launcher.submit(run_apart, self._perform, task)

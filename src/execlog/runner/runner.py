@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from execlog.core.model import Error, Event, Status
@@ -53,6 +54,9 @@ class Runner:
         self._performs: dict[type[Any], Perform] = {Call: perform_call, Command: perform_command, **(performs or {})}
         self._launchers: dict[LauncherName, Launcher] = dict(launchers or {})
         self._monotonic = monotonic
+        self._folder: str | None = None
+        with suppress(OSError):  # it may be gone
+            self._folder = str(Path.cwd())
         self._mail: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
         self._done: dict[str, OnResult] = {}
@@ -132,7 +136,9 @@ class Runner:
         attempt: Attempt | None = None
         try:
             perform = self._performs[type(job.run)]
-            attempt = Attempt(order, perform, self._launcher(job.launcher), self._sink, self._monotonic)
+            attempt = Attempt(
+                order, perform, self._launcher(job.launcher), self._sink, self._monotonic, folder=self._folder
+            )
             attempt.start(lambda work: self._mail.put(lambda: self._take(attempt, work)))
         except Exception as error:
             log.exception("execution %s of job %s cannot start", order.execution_id, job.id)
