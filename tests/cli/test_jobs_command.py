@@ -130,6 +130,26 @@ def test_once_may_be_so_long_from_now(execlog, home):
     assert at - made == pytest.approx(timedelta(minutes=90), abs=timedelta(minutes=1))
 
 
+def test_what_waits_does_not_hide_how_it_went(execlog, home):
+    execlog(home, "jobs", "add", "flaky", "--shell", "exit 3")
+    execlog(home, "jobs", "run", "flaky", code=1)
+    waits = execlog(home, "jobs", "run", "flaky", "--no-wait").stdout.strip()
+    assert execlog(home, "jobs", "list", "--no-header").stdout.split("\t")[6] == "failed"
+    assert execlog(home, "latest", "flaky", "--no-header").stdout.split("\t")[0] == waits
+    assert execlog(home, "latest", "flaky", "--check", "--no-header", code=1).stdout.split("\t")[3] == "failed"
+
+
+def test_of_many_that_wait_only_the_first_are_named(execlog, home):
+    execlog(home, "jobs", "add", "later", "--shell", "true", "--overlap", "queue")
+    for _ in range(7):
+        execlog(home, "jobs", "run", "later", "--no-wait")
+    waiting = dict(line.split(None, 1) for line in execlog(home, "jobs", "show", "later").stdout.splitlines())[
+        "waiting"
+    ]
+    assert waiting.count("-7000-") == 5
+    assert waiting.endswith(" and 2 more")
+
+
 def test_a_job_that_waits_is_not_called_running(execlog, home):
     execlog(home, "jobs", "add", "later", "--shell", "true")
     waits = execlog(home, "jobs", "run", "later", "--no-wait").stdout.strip()

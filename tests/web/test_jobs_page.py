@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from execlog.core.model import Status
 from execlog.kinds.jobs import Command, Cron, Interval, Job, Once, SchedulerServingApp, Session, jobs_kind
 from execlog.kinds.jobs.desk import RunRequest
 from execlog.kinds.jobs.wording import trigger_text
@@ -59,6 +60,18 @@ def test_each_job_says_when_it_runs_and_how_it_went(ledger, jobs, nightly):
     assert "never ran" not in page.text
     assert "/subject?kind=job&subject=nightly" in page.links()
     assert posts(page) == ["run", "resume", "cancel"]
+
+
+def test_what_waits_does_not_hide_how_it_goes(ledger, jobs):
+    jobs.desk.create(Job(id="nightly", name="Nightly", run=Command("true"), overlap="queue"))
+    jobs.desk.run("nightly", RunRequest())
+    jobs.desk.run("nightly", RunRequest())
+    ledger.flush()
+    assert "queued + 1 under way" in " ".join(page_of(ledger, jobs)[1].text.split())
+    seed(ledger, execution(0, subject="nightly", status=Status.FAILED))
+    text = " ".join(page_of(ledger, jobs)[1].text.split())
+    assert "failed + 2 under way" in text
+    assert "queued" not in text
 
 
 def test_a_job_that_ran_long_ago_is_found_behind_what_others_record_as_jobs(ledger, jobs, nightly):

@@ -28,6 +28,7 @@ class Status(StrEnum):
 
 OPEN = frozenset({Status.QUEUED, Status.RUNNING})
 TERMINAL = frozenset(Status) - OPEN
+BEGUN = frozenset(Status) - {Status.QUEUED}
 UNSUCCESSFUL = TERMINAL - {Status.SUCCEEDED}
 RANK: dict[Status, int] = {
     status: 0 if status is Status.QUEUED else 1 if status is Status.RUNNING else 2 if status is Status.CRASHED else 3

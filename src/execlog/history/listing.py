@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from execlog.core.errors import InvalidError
 from execlog.core.filter import Filter, Page
-from execlog.core.model import Execution
+from execlog.core.model import Execution, Status
 from execlog.history.question import Question, as_filter
 from execlog.history.view import ExecutionView, time, view
 from execlog.store.base import FailureGroup, Part, Store
@@ -90,6 +90,17 @@ def latest(store: Store, filter_: Filter, *, limit: int, now: int) -> list[Execu
         return found
     named = replace(filter_, subject=None, name=filter_.subject, since=now - NAMED_WITHIN)
     return list(store.find(named, limit=1).entries)
+
+
+def newest_with(store: Store, statuses: Collection[Status], one: Execution) -> Execution:
+    """The newest of what this is one of that has such a status: `one` is the newest of all, and itself where none has.
+
+    What waits says nothing yet of how it goes, nor what runs how it went.
+    """
+    if one.status in statuses or not one.subject:
+        return one
+    asked = Filter(kind=one.kind, namespace=one.namespace, subject=one.subject, statuses=tuple(statuses))
+    return next(iter(store.find(asked, limit=1).entries), one)
 
 
 def list_latest(store: Store, filter_: Filter, *, limit: int, now: int) -> ExecutionList:

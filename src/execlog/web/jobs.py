@@ -11,7 +11,8 @@ from msgspec import Struct, structs
 from execlog.core.clock import moment, parse_when
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.filter import Filter
-from execlog.core.model import OPEN, Execution
+from execlog.core.model import BEGUN, OPEN, Execution
+from execlog.history.listing import newest_with
 from execlog.history.view import ExecutionView, view
 from execlog.kind import Call, Principal, Reply, Route
 from execlog.kinds.jobs.desk import JobView, stocks_left
@@ -33,13 +34,17 @@ _CANCEL = ("POST", "/scheduler/jobs/{job_id}/cancel")
 
 
 class JobRow(Struct, frozen=True, kw_only=True):
-    """A job in the list; `schedule` is when it runs, in words, and `last` its newest execution."""
+    """A job in the list; `schedule` is when it runs, in words, and `last` its newest execution that began.
+
+    `others` says how many besides that one run, or wait to.
+    """
 
     id: str
     name: str
     schedule: str
     paused: bool
     running: bool
+    others: int
     next_at: datetime | None
     last: ExecutionView | None
 
@@ -126,9 +131,12 @@ def _some_left(job: JobView, execution: Execution) -> bool:
 
 
 def _latest(store: Store, ids: Iterable[str]) -> dict[str, Execution]:
-    """The newest execution of each of these jobs that has one. Each is asked for: what else is called a job is not."""
+    """The newest execution of each of these jobs that began, else the newest that waits.
+
+    Each is asked for: what else is called a job is not.
+    """
     pages = {job_id: store.find(Filter(kind=KIND, namespace="", subject=job_id), limit=1) for job_id in ids}
-    return {job_id: page.entries[0] for job_id, page in pages.items() if page.entries}
+    return {job_id: newest_with(store, BEGUN, page.entries[0]) for job_id, page in pages.items() if page.entries}
 
 
 def _row(job: JobView, last: ExecutionView | None) -> JobRow:
@@ -138,6 +146,7 @@ def _row(job: JobView, last: ExecutionView | None) -> JobRow:
         schedule=trigger_text(job.trigger, duration),
         paused=not job.enabled,
         running=bool(job.running),
+        others=len(set(job.running) - {last.id if last else ""}),
         next_at=moment(parse_when(job.next_run_at, now=None)) if job.next_run_at else None,
         last=last,
     )

@@ -20,7 +20,8 @@ from execlog.cli.table import write_table, write_values
 from execlog.cli.terminal import Terminal, printable
 from execlog.core.errors import ConflictError, InvalidError, NotFoundError
 from execlog.core.filter import Filter
-from execlog.core.model import Execution
+from execlog.core.model import BEGUN, Execution
+from execlog.history.listing import newest_with
 from execlog.history.reason import explained
 from execlog.kinds.jobs import Job, SchedulerServingApp
 from execlog.kinds.jobs.desk import JobView
@@ -59,7 +60,7 @@ def _every(app: SchedulerServingApp) -> list[JobView]:
 
 def _latest(app: SchedulerServingApp, subject: str | None = None) -> dict[str, Execution]:
     found = app.ledger.store.latest(Filter(kind="job", subject=subject), limit=_MOST)
-    return {one.subject or "": one for one in found}
+    return {one.subject or "": newest_with(app.ledger.store, BEGUN, one) for one in found}
 
 
 def _waiting(app: SchedulerServingApp, jobs: Sequence[JobView]) -> set[str]:

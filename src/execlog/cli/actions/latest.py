@@ -14,8 +14,8 @@ from execlog.cli.table import write_values
 from execlog.cli.terminal import Terminal
 from execlog.core.errors import NotFoundError
 from execlog.core.filter import as_filter
-from execlog.core.model import Execution
-from execlog.history.listing import ExecutionList, latest
+from execlog.core.model import TERMINAL, Execution
+from execlog.history.listing import ExecutionList, latest, newest_with
 from execlog.history.reason import explained
 from execlog.store.base import Store
 
@@ -27,6 +27,8 @@ def execute(options: Options, terminal: Terminal) -> int:
     asked = as_filter(fields | {"statuses": options.status})
     with open_store(options) as store:
         found = latest(store, asked, limit=options.limit, now=now())
+        if options.check and not options.status:
+            found = [newest_with(store, TERMINAL, one) for one in found]
         if options.subject is not None and not found:
             raise NotFoundError(f"no execution of {options.subject!r}; `execlog latest` shows everything that ran")
         with suppress(BrokenPipeError):  # who reads no further is told how it went all the same

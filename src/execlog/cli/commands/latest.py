@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from execlog.cli.options import a_list_of_statuses, a_positive_count, add_check, add_json
+from execlog.cli.options import a_list_of_statuses, a_positive_count, add_json
 from execlog.cli.parser import Parser
 
 DESCRIPTION = (
@@ -32,6 +32,10 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "-n", "--limit", metavar="N", type=a_positive_count, default=200, help="at most so many (default 200)"
     )
-    add_check(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with 1 where something failed, 6 where something is partial, by the last one that ended",
+    )
     add_json(parser, "print what GET /api/latest gives")
     parser.add_argument("--no-header", action="store_true", help="in a pipe: no line of names")

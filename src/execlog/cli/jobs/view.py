@@ -19,6 +19,7 @@ from execlog.runner.triggers import after
 FIELDS = ("id", "name", "state", "trigger", "next_run_at", "last_run_at", "last_status", "skipped", "stocks", "run")
 _LABEL = 14
 _INSTANTS = 5
+_SHOWN = 5
 
 
 def columns(
@@ -99,8 +100,8 @@ def _facts(
         "last",
         f"{status_cell(last.status, terminal).text}, {units.age(last.created_at, now)}, {last.id}" if last else "",
     )
-    yield "running", ", ".join(one for one in job.running if one not in waiting)
-    yield "waiting", ", ".join(one for one in job.running if one in waiting)
+    yield "running", _some([one for one in job.running if one not in waiting])
+    yield "waiting", _some([one for one in job.running if one in waiting])
     yield "skipped", units.count(job.skipped) if job.skipped else ""
     yield (
         "retries",
@@ -113,6 +114,11 @@ def _facts(
     yield "misfire", f"{job.misfire.policy}, after {units.seconds(job.misfire.grace)}"
     yield "tags", ", ".join(f"{key}={value}" for key, value in job.tags.items())
     yield "version", str(job.version)
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more
 
 
 def _then(job: JobView) -> Iterator[str]:
