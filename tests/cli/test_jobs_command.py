@@ -13,10 +13,13 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 import chores
 import known
 import servers
+from execlog.kinds.jobs import SchedulerServingApp
+from execlog.ledger import Ledger
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
 
@@ -137,6 +140,21 @@ def test_what_waits_does_not_hide_how_it_went(execlog, home):
     assert execlog(home, "jobs", "list", "--no-header").stdout.split("\t")[6] == "failed"
     assert execlog(home, "latest", "flaky", "--no-header").stdout.split("\t")[0] == waits
     assert execlog(home, "latest", "flaky", "--check", "--no-header", code=1).stdout.split("\t")[3] == "failed"
+
+
+def test_what_nobody_begins_is_called_late(execlog, on_terminal, home):
+    assert "begun by nobody" not in execlog(home, "doctor").stdout
+    execlog(home, "jobs", "add", "nightly", "--cron", "0 2 * * *", "--shell", "true")
+    with Ledger.open(home=home) as ledger, SchedulerServingApp(ledger) as app:
+        entry, ago = app.jobs.get("nightly"), ledger.clock.now() - 60_000_000
+        app.jobs.put(replace(entry, next_at=ago, due_at=ago), expected=entry.version)
+    assert execlog(home, "jobs", "list", "--no-header").stdout.split("\t")[2] == "late"
+    assert re.search("^warning +jobs +due, and begun by nobody: nightly$", execlog(home, "doctor").stdout, re.MULTILINE)
+    with on_terminal(home, "jobs", "list") as terminal:
+        assert terminal.wait() == 0
+        assert "`execlog serve` runs what is due" in terminal.output
+    execlog(home, "jobs", "pause", "nightly")
+    assert execlog(home, "jobs", "list", "--no-header").stdout.split("\t")[2] == "paused"
 
 
 def test_of_many_that_wait_only_the_first_are_named(execlog, home):

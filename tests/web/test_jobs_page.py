@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 from execlog.core.model import Status
 from execlog.kinds.jobs import Command, Cron, Interval, Job, Once, SchedulerServingApp, Session, jobs_kind
 from execlog.kinds.jobs.desk import RunRequest
 from execlog.kinds.jobs.wording import trigger_text
+from execlog.store.jobs import Advance
 from execlog.web.app import create_app
 from execlog.web.server import Server
 from execlog.web.wording import duration
@@ -72,6 +74,16 @@ def test_what_waits_does_not_hide_how_it_goes(ledger, jobs):
     text = " ".join(page_of(ledger, jobs)[1].text.split())
     assert "failed + 2 under way" in text
     assert "queued" not in text
+
+
+def test_what_nobody_begins_is_called_late_and_what_was_dropped_is_counted(ledger, jobs, nightly):
+    assert not {"late", "skipped"} & set(page_of(ledger, jobs)[1].text.split())
+    entry, ago = jobs.jobs.get("nightly"), ledger.clock.now() - 60_000_000
+    jobs.jobs.put(replace(entry, next_at=ago, due_at=ago), expected=entry.version)
+    step = Advance(job_id="nightly", version=2, was_at=ago, next_at=ago + 1, due_at=ago + 1, last_at=ago, skipped=3)
+    jobs.jobs.advance([step])
+    text = " ".join(page_of(ledger, jobs)[1].text.split())
+    assert "3 skipped late 60 s ago" in text or "3 skipped late 1 min ago" in text
 
 
 def test_a_job_that_ran_long_ago_is_found_behind_what_others_record_as_jobs(ledger, jobs, nightly):

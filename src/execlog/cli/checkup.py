@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "warning", "bad"]
 BAD: State = "bad"
+_NAMED = 5
 _OF_EXTRA = re.compile(r"""^([\w.-]+).*;.*extra\s*==\s*["']([\w-]+)["']""")
 """A requirement of an extra: the package, and the extra."""
 
@@ -202,6 +204,7 @@ def _check_store(settings: Settings, more: Iterable[Callable[[Store], Finding]])
             yield Finding("store", "warning" if warning else "ok", text, warning)
             if isinstance(store, Verifying):
                 yield _check_files(store.damaged())
+            yield from _check_jobs(store)
             for ask in more:
                 yield ask(store)
         finally:
@@ -213,6 +216,21 @@ def _check_store(settings: Settings, more: Iterable[Callable[[Store], Finding]])
             str(error),
             "is it there, running, and yours to read and write? recording goes on into the journal meanwhile",
         )
+
+
+def _check_jobs(store: Store) -> Iterator[Finding]:
+    """That nobody begins what is due, where it is so."""
+    from execlog.kinds.jobs.wording import LATE
+    from execlog.store.job_opening import KeepsJobs
+
+    if not isinstance(store, KeepsJobs):
+        return
+    with closing(store.open_jobs()) as jobs:
+        late = jobs.due(SystemClock().now() - LATE, limit=_NAMED + 1).entries
+    if late:
+        names = ", ".join(entry.id for entry in late[:_NAMED]) + (" …" if len(late) > _NAMED else "")
+        text = f"due, and begun by nobody: {names}"
+        yield Finding("jobs", "warning", text, "`execlog serve` (without --no-scheduler) runs what is due")
 
 
 def _check_files(damaged: list[Path]) -> Finding:

@@ -18,7 +18,7 @@ from execlog.kind import Call, Principal, Reply, Route
 from execlog.kinds.jobs.desk import JobView, stocks_left
 from execlog.kinds.jobs.record import KIND
 from execlog.kinds.jobs.routes import JobParams, JobsParams
-from execlog.kinds.jobs.wording import trigger_text
+from execlog.kinds.jobs.wording import is_late, trigger_text
 from execlog.ledger import Ledger
 from execlog.store.base import Store
 from execlog.web.access import may
@@ -36,7 +36,8 @@ _CANCEL = ("POST", "/scheduler/jobs/{job_id}/cancel")
 class JobRow(Struct, frozen=True, kw_only=True):
     """A job in the list; `schedule` is when it runs, in words, and `last` its newest execution that began.
 
-    `others` says how many besides that one run, or wait to.
+    `others` says how many besides that one run, or wait to; `late` that nobody has begun what is due; `skipped` how
+    many instants were dropped.
     """
 
     id: str
@@ -45,6 +46,8 @@ class JobRow(Struct, frozen=True, kw_only=True):
     paused: bool
     running: bool
     others: int
+    late: bool
+    skipped: int
     next_at: datetime | None
     last: ExecutionView | None
 
@@ -92,14 +95,15 @@ def job_routes(routes: Iterable[Route], ledger: Ledger, templates: Templates) ->
         return []
 
     def page(call: Call) -> Reply:
+        now = ledger.clock.now()
         answer: Reply = listing.handler(structs.replace(call, params=JobsParams(limit=MOST)))
         found: tuple[JobView, ...] = answer.body
         latest = _latest(ledger.store, (job.id for job in found))
         values: dict[str, Any] = {
-            "jobs": [_row(job, view(latest[job.id]) if job.id in latest else None) for job in found],
+            "jobs": [_row(job, view(latest[job.id]) if job.id in latest else None, now) for job in found],
             "more": "X-Next-Cursor" in answer.headers,
             "manages": may(call.principal, "operator"),
-            "now": moment(ledger.clock.now()),
+            "now": moment(now),
             "change": newest(ledger.store) if ledger.store.capabilities.changes else None,
             "feed": {"kind": KIND},
         }
@@ -139,7 +143,7 @@ def _latest(store: Store, ids: Iterable[str]) -> dict[str, Execution]:
     return {job_id: newest_with(store, BEGUN, page.entries[0]) for job_id, page in pages.items() if page.entries}
 
 
-def _row(job: JobView, last: ExecutionView | None) -> JobRow:
+def _row(job: JobView, last: ExecutionView | None, now: int) -> JobRow:
     return JobRow(
         id=job.id,
         name=job.name,
@@ -147,6 +151,8 @@ def _row(job: JobView, last: ExecutionView | None) -> JobRow:
         paused=not job.enabled,
         running=bool(job.running),
         others=len(set(job.running) - {last.id if last else ""}),
+        late=is_late(job, now),
+        skipped=job.skipped,
         next_at=moment(parse_when(job.next_run_at, now=None)) if job.next_run_at else None,
         last=last,
     )

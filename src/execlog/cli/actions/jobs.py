@@ -26,7 +26,7 @@ from execlog.history.reason import explained
 from execlog.kinds.jobs import Job, SchedulerServingApp
 from execlog.kinds.jobs.desk import JobView
 from execlog.kinds.jobs.record import statuses_for
-from execlog.kinds.jobs.wording import trigger_text
+from execlog.kinds.jobs.wording import is_late, trigger_text
 
 _MOST = 1000
 _MAKING = frozenset({"add", "import"})
@@ -77,10 +77,15 @@ def _list(options: Options, terminal: Terminal) -> int:
         terminal.line(msgspec.json.encode(jobs).decode())
     elif not terminal.interactive:
         write_values(
-            terminal, view.FIELDS, (view.values(job, latest, waiting) for job in jobs), header=not options.no_header
+            terminal,
+            view.FIELDS,
+            (view.values(job, now(), latest, waiting) for job in jobs),
+            header=not options.no_header,
         )
     elif jobs:
         write_table(terminal, view.columns(terminal, now(), latest, waiting), jobs)
+        if any(is_late(job, now()) for job in jobs):
+            terminal.line("What is late is due, and nobody has begun it: `execlog serve` runs what is due.")
     else:
         terminal.line("No jobs yet. Try: execlog jobs add hello --every 10s -- echo hello")
     return exits.OK

@@ -13,7 +13,7 @@ from execlog.core.clock import iso, parse_when
 from execlog.core.model import Execution
 from execlog.kinds.jobs import Call, Command, Cron, Fetch
 from execlog.kinds.jobs.desk import JobView
-from execlog.kinds.jobs.wording import trigger_text
+from execlog.kinds.jobs.wording import is_late, trigger_text
 from execlog.runner.triggers import after
 
 FIELDS = ("id", "name", "state", "trigger", "next_run_at", "last_run_at", "last_status", "skipped", "stocks", "run")
@@ -29,7 +29,7 @@ def columns(
     return [
         Column("JOB", lambda job: Cell(job.id, "bold"), least=12),
         Column("NAME", lambda job: Cell(job.name if job.name != job.id else ""), least=12, drop=1),
-        Column("STATE", lambda job: _state_cell(job, waiting)),
+        Column("STATE", lambda job: _state_cell(job, waiting, now)),
         Column("WHAT", lambda job: Cell(action_text(job)), least=16, drop=2),
         Column("WHEN", lambda job: Cell(trigger_text(job.trigger, units.seconds)), least=12),
         Column("NEXT", lambda job: Cell(when_next(job, now)), right=True),
@@ -38,13 +38,13 @@ def columns(
     ]
 
 
-def values(job: JobView, latest: Mapping[str, Execution], waiting: set[str]) -> list[str]:
+def values(job: JobView, now: int, latest: Mapping[str, Execution], waiting: set[str]) -> list[str]:
     """The values of `FIELDS`; see `columns`."""
     last = latest.get(job.id)
     plain = (
         job.id,
         job.name,
-        state(job, waiting),
+        state(job, waiting, now),
         trigger_text(job.trigger, units.seconds),
         job.next_run_at,
         job.last_run_at,
@@ -58,18 +58,20 @@ def values(job: JobView, latest: Mapping[str, Execution], waiting: set[str]) -> 
 
 def write_job(terminal: Terminal, job: JobView, now: int, last: Execution | None, waiting: set[str]) -> None:
     """Write everything about a job; see `columns`."""
-    terminal.line(f"{terminal.paint(printable(job.id), 'bold')}  {terminal.paint(*_state_cell(job, waiting))}")
+    terminal.line(f"{terminal.paint(printable(job.id), 'bold')}  {terminal.paint(*_state_cell(job, waiting, now))}")
     for label, value in _facts(job, now, last, waiting, terminal):
         if value:
             terminal.line(f"{terminal.paint(f'{label:<{_LABEL}}', 'dim')}{printable(value)}")
 
 
-def state(job: JobView, waiting: set[str]) -> str:
-    """running, paused, idle (nothing to come) or scheduled."""
+def state(job: JobView, waiting: set[str], now: int) -> str:
+    """running, paused, late (due, and nobody has begun it), idle (nothing to come) or scheduled."""
     if not waiting.issuperset(job.running):
         return "running"
     if not job.enabled:
         return "paused"
+    if is_late(job, now):
+        return "late"
     return "scheduled" if job.next_run_at or job.running else "idle"
 
 
@@ -130,9 +132,9 @@ def _then(job: JobView) -> Iterator[str]:
             yield said
 
 
-def _state_cell(job: JobView, waiting: set[str]) -> Cell:
-    word = state(job, waiting)
-    return Cell(word, {"running": "blue", "paused": "yellow", "idle": "dim"}.get(word, ""))
+def _state_cell(job: JobView, waiting: set[str], now: int) -> Cell:
+    word = state(job, waiting, now)
+    return Cell(word, {"running": "blue", "paused": "yellow", "late": "red", "idle": "dim"}.get(word, ""))
 
 
 def _last_cell(last: Execution | None, terminal: Terminal) -> Cell:
