@@ -29,10 +29,10 @@ def item(key: str, *, failed: bool) -> Item:
 
 
 def test_however_many_items_failed_all_are_counted(store):
-    items = tuple(item(f"i{number}", failed=number > 0) for number in range(400))
+    items = tuple(item(f"i{number}", failed=number > 0) for number in range(2_000))
     store.apply([execution(0, status=Status.PARTIAL, items=items)])
     found = told(store, "run-0")
-    assert found.summary[0] == "399 of 400 items failed: i1, i10, i100, i101, i102 and 394 more."
+    assert found.summary[0] == "1,999 of 2,000 items failed: i1, i10, i100, i1000, i1001 and 1,994 more."
     assert len(found.items) == 100
 
 

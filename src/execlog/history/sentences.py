@@ -178,7 +178,7 @@ def _figure(name: str, value: float | None) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    more = f" and {len(names) - _FEW:,} more" if len(names) > _FEW else ""
     return ", ".join(names[:_FEW]) + more
 
 
