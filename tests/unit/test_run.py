@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import signal
 import sys
 import threading
@@ -261,8 +262,15 @@ def test_what_a_run_cannot_take_is_mended_and_counted(ledger, say, holds, odd):
 def test_a_line_without_a_text_is_kept(ledger):
     with ledger.run("a", id="a") as run:
         run.log(Mute(), 20, item=7)
-    assert [(line.level, line.item) for line in found(ledger, "a").logs] == [("20", "7")]
+    assert [(line.level, line.item) for line in found(ledger, "a").logs] == [("info", "7")]
     assert ledger.stats().mended == {"field": 1}
+
+
+def test_levels_are_those_of_logging_by_name_or_number(ledger):
+    with ledger.run("a", id="a") as run:
+        for level in (logging.ERROR, "WARNING", "debug", 35, "notice"):
+            run.log("line", level)
+    assert [line.level for line in found(ledger, "a").logs] == ["error", "warning", "debug", "level 35", "notice"]
 
 
 def test_items_are_told_with_what_callers_have(ledger):

@@ -283,13 +283,13 @@ class Run:
         with self._lock:
             self._rows = (self._rows or 0) + self.told.number(number)
 
-    def log(self, message: str, level: str = "info", *, item: str | None = None) -> None:
-        """Record a line of text with it."""
+    def log(self, message: str, level: str | int = "info", *, item: str | None = None) -> None:
+        """Record a line of text with it; `level` is the name or the number of one of `logging`'s, or any other name."""
         with self._lock:
             self._lines += 1
             at = self._recorder.stamp()
             text, place = self.told.text, None if item is None else self.told.text(item)
-            self._say(logs=(LogLine(at, self._lines, text(level), text(message), place),), at=at)
+            self._say(logs=(LogLine(at, self._lines, self.told.level(level), text(message), place),), at=at)
 
     def note(self, **metadata: Any) -> None:
         """Add to its metadata, at once visible to readers."""

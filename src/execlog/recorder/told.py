@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,10 @@ class Told:
     def text(self, value: Any) -> str:
         """The value as a text."""
         return value if type(value) is str else self._read(str, value, safe_repr)
+
+    def level(self, value: Any) -> str:
+        """The name of a log level in lower case: of a number, the one that `logging` has for it."""
+        return self.text(logging.getLevelName(value) if type(value) is int else value).lower()
 
     def number(self, value: Any) -> int:
         """The value as a whole number; 0 where it is none."""
