@@ -149,7 +149,8 @@ def track(function: Any = None, /, *, name: str | None = None, params: bool = Tr
     if function is None or isinstance(function, str):
         name = name or function
         return decorate
-    if not callable(function):
+    is_function = any((callable(function), isinstance(function, classmethod)))
+    if not is_function:
         message = f"track takes a function or a name, not {function!r:.60}"
         raise TypeError(message)
     return decorate(function)

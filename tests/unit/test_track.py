@@ -143,6 +143,29 @@ def test_a_static_method_stays_one(ledger):
     ]
 
 
+def test_class_methods_are_tracked_from_above_and_from_below(ledger):
+    execlog.configure(ledger)
+
+    class Tables:
+        @execlog.track("above")
+        @classmethod
+        def above(cls, number: int) -> str:
+            return f"{cls.__name__} {number}"
+
+        @classmethod
+        @execlog.track("below")
+        def below(cls, number: int) -> str:
+            return f"{cls.__name__} {number}"
+
+    class Others(Tables):
+        pass
+
+    assert (Tables.above(1), Others().above(2), Others.below(3)) == ("Tables 1", "Others 2", "Others 3")
+    assert ledger.flush()
+    found = [(one.name, one.params) for one in ledger.store.find(Filter(), parts=WHOLE).entries]
+    assert found == [("below", {"number": 3}), ("above", {"number": 2}), ("above", {"number": 1})]
+
+
 def test_methods_of_built_in_types_run_over_items(ledger):
     assert [result.returned for result in ledger.each(str.upper, "ab")] == ["A", "B"]
     assert only(ledger).name == "builtins.str.upper"

@@ -41,9 +41,10 @@ def tracked(
     function: Callable[P, R], make_run: MakeRun, name: str | None, *, params: bool, fields: dict[str, Any]
 ) -> Callable[P, R]:
     """The function, recorded as an execution each time it is called; plain, async and generator functions alike."""
-    if isinstance(function, staticmethod):  # the class hands it over unbound, and must go on doing so
-        inner = tracked(cast("Callable[P, R]", function.__func__), make_run, name, params=params, fields=fields)
-        return cast("Callable[P, R]", staticmethod(inner))
+    if isinstance(function, staticmethod | classmethod):  # the class goes on handing it over as it did
+        bound = cast("Any", function)
+        inner = tracked(cast("Callable[P, R]", bound.__func__), make_run, name, params=params, fields=fields)
+        return cast("Callable[P, R]", type(bound)(inner))
     called = name or name_of(function)
     signature = _signature_of(function) if params else None
 
