@@ -15,6 +15,7 @@ import pytest
 import known
 import servers
 import terminals
+from chores import wait_for
 
 RUNNER = textwrap.dedent("""
     import json, os, sys
@@ -144,10 +145,22 @@ def test_when_nobody_reads_the_command_learns_of_it(wrapped):
     assert first.wait(timeout=20) == 128 + signal.SIGPIPE
 
 
-def test_a_descendant_left_in_the_background_is_not_waited_for(run, report, tmp_path):
-    done = run("sh", "-c", f"sleep 300 & echo $! > {tmp_path}/pid; echo done")
-    assert (done.returncode, done.stdout) == (0, "done\n")
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+def test_a_descendant_left_in_the_background_is_not_waited_for_and_goes_on_writing(wrapped, tmp_path):
+    gate, out, errors = tmp_path / "gate", tmp_path / "out", tmp_path / "errors"
+    os.mkfifo(gate)
+    later = f"(read go < {gate}; echo later; echo more; echo trouble >&2; echo whole > {tmp_path}/end) & echo done"
+    with out.open("wb") as one, errors.open("wb") as other:
+        subprocess.run(
+            wrapped("sh", "-c", later), stdout=one, stderr=other, env=known.environment(), check=True, timeout=60
+        )
+    assert out.read_text() == "done\n"
+    gate.write_text("go\n")
+    wait_for((tmp_path / "end").exists)
+    wait_for(lambda: (out.read_text(), errors.read_text()) == ("done\nlater\nmore\n", "trouble\n"))
+
+
+def test_who_reads_on_sees_the_end_when_the_last_descendant_ends(run):
+    assert run("sh", "-c", "(sleep 0.2; echo later) & echo done").stdout == "done\nlater\n"
 
 
 def test_time_that_is_up_ends_a_command_and_then_kills_it(run, report, monkeypatch):

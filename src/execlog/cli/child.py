@@ -21,7 +21,7 @@ import tty
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
-from execlog.cli.plumbing import Output, Tail, copy_input, copy_outputs
+from execlog.cli.plumbing import Output, Tail, copy_input, copy_outputs, hand_on
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _FORWARDED = frozenset(
@@ -86,6 +86,9 @@ class Child:
             os.close(wake)
             self._in_front.set()
             copying[0].join()
+            for output in outputs:
+                if output.source != self._master:  # a terminal that goes hangs up on what is left, as any does
+                    hand_on(output)
             for thread in copying[1:]:
                 thread.join(_PATIENCE)
             os.close(finished)

@@ -7,6 +7,7 @@ import selectors
 import termios
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 _CHUNK = 65_536
@@ -57,15 +58,16 @@ class Output(NamedTuple):
 def copy_outputs(outputs: list[Output], finished: int) -> None:
     """Copy until all sources end, or the pipe `finished` is closed at its other end and nothing is left to read.
 
-    A descendant that lives on in the background and holds an output open is not waited for. When a target is gone its
-    source is closed, so that the command learns of it the way it would have without us.
+    A descendant that lives on in the background and holds an output open is not waited for: what it may still write to
+    is what is left in `outputs`. When a target is gone its source is closed, so that the command learns of it the way
+    it would have without us.
     """
     selector = selectors.DefaultSelector()
     selector.register(finished, selectors.EVENT_READ)
     for output in outputs:
         selector.register(output.source, selectors.EVENT_READ, output)
-    left, ended = len(outputs), False
-    while left:
+    ended = False
+    while outputs:
         ready = [key.data for key, _ in selector.select(0 if ended else None)]
         ended = ended or None in ready
         busy = [output for output in ready if output is not None]
@@ -75,8 +77,24 @@ def copy_outputs(outputs: list[Output], finished: int) -> None:
             if not _copy_some(output):
                 selector.unregister(output.source)
                 os.close(output.source)
-                left -= 1
+                outputs.remove(output)
     selector.close()
+
+
+def hand_on(output: Output) -> None:
+    """Leave the rest of an output to a `cat`, for as long as a descendant in the background may write to it.
+
+    Else that would be killed by SIGPIPE at its next line once we are gone. `cat` is in a group of its own, so that what
+    a terminal tells the command's does not reach it.
+    """
+    actions = [
+        (os.POSIX_SPAWN_DUP2, output.source, 0),
+        (os.POSIX_SPAWN_DUP2, output.target, 1),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    with suppress(OSError):  # there is none, or no room for it
+        os.posix_spawnp("cat", ["cat"], os.environ, file_actions=actions, setpgroup=0, setsigmask=[])
+    os.close(output.source)
 
 
 def copy_input(
