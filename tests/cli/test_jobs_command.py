@@ -218,8 +218,11 @@ def test_a_cron_job_shows_the_instants_to_come(execlog, home):
     assert len(instants) == 5
     assert instants == sorted(instants)
     assert {one[4:10] for one in instants} == {"-03-28", "-10-28"}
-    assert {one[10:] for one in instants} <= {"T00:30:00Z", "T01:30:00Z", "T01:00:00Z"}, (
+    assert {one[10:] for one in instants} <= {"T02:30:00+01:00", "T02:30:00+02:00", "T03:00:00+02:00"}, (
         "the last where there is no 2:30"
+    )
+    assert datetime.fromisoformat(instants[0]) == datetime.fromisoformat(
+        json.loads(execlog(home, "jobs", "show", "night", "--json").stdout)["next_run_at"]
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 from execlog.cli import units
 from execlog.cli.executions import status_cell
 from execlog.cli.table import Cell, Column
 from execlog.cli.terminal import Terminal, printable
-from execlog.core.clock import iso, parse_when
+from execlog.core.clock import iso, moment, parse_when
 from execlog.core.model import Execution
 from execlog.kinds.jobs import Call, Command, Cron, Fetch
 from execlog.kinds.jobs.desk import JobView
@@ -96,7 +97,8 @@ def _facts(
     yield "runs", action_text(job)
     yield "stocks", ", ".join(job.stocks)
     yield "when", trigger_text(job.trigger, units.seconds)
-    yield "next", f"{job.next_run_at} ({_when(job.next_run_at, now)})" if job.next_run_at else ""
+    at = parse_when(job.next_run_at, now=None) if job.next_run_at else None
+    yield "next", f"{_instant(job, at)} ({_when(job.next_run_at, now)})" if at is not None else ""
     yield "then", ", ".join(_then(job))
     yield (
         "last",
@@ -128,8 +130,14 @@ def _then(job: JobView) -> Iterator[str]:
     at = parse_when(job.next_run_at, now=None) if job.next_run_at else None
     for _ in range(_INSTANTS - 1):
         at = after(job.trigger, at) if at is not None and isinstance(job.trigger, Cron) else None
-        if said := iso(at):
-            yield said
+        if at is not None:
+            yield _instant(job, at)
+
+
+def _instant(job: JobView, at: int) -> str:
+    """The time on the wall clock that a cron expression is read by, with its offset; in UTC for all others."""
+    zone = job.trigger.timezone if isinstance(job.trigger, Cron) else "UTC"
+    return (iso(at) or "") if zone == "UTC" else moment(at).astimezone(ZoneInfo(zone)).isoformat()
 
 
 def _state_cell(job: JobView, waiting: set[str], now: int) -> Cell:
