@@ -115,6 +115,15 @@ def test_a_child_left_behind_does_not_hold_a_command_open(runner, tmp_path):
     os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
+def test_a_child_left_behind_goes_on_writing(runner, tmp_path):
+    gate, end = tmp_path / "gate", tmp_path / "end"
+    os.mkfifo(gate)
+    result = runner.run(order(Command(f"(read go < {gate}; echo later; echo more; echo whole > {end}) & echo done")))
+    assert result.output["tail"] == "done"
+    gate.write_text("go\n")
+    wait_for(end.exists)
+
+
 def is_alive(pid):
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -137,7 +137,23 @@ def _read(process: subprocess.Popen[bytes], ending: _Ending) -> tuple[str, ...]:
                 if not chunk:
                     break
                 tail.add(chunk)
+        else:
+            _leave(stream.fileno())
     return tail.lines()
+
+
+def _leave(source: int) -> None:
+    """Leave an output to a `cat`, for as long as a child left behind may write to it: SIGPIPE would kill that one."""
+    with contextlib.suppress(OSError):
+        subprocess.run(
+            ["/bin/sh", "-c", "exec 3<&0; cat <&3 &"],
+            stdin=source,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+            check=False,
+        )
 
 
 class _Tail:
