@@ -9,6 +9,7 @@ from execlog.core.filter import Filter
 from execlog.core.model import Error, Status
 from execlog.store.postgres.store import PostgresStore
 from execlog.store.sql import queries
+from execlog.store.sqlite import slowest
 from execlog.testing.making import MIDNIGHT, ended
 
 pytestmark = pytest.mark.postgres
@@ -55,6 +56,21 @@ def test_statistics_and_single_executions_are_planned_once(postgres_store):
                 found.append((once, anew))
     assert planned["buckets"] == planned["execution_keys"] == [(True, False)]
     assert planned["executions.name ="] == [(False, True)]
+
+
+def test_the_slowest_are_looked_up_one_by_one(postgres_store, monkeypatch):
+    """The planner takes them for 1,700 a window, and read all of a million executions to find a hundred."""
+    monkeypatch.setattr(slowest, "FEW", 10)
+    postgres_store.apply([ended(number, duration=float(number)) for number in range(200)])
+    for _ in range(6):
+        assert len(postgres_store.find(Filter(sort="slowest"), limit=3).entries) == 3
+    with postgres_store.connections.read() as session:
+        said = session.value("select statement from pg_prepared_statements where strpos(statement, 'as slow') > 0")
+        session.run("set local enable_nestloop = off")
+        plan = "\n".join(row[0] for row in session.rows(f"explain (generic_plan) {said}"))
+    assert "Nested Loop" in plan
+    assert "Hash Join" not in plan
+    assert "Merge Join" not in plan
 
 
 def test_statistics_of_a_long_history_look_their_cells_up(postgres, postgres_store):

@@ -124,7 +124,8 @@ cross join lateral (
     offset 0
 ) as executions;
 -- name: from_slow
--- Executions that took so long: in the windows, and open ones, which no cell counts.
+-- Executions that took so long: in the windows, and open ones, which no cell counts. They are few: of the planner, which
+-- takes them for many, all executions might be read to find these.
 (
     select executions.created_at, executions.number
     from {windows}
@@ -134,7 +135,12 @@ cross join lateral (
     from {source}
     where {open} and executions.seconds >= %(least)s::double precision and {where}
 ) as slow
-inner join executions on executions.created_at = slow.created_at and executions.number = slow.number;
+cross join lateral (
+    select executions.*
+    from executions
+    where executions.created_at = slow.created_at and executions.number = slow.number
+    offset 0
+) as executions;
 -- name: from_executions
 executions;
 -- name: from_items
