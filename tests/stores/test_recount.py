@@ -19,6 +19,7 @@ DAMAGES = {
     "one is gone": "delete from buckets where resolution = 600 and series = 'all'",
     "a length": "update buckets set resolution = 21601 where resolution = 21600 and series = 'all'",
     "a time": f"update buckets set start = start + {2**52} where resolution = 86400 and series = 'all'",
+    "a time in no year": f"update buckets set start = start + {2**61} where resolution = 86400 and series = 'all'",
     "a name": "update buckets set series = 'al1' where resolution = 86400 and series = 'all'",
     "one too many": f"insert into buckets ({COLUMNS}) values (3600, {-DAY}, 'kind', 1, 0, 0, 0, '+')",
 }

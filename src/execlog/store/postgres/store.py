@@ -186,7 +186,10 @@ class PostgresStore:
             return [row[0] for row in session.rows(_READ["absent"], {"now": self._now(session)})]
 
     def recount(self, *, mend: bool = False, progress: Progress | None = None) -> Recount:
-        """How the sums compare with the executions; with `mend`, the wrong ones become as these say. StoreError."""
+        """How the sums compare with the executions; with `mend`, the wrong ones become as these say.
+
+        Raises StoreError, for values that no store writes too.
+        """
         statements = queries("postgres", "recount")
         return recount(statements, read=self._connections.read, write=self._write_alone, mend=mend, progress=progress)
 

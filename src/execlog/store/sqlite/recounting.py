@@ -95,7 +95,11 @@ def described(cell: Cell) -> str:
     """Which sum it is, in words."""
     resolution, start, series = cell
     span = _SPANS.get(resolution, f"{resolution} s")
-    return f"{series.replace(SEPARATOR, ' ')}, {span} from {iso(start)}"
+    try:
+        begin = iso(start)
+    except OverflowError:  # a damaged one is in no year
+        begin = f"{start} µs"
+    return f"{series.replace(SEPARATOR, ' ')}, {span} from {begin}"
 
 
 def _days(session: Session, statements: Statements, resolutions: Sequence[int]) -> list[int]:

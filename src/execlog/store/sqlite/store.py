@@ -190,7 +190,10 @@ class SQLiteStore:
             return sorted(msgspec.json.decode(found, type=list[str]))
 
     def recount(self, *, mend: bool = False, progress: Progress | None = None) -> Recount:
-        """How the sums compare with the executions; with `mend`, the wrong ones become as these say. StoreError."""
+        """How the sums compare with the executions; with `mend`, the wrong ones become as these say.
+
+        Raises StoreError, for values that no store writes too.
+        """
         statements = queries("sqlite", "recount")
         return recount(
             statements,
