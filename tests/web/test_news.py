@@ -186,16 +186,16 @@ def test_a_store_that_fails_for_a_while_ends_nothing(ledger, monkeypatch):
     asyncio.run(play())
 
 
+def down(*_args, **_kwargs):
+    raise StoreError("down", retry=True)
+
+
 def test_who_comes_while_the_store_is_away_waits_for_it(ledger, monkeypatch):
     """A stream that broke off at once would come back at once, and a page would say "live" each time."""
 
     async def play() -> None:
         hub = Hub(ledger, Workers())
         with monkeypatch.context() as patch:
-
-            def down(*_args, **_kwargs):
-                raise StoreError("down", retry=True)
-
             patch.setattr(ledger.store, "changes", down)
             listener = Listener(hub)
             assert await listener.next() == [{"event": "away", "data": "{}"}]
@@ -208,9 +208,6 @@ def test_who_comes_while_the_store_is_away_waits_for_it(ledger, monkeypatch):
 
 
 def test_who_waits_for_the_store_is_let_go_when_the_server_stops(ledger, monkeypatch):
-    def down(*_args, **_kwargs):
-        raise StoreError("down", retry=True)
-
     monkeypatch.setattr(ledger.store, "changes", down)
 
     async def play() -> None:

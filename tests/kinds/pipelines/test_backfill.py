@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -22,7 +21,6 @@ from execlog.kinds.pipelines import (
     RowSource,
     SqliteWarehouse,
     progress_of,
-    run_pipeline_demo,
 )
 from execlog.kinds.pipelines.bars import Bar
 from execlog.ledger import Ledger
@@ -392,14 +390,3 @@ def test_it_goes_on_when_nothing_can_be_recorded_at_all(tmp_path, warehouse, cap
     assert (report.succeeded, report.failures) == (1, {"B/1d": "x"})
     assert warehouse.sizes()[0] == 20
     ledger.close(timeout=0.1)
-
-
-def test_the_demo_shows_a_gap_and_its_mending(tmp_path):
-    with Ledger.open(home=tmp_path) as ledger:
-        demo = run_pipeline_demo(ledger, STOCKS)
-    assert list(demo.early.failures) == ["GOOG/1mo"]
-    assert (demo.whole.succeeded, demo.whole.failures, demo.whole.rows) == (5, {}, 560)
-    assert demo.health["status"] == "healthy"
-    assert json.dumps(demo.health)
-    with closing(SqliteWarehouse(demo.warehouse)) as warehouse:
-        assert warehouse.sizes() == (560, demo.whole.values)

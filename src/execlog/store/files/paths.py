@@ -126,6 +126,22 @@ def _short(name: str, most: int = _LONGEST_NAME) -> str:
     return name if len(name.encode()) <= most and not _HASH.fullmatch(name) else _hash(name)
 
 
+def is_same(fd: int, path: Path) -> bool:
+    """Whether what is open is still the file at this path."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def has_content(path: Path, content: bytes | None) -> bool:
+    """Whether the file at this path can be read and has this in it."""
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
 def _hash(name: str) -> str:
     return f"~{blake2s(name.encode(), digest_size=16).hexdigest()}"
 

@@ -32,6 +32,8 @@ from execlog.store.files.paths import (
     files_in,
     folder_of,
     folders,
+    has_content,
+    is_same,
     kind_of,
     name_of,
     path_of,
@@ -190,7 +192,7 @@ class FilesStore:
                 self._write_changed()
                 page = self._index.find(Filter(), limit=CHUNK, cursor=cursor, parts=WHOLE)
                 contents = {path_of(self.root, entry.key): _content(entry) for entry in page.entries}
-                unlike += [path for path, content in contents.items() if not _has(path, content)]
+                unlike += [path for path, content in contents.items() if not has_content(path, content)]
             left -= contents.keys()
             cursor, further = page.next_cursor, page.next_cursor is not None
         with self._alone():
@@ -355,7 +357,7 @@ class FilesStore:
     def _is_known(self, path: Path) -> bool:
         """Whether a file says what the index has: of an execution that began at another time meanwhile, for one."""
         event = self._read(path)
-        return event is not None and _has(path, self._content(event.key))
+        return event is not None and has_content(path, self._content(event.key))
 
     @contextmanager
     def _alone(self) -> Generator[None]:
@@ -365,7 +367,7 @@ class FilesStore:
                 raise StoreError("the store is closed", retry=False)
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
             try:
-                if not _is_same(self._lock_fd, self._own / "lock"):
+                if not is_same(self._lock_fd, self._own / "lock"):
                     # Who opened it anew has another lock, and another index: what it removed would come back.
                     raise StoreError(
                         f"{self._own} was removed or replaced: restart what uses it, to open the store anew",
@@ -384,18 +386,3 @@ def _note(written: int) -> bytes:
 def _content(execution: Execution) -> bytes:
     """What is in the file of a whole execution."""
     return msgspec.json.format(to_json(to_record(execution)), indent=2)
-
-
-def _is_same(fd: int, path: Path) -> bool:
-    """Whether what is open is still the file at this path."""
-    try:
-        return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _has(path: Path, content: bytes | None) -> bool:
-    try:
-        return path.read_bytes() == content
-    except OSError:
-        return False
